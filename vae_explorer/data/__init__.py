@@ -1,0 +1,15 @@
+"""Data sets: read once into a memory-mapped cache, opened from there ever after."""
+
+from vae_explorer.data.cache import load_dataset, prepare
+from vae_explorer.data.dataset import ImageDataset
+from vae_explorer.data.registry import DATASETS, DatasetSpec
+from vae_explorer.data.sources import DatasetError
+
+__all__ = [
+    "DATASETS",
+    "DatasetError",
+    "DatasetSpec",
+    "ImageDataset",
+    "load_dataset",
+    "prepare",
+]

@@ -1,0 +1,126 @@
+"""CelebA: aligned faces with 40 attributes, as its authors or its mirrors pack them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from vae_explorer.data.albums import Album, open_album
+from vae_explorer.data.attributes import check_listed, parse_attributes
+from vae_explorer.data.pictures import decode_picture, to_array
+from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Record, Source
+
+FRAME = (178, 218)  # width, height of an aligned picture
+FACE = (15, 35, 163, 183)  # its central 148x148: left, top, right, bottom
+IMAGES = ("img_align_celeba.zip", "img_align_celeba")
+ATTRIBUTES = ("list_attr_celeba.csv", "list_attr_celeba.txt")
+PARTITION = ("list_eval_partition.csv", "list_eval_partition.txt")
+PARTITIONS = dict(zip("012", SPLITS, strict=True))
+
+
+def read_celeba(root: Path, size: int, source: Path | None) -> Source:
+    """Find the aligned images, the attributes and the published split.
+
+    Parameters
+    ----------
+    root : Path
+        ``<root>/celeba`` is looked into where there is no `source`.
+    size : int
+        Side of the pictures in pixels, after the crop.
+    source : Path or None
+        Folder with the images (a zip or a folder), the attributes and the partition (each as
+        the CSV of the mirrors or as the original text).
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, or a table is not as it should be.
+
+    References
+    ----------
+    Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015.
+    """
+    folder = (source or root / "celeba").expanduser().resolve()
+    images, attributes_file, partition_file = _find_files(folder)
+    names, attributes = _read_attributes(attributes_file)
+    split = _read_partition(partition_file)
+    with open_album(images) as album:
+        pictures = album.pictures
+    # The tables say 000001.jpg whatever the format of the picture.
+    stems = [PurePosixPath(picture).stem for picture in pictures]
+    check_listed(attributes_file.name, stems, attributes)
+    check_listed(partition_file.name, stems, split)
+
+    def stream() -> Iterator[Record]:
+        with open_album(images) as album:
+            for picture, stem in zip(pictures, stems, strict=True):
+                load = partial(_load_face, album, picture, size)
+                yield Record(picture, load, attributes=attributes[stem], split=split[stem])
+
+    return Source(stream(), len(pictures), attribute_names=names, path=folder)
+
+
+def _find_files(folder: Path) -> list[Path]:
+    found, missing = [], []
+    for forms in (IMAGES, ATTRIBUTES, PARTITION):
+        present = [folder / form for form in forms if (folder / form).exists()]
+        if present:
+            found.append(present[0])
+        else:
+            missing.append(" or ".join(forms))
+    if missing:
+        raise DatasetError(
+            f"CelebA is not complete in {folder}; missing: {'; '.join(missing)}. Get them from "
+            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (Align&Cropped Images, "
+            "Attributes Annotations, Train/Val/Test Partitions), put them there, or name their "
+            "folder with --source."
+        )
+    return found
+
+
+def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    rows = _read_rows(file)
+    if file.suffix == ".txt":
+        del rows[:1]  # the number of pictures
+        names = rows[0] if rows else []
+    else:
+        names = rows[0][1:] if rows else []
+    table = parse_attributes(file.name, names, rows[1:])
+    return tuple(names), {PurePosixPath(picture).stem: row for picture, row in table.items()}
+
+
+def _read_partition(file: Path) -> dict[str, str]:
+    rows = _read_rows(file)
+    if file.suffix == ".csv":
+        del rows[:1]  # the head of the columns
+    try:
+        return {PurePosixPath(picture).stem: PARTITIONS[part] for picture, part in rows}
+    except (ValueError, KeyError) as error:
+        raise DatasetError(
+            f"{file.name}: every row must be a picture's name and 0, 1 or 2, for train, "
+            f"validation and test; found {error}."
+        ) from error
+
+
+def _read_rows(file: Path) -> list[list[str]]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file} cannot be read ({error}): get it again.") from error
+    rows = csv.reader(lines) if file.suffix == ".csv" else (line.split() for line in lines)
+    return [row for row in rows if row]
+
+
+def _load_face(album: Album, picture: str, size: int) -> np.ndarray:
+    image = decode_picture(album.read(picture))
+    if image.size == FRAME:
+        image = image.crop(FACE)
+    elif image.width != image.height:
+        raise PictureError(
+            f"{image.width}x{image.height}: neither an aligned 178x218 frame nor a square"
+        )
+    return to_array(image, size)

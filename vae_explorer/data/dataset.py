@@ -1,0 +1,97 @@
+"""A prepared data set: pictures on disk, read row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_explorer.data.sources import SPLITS, DatasetError
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """Pictures with what is known of them; row ``i`` of every array is one picture.
+
+    The row is the ``row_id`` that encodings refer to: it stays the same as long as the source
+    does.
+
+    Attributes
+    ----------
+    name : str
+        Of the entry in ``DATASETS``.
+    images : ndarray of uint8 (n, channels, size, size)
+        Memory-mapped: only the rows that are asked for are read.
+    labels : ndarray of int64 (n,) or None
+        Indices into `label_names`.
+    label_names : tuple of str
+    attributes : ndarray of bool (n, k) or None
+    attribute_names : tuple of str
+        k of them.
+    split : ndarray of str (n,)
+        "train", "val" or "test".
+    damaged : tuple of str
+        Names of the pictures left out because they could not be read.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    label_names: tuple[str, ...]
+    attributes: np.ndarray | None
+    attribute_names: tuple[str, ...]
+    split: np.ndarray
+    damaged: tuple[str, ...]
+
+    @property
+    def held_out(self) -> str:
+        """The split that no training sees: "test" if there is one, else "val"."""
+        return "test" if np.any(self.split == "test") else "val"
+
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of one split, ascending, as int64 (m,); none where the set has no such split.
+
+        Raises
+        ------
+        DatasetError
+            If `split` is none of "train", "val" and "test".
+        """
+        if split not in SPLITS:
+            raise DatasetError(f"There is no split {split!r}: choose one of {', '.join(SPLITS)}.")
+        return np.flatnonzero(self.split == split).astype(np.int64)
+
+    def take(self, rows: np.ndarray, image_size: int | None = None) -> np.ndarray:
+        """Read some pictures, zero-padded where the model wants them larger.
+
+        Parameters
+        ----------
+        rows : ndarray of int (m,)
+            In any order, repeats allowed.
+        image_size : int, optional
+            The cached size, or larger by an even number: 28 becomes 32 with a border of 2.
+
+        Returns
+        -------
+        ndarray of uint8 (m, channels, image_size, image_size)
+            A copy, the caller's to change.
+
+        Raises
+        ------
+        DatasetError
+            If the pictures cannot be padded to `image_size`.
+        """
+        size = self.images.shape[-1]
+        side = size if image_size is None else image_size
+        border, odd = divmod(side - size, 2)
+        if border < 0 or odd:
+            raise DatasetError(
+                f"{self.name} is cached at {size}x{size} and cannot be padded to "
+                f"{side}x{side}: {size}, {size + 2}, {size + 4} and so on would do. "
+                "Choose such an image size, or prepare the data at another one (--size)."
+            )
+        images = np.asarray(self.images).take(rows, axis=0)
+        if border == 0:
+            return images
+        padded = np.zeros((len(images), images.shape[1], side, side), dtype=np.uint8)
+        padded[:, :, border:-border, border:-border] = images
+        return padded

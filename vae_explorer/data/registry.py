@@ -1,0 +1,152 @@
+"""The data sets that the project knows. A new one is one entry in `DATASETS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from vae_explorer.data.celeba import read_celeba
+from vae_explorer.data.digits import read_digits
+from vae_explorer.data.folder import read_folder
+from vae_explorer.data.sources import Source
+from vae_explorer.data.torchvision_sets import read_torchvision
+
+DIGIT_NAMES = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One data set: what a card says of it, and how it is read.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    title : str
+        As people say it.
+    licence : str
+    terms : str
+        One sentence on what the licence asks for.
+    citation : str
+    url : str
+        Where it comes from; empty where it comes from the user.
+    channels : int
+        1 for grey pictures, 3 for RGB.
+    image_size : int or None
+        Side in pixels; None where it is chosen when the set is prepared.
+    read : callable (root, size, source) -> Source
+        Finds the pictures and streams them; raises `DatasetError` if it cannot.
+    label_names : tuple of str
+        Empty where the names come from the source, or there are no labels.
+    shares : tuple of three floats, or None
+        Shares of train, val and test in a seeded split; None where the split is published.
+    short_title : str
+        What the titles of models call it, where that is shorter than `title`.
+    bundled : bool
+        Comes with an installed package and is small: prepared on first use, without asking.
+    needs_source : bool
+        Cannot be read without ``--source``, after which its cache is named.
+    """
+
+    name: str
+    title: str
+    licence: str
+    terms: str
+    citation: str
+    url: str
+    channels: int
+    image_size: int | None
+    read: Callable[[Path, int, Path | None], Source]
+    label_names: tuple[str, ...] = ()
+    shares: tuple[float, float, float] | None = None
+    short_title: str = ""
+    bundled: bool = False
+    needs_source: bool = False
+
+
+_SPECS = (
+    DatasetSpec(
+        name="mnist",
+        title="MNIST",
+        licence="CC BY-SA 3.0",
+        terms="May be shared and adapted, with credit and under the same licence.",
+        citation="LeCun, Cortes, Burges, The MNIST database of handwritten digits, 1998",
+        url="http://yann.lecun.com/exdb/mnist/",
+        channels=1,
+        image_size=28,
+        read=partial(read_torchvision, "MNIST"),
+        label_names=DIGIT_NAMES,
+    ),
+    DatasetSpec(
+        name="fashion-mnist",
+        title="Fashion-MNIST",
+        short_title="Fashion",
+        licence="MIT",
+        terms="May be used, changed and shared freely, as long as the licence text goes along.",
+        citation=(
+            "Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking "
+            "Machine Learning Algorithms, 2017, arXiv:1708.07747"
+        ),
+        url="https://github.com/zalandoresearch/fashion-mnist",
+        channels=1,
+        image_size=28,
+        read=partial(read_torchvision, "FashionMNIST"),
+        label_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+    ),
+    DatasetSpec(
+        name="digits",
+        title="Digits, 8×8",
+        licence="CC BY 4.0",
+        terms="May be shared and adapted, with credit.",
+        citation=(
+            "Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
+            "Repository, 1998, doi:10.24432/C50P49"
+        ),
+        url="https://archive.ics.uci.edu/dataset/80",
+        channels=1,
+        image_size=8,
+        read=read_digits,
+        label_names=DIGIT_NAMES,
+        shares=(0.7, 0.1, 0.2),
+        bundled=True,
+    ),
+    DatasetSpec(
+        name="celeba",
+        title="CelebA",
+        licence="Non-commercial research only",
+        terms="For non-commercial research only; its images may not be passed on.",
+        citation=("Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015"),
+        url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        channels=3,
+        image_size=None,
+        read=read_celeba,
+    ),
+    DatasetSpec(
+        name="folder",
+        title="Your own pictures",
+        licence="As the pictures'",
+        terms="Your own pictures: what may be done with them is yours to know.",
+        citation="",
+        url="",
+        channels=3,
+        image_size=None,
+        read=read_folder,
+        shares=(0.8, 0.1, 0.1),
+        needs_source=True,
+    ),
+)
+
+DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}

@@ -1,0 +1,66 @@
+"""What a reader hands to the cache: a description and a stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+class DatasetError(ValueError):
+    """A data set cannot be prepared or opened; says what is wrong and what mends it."""
+
+
+class PictureError(ValueError):
+    """One picture cannot be used; says why. The cache leaves it out and lists it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One picture, not yet read.
+
+    Attributes
+    ----------
+    name : str
+        How the source calls it; listed where it turns out damaged.
+    load : callable
+        Returns the picture as uint8 (channels, size, size), or raises `PictureError`.
+    label : int or None
+        Index into the source's label names.
+    attributes : ndarray of bool (k,) or None
+    split : str or None
+        "train", "val" or "test" as published; None where the cache is to draw it.
+    """
+
+    name: str
+    load: Callable[[], np.ndarray]
+    label: int | None = None
+    attributes: np.ndarray | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it lies on disk, before any picture is read.
+
+    Attributes
+    ----------
+    records : iterable of Record
+        Streamed once; a record is loaded before the next one is asked for.
+    count : int
+        Number of records.
+    label_names, attribute_names : tuple of str
+        Empty where there are none.
+    path : Path or None
+        The folder or archive it was read from; None where the name says it all.
+    """
+
+    records: Iterable[Record]
+    count: int
+    label_names: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
+    path: Path | None = None
