@@ -1,0 +1,141 @@
+"""A checkpoint's folder on disk: written whole or not at all, verified whenever it is read.
+
+Whatever is wrong raises ValueError; `vae_explorer.checkpoints` adds which checkpoint it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_files import ENCODINGS, HISTORY, MODEL
+
+CARD = "card.json"
+
+
+def has_card(folder: Path) -> bool:
+    """Say whether a folder is a checkpoint; one that may not be looked into is none."""
+    try:
+        return (folder / CARD).is_file()
+    except (OSError, ValueError):  # no permission, a name too long, a NUL in it
+        return False
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read the card, which takes the folder's name.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or lists too few files.
+    """
+    card = ModelCard.from_json(_read_file(folder, CARD).decode(errors="replace"))
+    if missing := {MODEL, ENCODINGS, HISTORY} - card.sha256.keys():
+        raise ValueError(f"sha256 in {CARD} lacks {', '.join(sorted(missing))}.")
+    return dataclasses.replace(card, name=folder.name)
+
+
+def read_files(folder: Path, card: ModelCard) -> dict[str, bytes]:
+    """Read the files that a card lists; what is returned is what was hashed.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, or its sha256 is not the card's.
+    """
+    contents = {file: _read_file(folder, file) for file in card.sha256}
+    for file, wanted in card.sha256.items():
+        found = hashlib.sha256(contents[file]).hexdigest()
+        if found != wanted:
+            raise ValueError(
+                f"{file} is damaged or was changed: its sha256 begins with {found[:8]}, "
+                f"the card's with {wanted[:8]}."
+            )
+    return contents
+
+
+def verify(folder: Path) -> ModelCard:
+    """Read the card and check every file's hash, once for each state of the folder.
+
+    Raises
+    ------
+    ValueError
+        As `read_card` and `read_files` do.
+    """
+    try:
+        stats = sorted((path.name, path.stat()) for path in folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"Its files cannot be listed: {error.strerror}.") from error
+    return _verify(folder, tuple((name, s.st_mtime_ns, s.st_size) for name, s in stats))
+
+
+@lru_cache(maxsize=256)
+def _verify(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> ModelCard:
+    card = read_card(folder)
+    read_files(folder, card)
+    return card
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Give the path of a sibling to write; rename it to `path` if the block ends without error.
+
+    What was at `path` stays whole until then, and is put back if the renaming fails.
+    """
+    _clear_leftovers(path)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _swap(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files in order, each on the disk before the next."""
+    for name, data in contents.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Undo what a killed save left: put back what it had moved aside, remove the rest."""
+    leftovers = f".{glob.escape(path.name)}"
+    for replaced in path.parent.glob(f"{leftovers}.replaced-*"):
+        if not path.exists():
+            replaced.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    for partial in path.parent.glob(f"{leftovers}.partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+    if path.exists():
+        path.rename(aside)
+    try:
+        new.rename(path)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read_file(folder: Path, file: str) -> bytes:
+    try:
+        return (folder / file).read_bytes()
+    except FileNotFoundError as error:
+        raise ValueError(f"{file} is missing.") from error
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}.") from error

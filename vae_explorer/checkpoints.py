@@ -1,0 +1,250 @@
+"""Checkpoints: one folder a model, written whole or not at all, verified whenever it is read.
+
+| file | what |
+|---|---|
+| `model.safetensors` | the weights, under the names of the model's state_dict |
+| `encodings.safetensors` | what the encoder says of the held-out pictures |
+| `latent.safetensors` | t-SNE, attribute vectors; where there are any |
+| `history.csv` | a line an epoch |
+| `card.json` | the `ModelCard`, with a sha256 of each of the others; written last |
+
+A folder without a card is not a checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vae_explorer import checkpoint_files as files
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_folders import (
+    CARD,
+    has_card,
+    read_card,
+    read_files,
+    staged,
+    verify,
+    write_files,
+)
+from vae_explorer.config import unknown_name
+from vae_explorer.encodings import Encodings
+from vae_explorer.models import Autoencoder
+
+CHECKPOINTS = Path(
+    os.environ.get("VAE_EXPLORER_CHECKPOINTS") or Path(__file__).parents[1] / "checkpoints"
+)
+"""Where models are looked for by name."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is missing, broken or cannot be saved; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with what is known of it. Shared between sessions: never change it."""
+
+    card: ModelCard
+    model: Autoencoder
+    """In eval mode and frozen, on the CPU."""
+    encodings: Encodings
+    """Of the held-out pictures."""
+    latent: dict[str, np.ndarray]
+    """All arrays of `latent.safetensors`; as `save_checkpoint` takes them."""
+    history: dict[str, np.ndarray]
+    """float64 (epochs,) by column name."""
+    path: Path
+
+    @property
+    def attribute_vectors(self) -> dict[str, np.ndarray]:
+        """Directions in latent space: float32 (latent_dim,) by attribute name."""
+        prefix = files.ATTRIBUTE_VECTOR
+        return {n.removeprefix(prefix): a for n, a in self.latent.items() if n.startswith(prefix)}
+
+    @property
+    def tsne(self) -> np.ndarray | None:
+        """t-SNE of some encodings (m, 2), where there is one. It cannot be decoded."""
+        return self.latent.get("tsne")
+
+    @property
+    def tsne_rows(self) -> np.ndarray | None:
+        """Indices (m,) into the encodings: which ones `tsne` shows."""
+        return self.latent.get("tsne_rows")
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    model: Autoencoder,
+    card: ModelCard,
+    encodings: Encodings,
+    history: Mapping[str, np.ndarray],
+    latent: Mapping[str, np.ndarray] | None = None,
+) -> ModelCard:
+    """Write a checkpoint, replacing the one at `path`; a crash at any moment leaves that one whole.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. One that is there already must be a checkpoint, or empty.
+    model : Autoencoder
+        On any device.
+    card : ModelCard
+        Its name and sha256 are filled in here.
+    encodings : Encodings
+        Of the held-out pictures.
+    history : mapping of str to ndarray (epochs,)
+        Columns by name.
+    latent : mapping of str to ndarray, optional
+        `tsne` (m, 2) with `tsne_rows` (m,), `attribute_vector.NAME` (latent_dim,), and others.
+
+    Returns
+    -------
+    ModelCard
+        As written.
+
+    Raises
+    ------
+    CheckpointError
+        If what would be written could not be loaded, or the disk refuses.
+    """
+    path = path.resolve()
+    if path.exists() and not has_card(path) and (path.is_file() or any(path.iterdir())):
+        raise CheckpointError(
+            f"{path.name!r} was not saved: something that is no checkpoint has that name, and is "
+            f"kept. Choose another name, such as checkpoints/{path.name}-2."
+        )
+    try:
+        contents = {
+            files.MODEL: files.pack_model(model),
+            files.ENCODINGS: files.pack_encodings(encodings),
+            files.HISTORY: files.pack_history(history),
+        }
+        if latent:
+            contents[files.LATENT] = files.pack_latent(latent)
+        digests = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
+        card = dataclasses.replace(card, name=path.name, sha256=digests)
+        with staged(path) as folder:
+            write_files(folder, {**contents, CARD: card.to_json().encode()})
+            _read(folder)  # what cannot be loaded replaces nothing
+    except (OSError, ValueError) as error:
+        reason = f"{error.strerror}." if isinstance(error, OSError) else error
+        raise CheckpointError(f"The checkpoint {path.name!r} was not saved: {reason}") from error
+    return card
+
+
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Read a checkpoint, verifying every file against the card's sha256 first.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A str without a separator is a name below `CHECKPOINTS`. A Path, or a str with a
+        separator, is a path; only a Path may go up by `..`. What comes from a URL goes through
+        `find_checkpoint`, which knows names only.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such checkpoint, or anything in it is broken.
+    """
+    if isinstance(name_or_path, str) and not {"/", os.sep}.intersection(name_or_path):
+        folder = find_checkpoint(name_or_path)
+    else:
+        folder = Path(name_or_path)
+        if isinstance(name_or_path, str) and ".." in folder.parts:
+            raise CheckpointError(f"A checkpoint is not named with '..'; found {name_or_path!r}.")
+    if not has_card(folder):
+        raise CheckpointError(
+            f"There is no checkpoint in {folder.name!r}: it has no {CARD}. "
+            "To see which there are: python -m vae_explorer list"
+        )
+    folder = folder.resolve()
+    try:
+        return _read(folder)
+    except ValueError as error:
+        raise CheckpointError(_explain(folder, error)) from error
+
+
+def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], dict[str, str]]:
+    """Find the checkpoints in a folder, by default `CHECKPOINTS`, and verify their files.
+
+    A folder that has not changed since (times and sizes of its files) is not read again.
+
+    Returns
+    -------
+    cards : dict of str to ModelCard
+        By name, sorted.
+    errors : dict of str to str
+        What is broken and how to mend it, by name.
+    """
+    cards, errors = {}, {}
+    for folder in _folders(CHECKPOINTS if root is None else root):
+        try:
+            cards[folder.name] = verify(folder)
+        except ValueError as error:
+            errors[folder.name] = _explain(folder, error)
+    return cards, errors
+
+
+def find_checkpoint(name: str) -> Path:
+    """Return the folder of a checkpoint by name, and never one outside `CHECKPOINTS`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none of that name; the message lists those there are.
+    """
+    # The name is only compared, so that no path is ever made of what a stranger typed.
+    folders = {folder.name: folder for folder in _folders(CHECKPOINTS)}
+    if not folders:
+        raise CheckpointError(
+            "There are no checkpoints yet. Train one: python -m vae_explorer train"
+        )
+    if name not in folders:
+        raise CheckpointError(unknown_name("checkpoint", name[:80], list(folders)))
+    return folders[name]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Return the checkpoints' folders, also broken ones; networks that judge are none."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        folder
+        for folder in root.iterdir()
+        if folder.name[0] not in "._" and folder.name != "classifiers" and has_card(folder)
+    )
+
+
+def _read(folder: Path) -> Checkpoint:
+    card = read_card(folder)
+    contents = read_files(folder, card)
+    encodings = files.unpack_encodings(card, contents[files.ENCODINGS])
+    latent: dict[str, np.ndarray] = {}
+    if files.LATENT in contents:
+        rows = len(encodings.row_id)
+        latent = files.unpack_latent(card.model.latent_dim, rows, contents[files.LATENT])
+    return Checkpoint(
+        card=card,
+        model=files.unpack_model(card.model, contents[files.MODEL]),
+        encodings=encodings,
+        latent=latent,
+        history=files.unpack_history(contents[files.HISTORY]),
+        path=folder,
+    )
+
+
+def _explain(folder: Path, fault: ValueError) -> str:
+    return (
+        f"The checkpoint {folder.name!r} is broken. {fault} If it came with the project, get it "
+        f"back: git checkout -- checkpoints/{folder.name}. Else train it again: "
+        f"python -m vae_explorer train --out checkpoints/{folder.name} --replace ..."
+    )
