@@ -1,0 +1,91 @@
+"""How the weights move: the schedule, the averaging, the precision, and the allocator."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from vae_explorer.config import ModelConfig, TrainConfig
+
+
+def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
+    """Return the learning rate of a step: linear warm-up, then a cosine to zero.
+
+    References
+    ----------
+    Loshchilov & Hutter 2017, "SGDR" (https://arxiv.org/abs/1608.03983), equation 5, one cycle.
+    """
+    warmup = min(config.warmup_steps, total_steps // 2)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total_steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average with a warm-up, so that early epochs are judged fairly too."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+        count = int(updates)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + count) / (10 + count)))
+
+    return update
+
+
+def read_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's running state as tensors by name, for `restore_moments`."""
+    return {
+        f"{index}.{name}": tensor
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, tensor in values.items()
+    }
+
+
+def restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Give a fresh optimizer the state that `read_moments` read."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    state = optimizer.state_dict()
+    for key, tensor in moments.items():
+        index, name = key.split(".")
+        if tensor.dim():
+            # A fused optimizer walks the memory of both, so they must be laid out alike.
+            tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)  # noqa: PLW2901
+        state["state"].setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict(state)
+
+
+def chooses_bf16(config: TrainConfig, model: ModelConfig, device: torch.device) -> bool:
+    """Say whether the forward pass runs in bfloat16: as configured, or where it pays."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # On a CPU only convolutions gain, and only where the instructions for it are there.
+    return device.type == "cpu" and model.architecture == "conv" and _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16", False))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc reuse large blocks instead of handing them back to the kernel.
+
+    Every step allocates and frees the same activations; faulting their pages in anew costs a
+    tenth of a training step. Does nothing where the C library is another one.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # malloc.h
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_top_pad, 256 * 2**20)
+        libc.mallopt(m_mmap_max, 0)

@@ -1,0 +1,171 @@
+"""A training under way on disk: `runs/<name>/`, from which it resumes bit for bit.
+
+| file | what |
+|---|---|
+| `config.json` | the model's and the training's configuration |
+| `state.safetensors` | weights, averaged and best weights, optimizer moments, counters, history |
+| `epochs/0001.safetensors` ... | encodings of the held-out split after each epoch, where kept |
+
+Random numbers are a function of the seed and the step, so no generator's state is stored. Each
+file is written to a sibling and renamed into place: a kill at any moment leaves the last one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
+
+
+class RunError(RuntimeError):
+    """A run's folder that cannot be gone on with; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch gave; losses are in nats per image."""
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    """Mean of reconstruction + β KL over the epoch's batches, as the weights moved."""
+    train_reconstruction: float
+    train_kl: float
+    validation_loss: float
+    """The same on the validation rows, by the averaged weights."""
+    validation_reconstruction: float
+    validation_kl: float
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Wall time of the epoch's steps."""
+
+
+@dataclass
+class RunState:
+    """All that changes while a model trains."""
+
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor]
+    """The averaged weights, which are judged."""
+    best: dict[str, Tensor]
+    """The averaged weights after the best epoch so far."""
+    optimizer: dict[str, Tensor]
+    step: int = 0
+    """Steps done since the first epoch began."""
+    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of loss, reconstruction and KL over the steps of the epoch under way."""
+    seconds: float = 0.0
+    """Spent on the epoch under way."""
+    history: list[EpochMetrics] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> EpochMetrics | None:
+        """The epoch with the lowest validation loss."""
+        return min(self.history, key=lambda metrics: metrics.validation_loss, default=None)
+
+
+_TENSORS = ("weights", "average", "best", "optimizer")
+
+
+def save_state(run: Path, state: RunState) -> None:
+    """Write `state.safetensors` in one rename."""
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
+        for group in _TENSORS
+        for name, tensor in getattr(state, group).items()
+    }
+    counters = {
+        "step": state.step,
+        "sums": state.sums,
+        "seconds": state.seconds,
+        "history": [asdict(metrics) for metrics in state.history],
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    partial = run / "state.safetensors.partial"
+    save_file(tensors, partial, metadata={"state": json.dumps(counters)})
+    partial.replace(run / "state.safetensors")
+
+
+def load_state(run: Path) -> RunState:
+    """Read what `save_state` wrote.
+
+    Raises
+    ------
+    RunError
+        If there is no state in the folder, or none that can be read.
+    """
+    path = run / "state.safetensors"
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _TENSORS}
+    try:
+        with safe_open(path, framework="pt") as file:
+            counters = json.loads(file.metadata()["state"])
+            for key in file.keys():  # noqa: SIM118 - the file is no mapping
+                group, _, name = key.partition("/")
+                groups[group][name] = file.get_tensor(key)
+        history = [EpochMetrics(**metrics) for metrics in counters["history"]]
+        return RunState(
+            **groups,
+            step=counters["step"],
+            sums=tuple(counters["sums"]),
+            seconds=counters["seconds"],
+            history=history,
+        )
+    except FileNotFoundError:
+        raise RunError(
+            f"There is nothing to resume in {run.name}: no epoch was finished there. "
+            "Start it again without --resume."
+        ) from None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"The state of the run {run.name} cannot be read ({error}). "
+            "Start it again with --restart."
+        ) from error
+
+
+def save_config(run: Path, model: ModelConfig, train: TrainConfig) -> None:
+    """Write `config.json` in one rename."""
+    run.mkdir(parents=True, exist_ok=True)
+    partial = run / "config.json.partial"
+    values = {"model": model.to_dict(), "train": train.to_dict()}
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial.replace(run / "config.json")
+
+
+def load_config(run: Path) -> tuple[ModelConfig, TrainConfig]:
+    """Read what `save_config` wrote.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run, or its configuration cannot be read.
+    """
+    try:
+        values = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        return ModelConfig.from_dict(values["model"]), TrainConfig.from_dict(values["train"])
+    except FileNotFoundError:
+        raise RunError(
+            f"There is no run {run.name!r} to resume. Start it without --resume."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise RunError(
+            f"The configuration of the run {run.name} cannot be read ({error}). "
+            "Start it again with --restart."
+        ) from error
+
+
+def history_columns(history: list[EpochMetrics]) -> Mapping[str, np.ndarray]:
+    """Return the epochs as columns: float64 arrays by field name, `epoch` among them."""
+    names = EpochMetrics.__dataclass_fields__
+    return {
+        name: np.array([getattr(metrics, name) for metrics in history], dtype=np.float64)
+        for name in names
+    }

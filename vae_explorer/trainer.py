@@ -1,0 +1,255 @@
+"""The state of one training and what is done to it: step, judge, save, load.
+
+Each random number is a function of the seed, the step and the process, so a run that is killed
+and resumed ends with the same weights, bit for bit, as one that ran through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.encodings import encode_dataset
+from vae_explorer.losses import negative_elbo
+from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.optimization import (
+    chooses_bf16,
+    learning_rate,
+    moving_average,
+    read_moments,
+    restore_moments,
+)
+from vae_explorer.runs import EpochMetrics, RunState, load_state, save_state
+
+if TYPE_CHECKING:
+    from vae_explorer.data import ImageDataset
+
+VALIDATION_BATCH = 256
+FINITE_CHECK_EVERY = 50  # steps; each check waits for the device
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """Where a training stands, for a progress bar."""
+
+    step: int
+    """Steps done, of `total_steps`."""
+    total_steps: int
+    loss: Tensor
+    """Scalar of the last batch, in nats per image; reading its value waits for the device."""
+    kl: Tensor
+
+
+def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Part the train split into rows to learn from and rows to choose the best epoch by.
+
+    Returns
+    -------
+    tuple of ndarray of int64
+        Disjoint rows, a function of `config.seed` and `config.validation_fraction` alone.
+
+    Raises
+    ------
+    TrainingError
+        If one part is left without a row.
+    """
+    rows = np.random.default_rng([config.seed, 1]).permutation(dataset.rows("train"))
+    held = round(len(rows) * config.validation_fraction)
+    if not 0 < held < len(rows):
+        raise TrainingError(
+            f"A validation_fraction of {config.validation_fraction:g} of {len(rows)} training "
+            "pictures leaves one side empty; use more pictures, or another fraction."
+        )
+    return rows[held:], np.sort(rows[:held])
+
+
+class Trainer:
+    """The state of one training and the four things done to it: step, judge, save, load."""
+
+    def __init__(
+        self, model_config: ModelConfig, config: TrainConfig, dataset: ImageDataset, run: Path
+    ) -> None:
+        from accelerate import Accelerator  # 1.3 s, needed only here
+
+        self.config, self.dataset, self.run = config, dataset, run
+        self.accelerator = Accelerator()
+        self.device = self.accelerator.device
+        self.train_rows, self.validation_rows = split_rows(dataset, config)
+        self.batch_size = min(config.batch_size, len(self.train_rows))
+        self.steps_per_epoch = len(self.train_rows) // self.batch_size
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.autocast = chooses_bf16(config, model_config, self.device)
+
+        self.model: Autoencoder = build_model(model_config, config.seed).to(
+            self.device, memory_format=torch.channels_last
+        )
+        self.network = self.accelerator.prepare(self.model)
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.weight_average))
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, fused=self.device.type != "mps"
+        )
+        self.generator = torch.Generator(self.device)
+        self.step, self.history, self.best = 0, list[EpochMetrics](), self._average_weights()
+        self.sums, self.seconds = torch.zeros(3, device=self.device), 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none got better for `patience` of them."""
+        if len(self.history) >= self.config.epochs:
+            return True
+        losses = [metrics.validation_loss for metrics in self.history]
+        return 0 < self.config.patience <= len(losses) - 1 - int(np.argmin(losses or [0]))
+
+    def agree(self, stop: bool) -> bool:
+        """Have all processes stop at the same step, as soon as one of them wants to."""
+        if self.accelerator.num_processes == 1:
+            return stop
+        votes = torch.tensor(float(stop), device=self.device)
+        return bool(self.accelerator.reduce(votes, "sum") > 0)
+
+    def steps_of_epoch(self) -> Iterator[StepMetrics]:
+        """Do the steps that the epoch under way still lacks."""
+        epoch = len(self.history)
+        first = self.step - epoch * self.steps_per_epoch
+        order = np.random.default_rng([self.config.seed, 2, epoch]).permutation(self.train_rows)
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.network.train()
+        for index in range(first, self.steps_per_epoch):
+            start = time.perf_counter()
+            rows = order[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
+            metrics = self._step(rows, rank)
+            self.seconds += time.perf_counter() - start
+            yield metrics
+
+    def finish_epoch(self) -> EpochMetrics:
+        """Judge the averaged weights on the validation rows, and save."""
+        self._check_finite(self.sums)
+        means = self.accelerator.reduce(self.sums / self.steps_per_epoch, "mean").tolist()
+        metrics = EpochMetrics(
+            len(self.history) + 1,
+            *means,
+            *self._validate(),
+            learning_rate=learning_rate(self.step - 1, self.total_steps, self.config),
+            seconds=self.seconds,
+        )
+        self.history.append(metrics)
+        if metrics is min(self.history, key=lambda each: each.validation_loss):
+            self.best = self._average_weights()
+        self.sums, self.seconds = torch.zeros_like(self.sums), 0.0
+        if self.config.keep_epochs and self.accelerator.is_main_process:
+            self._keep_encodings(metrics.epoch)  # first: an epoch that is saved is not done again
+        self.save()
+        return metrics
+
+    def save(self) -> None:
+        """Write the state, by the main process alone; one that is not finite replaces nothing."""
+        self._check_finite(self.sums)
+        if not self.accelerator.is_main_process:
+            return
+        loss, reconstruction, kl = self.sums.tolist()
+        save_state(
+            self.run,
+            RunState(
+                weights=self.model.state_dict(),
+                average=self.average.state_dict(),
+                best=self.best,
+                optimizer=read_moments(self.optimizer),
+                step=self.step,
+                sums=(loss, reconstruction, kl),
+                seconds=self.seconds,
+                history=self.history,
+            ),
+        )
+
+    def load(self) -> None:
+        """Take up the state that `save` wrote."""
+        state = load_state(self.run)
+        self.model.load_state_dict(state.weights)
+        self.average.load_state_dict(state.average)
+        self.best, self.step, self.history = state.best, state.step, state.history
+        self.sums = torch.tensor(state.sums, device=self.device)
+        self.seconds = state.seconds
+        restore_moments(self.optimizer, state.optimizer)
+
+    def _step(self, rows: np.ndarray, rank: int) -> StepMetrics:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.total_steps, self.config)
+        self._seed_noise(3, self.step, rank)
+        images = self._images(rows)
+        with self._forward_precision():
+            output = self.network(images, self.generator)
+        parts = negative_elbo(output, images, self.model.config, self.config.beta)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(parts.loss)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        self.sums += torch.stack(parts).detach()
+        self.step += 1
+        if self.step % FINITE_CHECK_EVERY == 0:
+            self._check_finite(self.sums)
+        return StepMetrics(self.step, self.total_steps, parts.loss.detach(), parts.kl.detach())
+
+    @torch.no_grad()
+    def _validate(self) -> list[float]:
+        """Mean loss, reconstruction and KL over the validation rows, in float32."""
+        model = self.average.module.eval()
+        self._seed_noise(4)
+        sums = torch.zeros(3, device=self.device)
+        for start in range(0, len(self.validation_rows), VALIDATION_BATCH):
+            images = self._images(self.validation_rows[start : start + VALIDATION_BATCH])
+            parts = negative_elbo(
+                model(images, self.generator), images, model.config, self.config.beta
+            )
+            sums += torch.stack(parts) * len(images)
+        self._check_finite(sums)  # also finds out what the epoch's last step has broken
+        return self.accelerator.reduce(sums / len(self.validation_rows), "mean").tolist()
+
+    def _check_finite(self, losses: Tensor) -> None:
+        if torch.isfinite(losses).all():
+            return
+        done = len(self.history)
+        kept = f"The state after epoch {done} is kept." if done else "No epoch was finished."
+        raise TrainingError(
+            f"The loss became not a number in epoch {done + 1}, by step {self.step}. {kept} "
+            f"Try a lower learning rate than {self.config.learning_rate:g}, or precision float32."
+        )
+
+    def _images(self, rows: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(self.dataset.take(rows, self.model.config.image_size))
+        images = pixels.to(self.device).float().div_(255)  # (n, channels, height, width)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _seed_noise(self, *key: int) -> None:
+        words = np.random.SeedSequence([self.config.seed, *key]).generate_state(1, np.uint64)
+        self.generator.manual_seed(int(words[0] >> np.uint64(1)))
+
+    def _forward_precision(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+    def _average_weights(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.average.module.state_dict().items()}
+
+    def _keep_encodings(self, epoch: int) -> None:
+        rows = self.dataset.rows(self.dataset.held_out)
+        encodings = encode_dataset(self.average.module.eval(), self.dataset, rows)
+        folder = self.run / "epochs"
+        folder.mkdir(exist_ok=True)
+        partial = folder / f".{epoch:04d}.partial"
+        tensors = {"z_mean": torch.from_numpy(encodings.z_mean).half()}
+        save_file(tensors, partial)
+        partial.replace(folder / f"{epoch:04d}.safetensors")
