@@ -1,0 +1,112 @@
+"""The command line: prepare data, train, evaluate, list."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vae_explorer import commands
+from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.config import ConfigError
+from vae_explorer.data import DATASETS, DatasetError
+from vae_explorer.presets import PRESETS
+from vae_explorer.runs import RunError
+from vae_explorer.trainer import TrainingError
+
+EXAMPLES = """
+examples:
+  python -m vae_explorer prepare fashion-mnist
+  python -m vae_explorer train --dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae
+  python -m vae_explorer train --out checkpoints/my-vae --resume
+  python -m vae_explorer evaluate checkpoints/my-vae --importance-samples 64
+  python -m vae_explorer list
+"""
+
+CONFIG_HELP = """
+A FILE.json for --config holds any field of vae_explorer/config.py, for instance
+  {"model": {"image_size": 32, "image_channels": 1, "latent_dim": 8, "channels": [32, 64]},
+   "train": {"epochs": 40, "beta": 4}}
+where "model" may also be the name of a published one. Options given beside it win.
+Ctrl-C stops after the step under way and saves; --resume goes on from there.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    args = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except (CheckpointError, ConfigError, DatasetError, RunError, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vae_explorer",
+        description="Train variational autoencoders, and measure them, for VAE Explorer.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    prepared = subparsers.add_parser("prepare", help="fetch a data set and cache it for training")
+    prepared.add_argument("dataset", help=", ".join(DATASETS))
+    prepared.add_argument("--size", type=int, help="pixels a side, where the set leaves it open")
+    prepared.set_defaults(command=commands.run_prepare)
+
+    trained = subparsers.add_parser(
+        "train",
+        help="train a model and publish it as a checkpoint",
+        epilog=CONFIG_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,  # so that only what was given overrides
+    )
+    trained.add_argument("--dataset", help=", ".join(DATASETS))
+    trained.add_argument("--model", help="a published model: " + ", ".join(PRESETS))
+    trained.add_argument("--out", type=Path, required=True, help="checkpoints/NAME")
+    trained.add_argument("--config", type=Path, metavar="FILE.json", help="see below")
+    for option, kind, text in (
+        ("--latent-dim", int, "latent dimensions"),
+        ("--likelihood", str, "bernoulli or gaussian"),
+        ("--epochs", int, "passes over the data, at most (20)"),
+        ("--batch-size", int, "images a step (128)"),
+        ("--beta", float, "weight of the KL term (1)"),
+        ("--lr", float, "peak learning rate (0.002)"),
+        ("--weight-average", float, "decay of the averaged weights that are published (0.999)"),
+        ("--patience", int, "stop after so many epochs without progress (0: never)"),
+        ("--seed", int, "of weights, batches and noise (0)"),
+        ("--precision", str, "auto, float32 or bf16 (auto)"),
+    ):
+        trained.add_argument(option, type=kind, help=text)
+    trained.add_argument("--keep-epochs", action="store_true", help="keep each epoch's encodings")
+    trained.add_argument("--title", help="what the app calls the model")
+    again = trained.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    trained.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
+    trained.set_defaults(command=commands.run_train)
+
+    evaluated = subparsers.add_parser("evaluate", help="measure a checkpoint on held-out data")
+    evaluated.add_argument("checkpoint", type=Path)
+    evaluated.add_argument("--json", action="store_true", help="print JSON")
+    evaluated.add_argument("--write", action="store_true", help="put the numbers into the card")
+    evaluated.add_argument(
+        "--importance-samples", type=int, default=0, metavar="K", help="add the IWAE bound (64)"
+    )
+    evaluated.set_defaults(command=commands.run_evaluate)
+
+    for reads_data in (prepared, trained, evaluated):
+        reads_data.add_argument("--root", type=Path, default=Path("data"), help="of data (data)")
+        reads_data.add_argument("--source", type=Path, default=None, help="folder or zip of images")
+
+    listed = subparsers.add_parser("list", help="show the checkpoints, broken ones too")
+    listed.set_defaults(command=commands.run_list)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""From trained weights to a checkpoint: evaluate, embed, write the card, publish in one rename."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, ModelCard
+from vae_explorer.checkpoints import save_checkpoint
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data import DATASETS
+from vae_explorer.evaluation import evaluate
+from vae_explorer.models import Autoencoder, count_parameters
+
+if TYPE_CHECKING:
+    from vae_explorer.data import ImageDataset
+
+TSNE_ROWS = 3_000
+
+
+def publish(
+    model: Autoencoder,
+    config: TrainConfig,
+    dataset: ImageDataset,
+    history: Mapping[str, np.ndarray],
+    out: Path,
+    *,
+    title: str | None = None,
+    importance_samples: int = 0,
+) -> ModelCard:
+    """Evaluate a trained model and write its checkpoint to `out`, replacing what is there.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        The final weights, in eval mode.
+    config : TrainConfig
+        How it was trained.
+    dataset : ImageDataset
+        The data it was trained on; its held-out split gives the card's numbers.
+    history : mapping of str to ndarray
+        Columns of the training history, one value an epoch.
+    out : Path
+        Folder of the checkpoint.
+    title : str, optional
+        What people call the model; made of the data set, the kind and the latent size by default.
+    importance_samples : int
+        Samples per image for the importance-weighted bound; 0 leaves it out.
+
+    Returns
+    -------
+    ModelCard
+        As written.
+    """
+    metrics, encodings = evaluate(model, dataset, importance_samples=importance_samples)
+    spec = DATASETS[dataset.name]
+    card = ModelCard(
+        format_version=FORMAT_VERSION,
+        name=out.name,
+        title=title or default_title(spec.short_title or spec.title, model.config),
+        dataset=DatasetInfo(
+            name=spec.name,
+            title=spec.title,
+            licence=spec.licence,
+            terms=spec.terms,
+            citation=spec.citation,
+            url=spec.url,
+            image_size=dataset.images.shape[-1],
+        ),
+        model=model.config,
+        train=config,
+        seed=config.seed,
+        metrics=metrics,
+        label_names=dataset.label_names,
+        attribute_names=dataset.attribute_names,
+        parameters={
+            "encoder": count_parameters(model.encoder),
+            "decoder": count_parameters(model.decoder),
+        },
+        versions=_versions(),
+        created=datetime.now(UTC).date().isoformat(),
+        sha256={},
+    )
+    return save_checkpoint(
+        out,
+        model=model,
+        card=card,
+        encodings=encodings,
+        history=dict(history),
+        latent=_embedding(encodings.z_mean, config.seed),
+    )
+
+
+def default_title(dataset_title: str, model: ModelConfig) -> str:
+    """Name a model as people say it: "Fashion, VAE, 2-D"."""
+    kind = "VAE" if model.kind == "vae" else "autoencoder"
+    network = ", MLP" if model.architecture == "mlp" else ""
+    return f"{dataset_title}, {kind}, {model.latent_dim}-D{network}"
+
+
+def _embedding(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own."""
+    if z_mean.shape[1] <= 2:
+        return {}
+    from sklearn.manifold import TSNE
+
+    count = min(TSNE_ROWS, len(z_mean))
+    rows = np.sort(np.random.default_rng([seed, 5]).choice(len(z_mean), count, replace=False))
+    perplexity = min(30.0, (count - 1) / 3)
+    plane = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(z_mean[rows])
+    return {"tsne": plane.astype(np.float32), "tsne_rows": rows}
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "scikit-learn", "safetensors")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version(), **versions}
