@@ -1,0 +1,172 @@
+"""From decoded arrays to pictures: turned for display, tiled, enlarged, as PNG and ZIP.
+
+Images are float (n, channels, height, width) in [0, 1]; one image lacks the first axis. What
+is shown or saved goes through `as_shown` once, then through any of the others.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def as_shown(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
+    """Turn data into what is put on screen: grey pictures as dark ink on white paper.
+
+    MNIST and its kin store ink as 1; colour pictures are returned as they are.
+
+    Parameters
+    ----------
+    images : (..., channels, height, width)
+    ink_on_paper : bool
+        Whether grey pictures are inverted.
+
+    Returns
+    -------
+    the shape and dtype of `images`
+    """
+    return 1 - images if ink_on_paper and images.shape[-3] == 1 else images
+
+
+def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Round images to bytes, channels last; values outside [0, 1] are clipped.
+
+    Parameters
+    ----------
+    images : (..., channels, height, width)
+
+    Returns
+    -------
+    (..., height, width, channels) uint8
+
+    Raises
+    ------
+    ValueError
+        If there are not 1 or 3 channels, or a value is not finite.
+    """
+    if images.ndim < 3 or images.shape[-3] not in (1, 3):
+        raise ValueError(f"Images are (..., 1 or 3, height, width); found {images.shape}.")
+    if not np.isfinite(images).all():
+        raise ValueError("These images hold values that are not finite.")
+    return np.moveaxis(np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8), -3, -1)
+
+
+def to_pil(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) -> Image.Image:
+    """Make a Pillow picture, enlarged by a whole number.
+
+    Parameters
+    ----------
+    image : (channels, height, width)
+    scale : int
+        How many times as high and wide.
+    smooth : bool
+        Interpolate (Lanczos) instead of repeating pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode "L" or "RGB".
+
+    Raises
+    ------
+    ValueError
+        As `to_uint8`, or if it is not one image, or the scale is below 1.
+    """
+    if image.ndim != 3:
+        raise ValueError(f"One image is (channels, height, width); found {image.shape}.")
+    if scale < 1:
+        raise ValueError(f"A picture is enlarged by 1, 2, 3 …; found {scale}.")
+    pixels = to_uint8(image)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    resampling = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return picture.resize((picture.width * scale, picture.height * scale), resampling)
+
+
+def tile(
+    images: NDArray[np.floating], columns: int, gap: int = 0, background: float = 1.0
+) -> NDArray[np.float32]:
+    """Lay images out in reading order as one mosaic.
+
+    Parameters
+    ----------
+    images : (n, channels, height, width)
+    columns : int
+        Images in a row; the last row is filled up with background.
+    gap : int
+        Pixels between neighbours; there is no margin.
+    background : float
+        What shows where no image is, in [0, 1].
+
+    Returns
+    -------
+    (channels, rows * (height + gap) - gap, columns * (width + gap) - gap) float32
+
+    Raises
+    ------
+    ValueError
+        If there is no image, fewer than one column, or a negative gap.
+    """
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"A mosaic needs images (n ≥ 1, c, h, w); found {images.shape}.")
+    if columns < 1 or gap < 0:
+        raise ValueError(
+            f"A mosaic needs at least 1 column and a gap of 0 or more; found {columns} and {gap}."
+        )
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    cells = np.full(
+        (rows * columns, channels, height + gap, width + gap), background, dtype=np.float32
+    )
+    cells[:count, :, :height, :width] = images
+    grid = cells.reshape(rows, columns, channels, height + gap, width + gap)
+    mosaic = grid.transpose(2, 0, 3, 1, 4).reshape(channels, rows * (height + gap), -1)
+    return mosaic[:, : rows * (height + gap) - gap, : columns * (width + gap) - gap]
+
+
+def png_bytes(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) -> bytes:
+    """Write one image (channels, height, width) as a PNG file; see `to_pil`."""
+    buffer = io.BytesIO()
+    to_pil(image, scale, smooth).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def zip_of_pngs(
+    images: NDArray[np.floating], names: Sequence[str], scale: int = 1, smooth: bool = False
+) -> bytes:
+    """Pack images into a ZIP file, one PNG each; the same images give the same bytes.
+
+    Parameters
+    ----------
+    images : (n, channels, height, width)
+    names : sequence of n str
+        File names without ".png", all different.
+    scale, smooth
+        As for `to_pil`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one name of its own for each image.
+    """
+    if len(names) != len(images) or len(set(names)) != len(names):
+        raise ValueError(
+            f"{len(images)} images need as many different names; "
+            f"found {len(names)}, {len(set(names))} of them different."
+        )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for image, name in zip(images, names, strict=True):
+            # A bare ZipInfo is stored, not packed again, and dated 1980: no clock in the file.
+            archive.writestr(zipfile.ZipInfo(f"{name}.png"), png_bytes(image, scale, smooth))
+    return buffer.getvalue()
+
+
+def data_url(image: NDArray[np.floating], scale: int = 1) -> str:
+    """Write one image (channels, height, width) as the address of a PNG that carries itself."""
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(image, scale)).decode('ascii')}"

@@ -1,0 +1,78 @@
+"""Latents drawn from what a checkpoint offers to draw from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vae_explorer.checkpoints import Checkpoint
+
+
+def available_priors(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Name the priors that `sample_latents` can draw from for this checkpoint.
+
+    A plain autoencoder has no prior; what it has is the box around its encodings.
+    """
+    return ("box",) if checkpoint.card.model.kind == "autoencoder" else ("standard",)
+
+
+def sample_latents(
+    checkpoint: Checkpoint,
+    n: int,
+    prior: str = "standard",
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Draw latents to decode.
+
+    The same seed gives the same latents, and a larger `n` only adds some at the end.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    n : int
+        How many.
+    prior : {"standard", "box"}
+        "standard": N(0, I), the prior of a VAE. "box": uniform in the axis-aligned box of the
+        stored encodings, for a plain autoencoder.
+    temperature : float
+        Factor on the distance from the middle: on the standard deviation, or on the box's sides.
+    seed : int
+        Of the random generator.
+
+    Returns
+    -------
+    (n, latent_dim) float32
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint does not offer this prior, or `n` or `temperature` is negative or not
+        finite.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, section 3 (the prior).
+    Kingma and Dhariwal, "Glow", NeurIPS 2018, section 6 (the temperature).
+    """
+    if n < 0:
+        raise ValueError(f"The number of samples is 0 or more; found {n}.")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"The temperature is a finite number, 0 or more; found {temperature}.")
+    offered = available_priors(checkpoint)
+    if prior not in offered:
+        raise ValueError(
+            f"{checkpoint.card.name} carries no prior {prior!r}; draw from: {', '.join(offered)}."
+        )
+    generator = np.random.default_rng(seed)
+    shape = (n, checkpoint.card.model.latent_dim)
+    if prior == "standard":
+        return (temperature * generator.standard_normal(shape)).astype(np.float32)
+    lowest = checkpoint.encodings.z_mean.min(axis=0)
+    highest = checkpoint.encodings.z_mean.max(axis=0)
+    middle, half_side = (lowest + highest) / 2, (highest - lowest) / 2
+    return (middle + temperature * half_side * generator.uniform(-1, 1, shape)).astype(np.float32)
