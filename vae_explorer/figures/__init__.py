@@ -1,0 +1,17 @@
+"""Plotly figures from arrays, in one look that sits on a light and on a dark page."""
+
+from vae_explorer.figures.curves import loss_figure
+from vae_explorer.figures.marks import DecodedTiles
+from vae_explorer.figures.mosaic import mosaic_figure
+from vae_explorer.figures.scatter import scatter_figure
+from vae_explorer.figures.style import ACCENT, CLASS_COLOURS, Template
+
+__all__ = [
+    "ACCENT",
+    "CLASS_COLOURS",
+    "DecodedTiles",
+    "Template",
+    "loss_figure",
+    "mosaic_figure",
+    "scatter_figure",
+]
