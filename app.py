@@ -1,0 +1,37 @@
+"""VAE Explorer: the table of pages, and the sidebar.
+
+Start it with `streamlit run app.py`. The server loads this file once to find `app`; each visit
+then runs it as a script, which draws the chosen page.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from vae_explorer.ui.page import close_page, icon, logo
+from vae_explorer.ui.sidebar import choose_checkpoint
+
+PAGES = {
+    "Explore": [
+        st.Page(
+            "pages/latent_map.py", title="Latent map", icon=":material/scatter_plot:", default=True
+        ),
+        st.Page("pages/overview.py", title="Overview", icon=":material/description:"),
+        st.Page("pages/decoded_grid.py", title="Decoded grid", icon=":material/grid_on:"),
+        st.Page("pages/generate.py", title="Generate", icon=":material/casino:"),
+    ],
+}
+
+if get_script_run_ctx() is None:
+    # Said before the first visit: else that one is served by Streamlit's older rule, which runs
+    # the files below pages/ on their own.
+    st.navigation(PAGES)
+    app = st.App(Path(__file__))
+else:
+    st.set_page_config(page_title="VAE Explorer", page_icon=icon(), layout="wide")
+    st.logo(logo(), size="large")
+    page = st.navigation(PAGES)
+    choose_checkpoint()
+    page.run()
+    close_page()

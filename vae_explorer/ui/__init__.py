@@ -1,0 +1,1 @@
+"""The only part that knows Streamlit: caches, state, controls, and the frame of every page."""

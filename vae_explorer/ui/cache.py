@@ -1,0 +1,61 @@
+"""Every cache of the app, keyed by a checkpoint's name and fingerprint.
+
+Retraining changes the fingerprint, so nothing stale is ever shown. Checkpoints are shared by all
+sessions: their models are frozen, and nobody changes their arrays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.data import DatasetError, ImageDataset, load_dataset
+from vae_explorer.inference import decode
+from vae_explorer.planes import PrincipalComponents, principal_components
+
+
+class CheckpointKey(NamedTuple):
+    """What a cached value of a checkpoint is stored under."""
+
+    name: str
+    fingerprint: str
+
+
+def key_of(card: ModelCard) -> CheckpointKey:
+    """Return the key under which values of this very version are cached."""
+    return CheckpointKey(card.name, card.fingerprint)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+def get_checkpoint(key: CheckpointKey) -> Checkpoint:
+    """Load a checkpoint once for all sessions; raises `CheckpointError`."""
+    return load_checkpoint(key.name)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def get_decoded(key: CheckpointKey, z: np.ndarray) -> np.ndarray:
+    """Decode latents (n, latent_dim) to images (n, channels, height, width) in [0, 1]."""
+    return decode(get_checkpoint(key).model, np.asarray(z, np.float32))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def get_components(key: CheckpointKey) -> PrincipalComponents:
+    """Return the principal components of a checkpoint's encodings."""
+    return principal_components(get_checkpoint(key).encodings.z_mean)
+
+
+def find_originals(card: ModelCard) -> ImageDataset | None:
+    """Open the data set a checkpoint was trained on, or None where it was not prepared here."""
+    try:
+        return _open_dataset(card.dataset.name, card.dataset.image_size)
+    except DatasetError:
+        return None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_dataset(name: str, image_size: int) -> ImageDataset:
+    return load_dataset(name, size=image_size)

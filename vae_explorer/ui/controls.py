@@ -1,0 +1,145 @@
+"""Streamlit's widgets, bound to the session and the URL by one key each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import streamlit as st
+
+from vae_explorer.ui.state import seed_from_url, write_to_url
+
+N = TypeVar("N", int, float)
+
+
+def choose(
+    key: str,
+    label: str,
+    options: Mapping[str, str],
+    default: str | None = None,
+    *,
+    help: str | None = None,
+    dropdown: bool = False,
+) -> str:
+    """Let one of a few options be chosen; the URL holds the option's name.
+
+    Parameters
+    ----------
+    options : mapping of str to str
+        What people read, by name.
+    default : str, optional
+        A name; the first one if not given.
+    dropdown : bool
+        A list to open, for more options than fit side by side.
+    """
+    first = default if default in options else next(iter(options))
+
+    def parse(text: str) -> str:
+        if text not in options:
+            raise ValueError("it takes one of " + ", ".join(options))
+        return text
+
+    if seed_from_url(key, first, parse) not in options:  # of another model
+        st.session_state[key] = first
+    if dropdown:
+        value = st.selectbox(
+            label, list(options), format_func=options.__getitem__, key=key, help=help,
+            persist_state="session",
+        )  # fmt: skip
+    else:
+        value = st.segmented_control(
+            label, list(options), format_func=options.__getitem__, key=key, help=help,
+            required=True, persist_state="session", width="stretch",
+        )  # fmt: skip
+    chosen = value or first
+    write_to_url(key, chosen, first)
+    return chosen
+
+
+def slide(
+    key: str,
+    label: str,
+    limits: tuple[float, float],
+    default: float,
+    step: float = 0.1,
+    *,
+    help: str | None = None,
+) -> float:
+    """Let a number be chosen on a slider."""
+    return _slide(key, label, limits, default, step, float, help)
+
+
+def count(
+    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
+) -> int:
+    """Let a whole number be chosen on a slider."""
+    return _slide(key, label, limits, default, 1, int, help)
+
+
+def _slide(
+    key: str, label: str, limits: tuple[N, N], default: N, step: N, kind: type[N], help: str | None
+) -> N:
+    low, high = kind(limits[0]), kind(limits[1])
+    current = seed_from_url(key, default, lambda text: _number(text, kind, low, high))
+    st.session_state[key] = min(max(kind(current), low), high)  # the model may have changed
+    value = st.slider(
+        label, low, high, step=kind(step), key=key, help=help, persist_state="session"
+    )
+    write_to_url(key, f"{value:g}", f"{default:g}")
+    return value
+
+
+def enter(
+    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
+) -> int:
+    """Let a whole number be typed."""
+    seed_from_url(key, default, lambda text: _number(text, int, *limits))
+    value = st.number_input(label, *limits, key=key, help=help, step=1, persist_state="session")
+    write_to_url(key, str(value), str(default))
+    return int(value)
+
+
+def switch(key: str, label: str, default: bool = False, *, help: str | None = None) -> bool:
+    """Let something be turned on and off."""
+
+    def parse(text: str) -> bool:
+        if text not in ("0", "1"):
+            raise ValueError("it takes 0 or 1")
+        return text == "1"
+
+    seed_from_url(key, default, parse)
+    value = st.toggle(label, key=key, help=help, persist_state="session")
+    write_to_url(key, str(int(value)), str(int(default)))
+    return value
+
+
+def choose_many(
+    key: str, label: str, options: Mapping[str, str], *, help: str | None = None
+) -> list[str]:
+    """Let any of a few options be switched on; the URL holds their names, joined by commas."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        if not set(names) <= set(options):
+            raise ValueError("it takes some of " + ", ".join(options))
+        return names
+
+    kept = seed_from_url(key, [], parse)
+    st.session_state[key] = [name for name in kept if name in options]
+    chosen = st.pills(
+        label, list(options), format_func=options.__getitem__, key=key, help=help,
+        selection_mode="multi", persist_state="session",
+    )  # fmt: skip
+    write_to_url(key, ",".join(chosen), "")
+    return chosen
+
+
+def _number(text: str, kind: Callable[[str], N], minimum: float, maximum: float) -> N:
+    wanted = "a whole number" if kind is int else "a number"
+    try:
+        value = kind(text)
+        if minimum <= value <= maximum:
+            return value
+    except ValueError:
+        pass  # the same answer as for a number out of range
+    raise ValueError(f"it takes {wanted} from {minimum:g} to {maximum:g}")

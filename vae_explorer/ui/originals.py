@@ -1,0 +1,38 @@
+"""The pictures a model was trained on: shown where they are at hand, fetched on demand."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+
+
+def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray) -> np.ndarray:
+    """Return originals (n, channels, height, width) in [0, 1], padded as the model sees them."""
+    return originals.take(row_ids, card.model.image_size).astype(np.float32) / 255
+
+
+def offer_originals(card: ModelCard) -> None:
+    """Offer to fetch the data set, since its pictures do not come with the app."""
+    st.caption("The original is not here: the data does not come with the app.")
+    spec = DATASETS.get(card.dataset.name)
+    if spec is None or spec.needs_source:
+        st.caption(f"See README.md for how to prepare {card.dataset.title}.")
+    elif st.button(f"Fetch {spec.title}", icon=":material/download:", help=card.dataset.terms):
+        _fetch(card)
+
+
+def _fetch(card: ModelCard) -> None:
+    bar = st.progress(0.0, text=f"Fetching {card.dataset.title} …")
+
+    def show(done: int, total: int | None) -> None:
+        bar.progress(done / total if total else 0.0, text=f"{done:,} pictures prepared")
+
+    try:
+        prepare(card.dataset.name, progress=show)
+    except DatasetError as error:
+        st.error(str(error))
+    else:
+        st.rerun()

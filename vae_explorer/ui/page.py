@@ -1,0 +1,87 @@
+"""The frame of every page: its name, one sentence, a stage and a panel."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+from PIL import Image, ImageDraw
+from streamlit.delta_generator import DeltaGenerator
+
+from vae_explorer.figures import ACCENT, CLASS_COLOURS
+
+from vae_explorer.ui.state import take_notices
+
+_NOTICE_PLACE = "notice_place"
+_STYLE = """
+<style>
+  /* the stage and its main control are seen at 1280 x 720 without scrolling */
+  .stMainBlockContainer { padding: 1.2rem 2rem 1.5rem; }
+  .stMainBlockContainer h1 { padding: 0; }
+  header.stAppHeader { background: transparent; }
+  [data-testid="stMetricValue"] { font-size: 1.35rem; }
+  .js-plotly-plot image, .stImage img { image-rendering: pixelated; }
+  @media (max-width: 640px) { .stMainBlockContainer { padding: 3.2rem 0.8rem 2rem; } }
+</style>
+"""
+
+
+def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Write a page's head and return its stage and its panel.
+
+    Parameters
+    ----------
+    title : str
+        The page's name.
+    sentence : str
+        What to do here.
+
+    Returns
+    -------
+    stage, panel : DeltaGenerator
+        The picture at the left, about two thirds; the controls at its right. On a phone the
+        panel stands under the stage.
+    """
+    st.html(_STYLE)
+    st.title(title, anchor=False)
+    st.markdown(sentence)
+    st.session_state[_NOTICE_PLACE] = st.container()
+    stage, panel = st.columns([0.66, 0.34], gap="medium")
+    return stage, panel
+
+
+def close_page() -> None:
+    """Show what the page's controls had to say of the link they were opened with."""
+    place = st.session_state.pop(_NOTICE_PLACE)
+    for notice in take_notices():
+        place.warning(notice, icon=":material/link_off:")
+
+
+def icon() -> Image.Image:
+    """Draw the browser tab's icon: points of four classes."""
+    picture = Image.new("RGBA", (64, 64))
+    draw = ImageDraw.Draw(picture)
+    for x, y, radius, colour in (
+        (18, 20, 14, 0),
+        (47, 17, 10, 1),
+        (20, 49, 10, 2),
+        (46, 46, 15, 4),
+    ):
+        draw.circle((x, y), radius, fill=CLASS_COLOURS[colour])
+    return picture
+
+
+def logo() -> str:
+    """Draw the name at the head of the sidebar, as SVG that is readable on both themes."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="30">'
+        '<circle cx="9" cy="10" r="6" fill="#6489ec"/><circle cx="22" cy="8" r="4" fill="#f86509"/>'
+        '<circle cx="9" cy="23" r="4" fill="#24a93a"/><circle cx="21" cy="21" r="6" fill="#7356a8"/>'
+        '<text x="38" y="21" font-family="Source Sans, sans-serif" font-size="18" '
+        f'font-weight="700" fill="{ACCENT}">VAE Explorer</text></svg>'
+    )
+
+
+def theme() -> Literal["light", "dark"]:
+    """Return the theme that the page is seen in."""
+    return "dark" if st.context.theme.type == "dark" else "light"

@@ -1,0 +1,126 @@
+"""What the panel says of points on the map: one that is pinned, or many that are encircled."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.latent import nearest
+from vae_explorer.ui.cache import find_originals, get_decoded, key_of
+from vae_explorer.ui.originals import offer_originals, take_originals
+from vae_explorer.ui.stage import show_picture, show_row
+
+NEIGHBOURS = 6
+MANY_DIMENSIONS = 4  # more are no longer read as numbers
+
+
+def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
+    """Return the rows (6,) whose `z_mean` lies nearest to that of `row`, itself left out."""
+    z_mean = checkpoint.encodings.z_mean
+    found, _ = nearest(z_mean[[row]], z_mean, min(NEIGHBOURS + 1, len(z_mean)))
+    return found[0][found[0] != row][:NEIGHBOURS]
+
+
+def name_label(checkpoint: Checkpoint, row: int) -> str:
+    """Return the label of a row as people read it, or nothing where there is none."""
+    labels = checkpoint.encodings.labels
+    return "" if labels is None else checkpoint.card.label_names[labels[row]]
+
+
+def show_pin(checkpoint: Checkpoint, row: int) -> None:
+    """Show one encoding: original, reconstruction, posterior, neighbours."""
+    card, encodings = checkpoint.card, checkpoint.encodings
+    originals = find_originals(card)
+    left, right = st.columns(2)
+    with left:
+        if originals is None:
+            offer_originals(card)
+        else:
+            show_picture(take_originals(card, originals, encodings.row_id[[row]])[0], "Original")
+    with right:
+        image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
+        show_picture(image, "Reconstruction")
+    st.markdown(f"**{name_label(checkpoint, row)}** · picture {encodings.row_id[row]}")
+    if card.model.latent_dim <= MANY_DIMENSIONS:
+        st.caption(_describe_posterior(checkpoint, row))
+    neighbours = find_neighbours(checkpoint, row)
+    st.caption(f"Nearest in z, as the model decodes them: {_count_labels(checkpoint, neighbours)}")
+    show_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
+
+
+def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
+    """Show what one latent (latent_dim,) decodes to, and which encodings lie nearest."""
+    key = key_of(checkpoint.card)
+    show_picture(get_decoded(key, z[None])[0], "Decoded", width=160)
+    if len(z) <= MANY_DIMENSIONS:
+        st.caption(f"z = ({', '.join(f'{value:.3g}' for value in z)})")
+    rows, distances = nearest(z[None], checkpoint.encodings.z_mean, NEIGHBOURS)
+    st.caption(
+        f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded: "
+        f"{_count_labels(checkpoint, rows[0])}"
+    )
+    show_row(get_decoded(key, checkpoint.encodings.z_mean[rows[0]]))
+
+
+def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
+    """Count the labels of some encodings, and offer the rows as CSV."""
+    st.markdown(f"**{len(rows):,} points**")
+    if checkpoint.encodings.labels is not None:
+        names = checkpoint.card.label_names
+        counts = np.bincount(checkpoint.encodings.labels[rows], minlength=len(names))
+        order = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
+        st.dataframe(
+            {
+                "Label": [names[k] for k in order],
+                "Points": [int(counts[k]) for k in order],
+                "Share": [100 * counts[k] / len(rows) for k in order],
+            },
+            column_config={
+                "Share": st.column_config.ProgressColumn(
+                    format="%.0f %%", min_value=0, max_value=100
+                )
+            },
+            hide_index=True,
+            height=min(36 * len(order) + 40, 260),
+        )
+    st.download_button(
+        "Rows as CSV",
+        write_csv(checkpoint, rows),
+        f"{checkpoint.card.name}-selection.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
+    """Write encodings as CSV: row id, split, label, and each dimension of `z_mean`."""
+    encodings = checkpoint.encodings
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    dimensions = [f"z{k + 1}" for k in range(encodings.z_mean.shape[1])]
+    writer.writerow(["row_id", "split", "label", *dimensions])
+    for row in rows:
+        z = [f"{value:.5g}" for value in encodings.z_mean[row]]
+        label = name_label(checkpoint, row)
+        writer.writerow([encodings.row_id[row], encodings.split[row], label, *z])
+    return text.getvalue()
+
+
+def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
+    counts = Counter(name_label(checkpoint, row) for row in rows)
+    return ", ".join(f"{label} × {count}" if label else "" for label, count in counts.most_common())
+
+
+def _describe_posterior(checkpoint: Checkpoint, row: int) -> str:
+    encodings = checkpoint.encodings
+    mean = ", ".join(f"{value:.3g}" for value in encodings.z_mean[row])
+    if encodings.z_log_var is None:
+        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
+    sigma = ", ".join(f"{value:.2g}" for value in np.exp(encodings.z_log_var[row] / 2))
+    return f"Posterior: mean ({mean}), σ ({sigma}); the outlines are 1 and 2 σ."

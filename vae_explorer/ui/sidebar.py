@@ -1,0 +1,66 @@
+"""The sidebar: which model all pages look at."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.state import add_notice
+
+FIRST_MODEL = "fashion-vae-2d"
+_CURRENT = "current_checkpoint"
+
+
+def choose_checkpoint() -> None:
+    """Draw the picker, and remember what was chosen for `current_checkpoint`.
+
+    Ends the run with an explanation where there is no model that can be read.
+    """
+    cards, errors = list_checkpoints()
+    with st.sidebar:
+        while cards:
+            titles = {name: card.title for name, card in cards.items()}
+            name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
+            try:
+                get_checkpoint(key_of(cards[name]))
+            except CheckpointError as error:  # what only opening the weights can tell
+                errors[name] = str(error)
+                add_notice(f"{cards.pop(name).title} cannot be read; another model is shown.")
+                continue
+            st.session_state[_CURRENT] = key_of(cards[name])
+            st.caption(f"`{name}`")
+            break
+        _show_errors(errors)
+    if not cards:
+        _explain_no_models()
+
+
+def current_checkpoint() -> Checkpoint:
+    """Return the checkpoint that was chosen in the sidebar."""
+    return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
+
+
+def _show_errors(errors: dict[str, str]) -> None:
+    if not errors:
+        return
+    count = "One checkpoint" if len(errors) == 1 else f"{len(errors)} checkpoints"
+    with st.expander(f"{count} cannot be read", icon=":material/warning:"):
+        for name, reason in errors.items():
+            st.markdown(f"**`{name}`**")
+            st.text(reason)
+
+
+def _explain_no_models() -> NoReturn:
+    st.title("No model yet")
+    st.markdown("There is no checkpoint to look at. Train one on Fashion-MNIST, in minutes:")
+    st.code(
+        "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
+        "--out checkpoints/my-vae",
+        language="bash",
+    )
+    st.markdown("It appears here at the next reload.")
+    st.stop()

@@ -1,0 +1,72 @@
+"""Every session and URL key, and the notices of a page.
+
+A view setting has one key, the same in the session and in the URL, so that a link reopens the
+view. A value in the URL that a page cannot use falls back to the default and leaves a notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+T = TypeVar("T")
+
+_NOTICES = "notices"
+
+
+def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
+    """Put a setting's first value into the session: from the URL if it can be used.
+
+    Parameters
+    ----------
+    key : str
+        Of the setting, in the session and in the URL.
+    default : T
+        Used, with a notice, where the URL holds something else than `parse` takes.
+    parse : callable
+        Turns the URL's text into a value; raises ValueError, saying what would be right.
+
+    Returns
+    -------
+    T
+        The setting's current value.
+    """
+    if key not in st.session_state:
+        st.session_state[key] = _parse_url(key, default, parse)
+    value: T = st.session_state[key]
+    return value
+
+
+def write_to_url(key: str, text: str, default: str) -> None:
+    """Keep the URL in step; a default is left out, so that links stay short."""
+    if text == default:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != text:
+        st.query_params[key] = text
+
+
+def add_notice(text: str) -> None:
+    """Leave one line for the top of the page."""
+    notices = st.session_state.setdefault(_NOTICES, [])
+    if text not in notices:
+        notices.append(text)
+
+
+def take_notices() -> list[str]:
+    """Return the notices that were left, and forget them."""
+    notices: list[str] = st.session_state.pop(_NOTICES, [])
+    return notices
+
+
+def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:
+    raw = st.query_params.get(key)
+    if raw is None:
+        return default
+    try:
+        return parse(raw)
+    except ValueError as error:
+        shown = raw if len(raw) <= 40 else raw[:40] + "…"
+        add_notice(f"The link's {key} = {shown} cannot be used ({error}); the default is shown.")
+        return default
