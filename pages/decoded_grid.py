@@ -1,45 +1,61 @@
 """The decoded grid: what the decoder draws at every place of a plane."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import streamlit as st
 
-from vae_explorer.planes import Spacing, grid_points
+from vae_explorer.planes import Spacing
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.controls import choose, count, slide
+from vae_explorer.ui.controls import choose, count
 from vae_explorer.ui.downloads import offer_pictures
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.points import show_latent
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage import show_mosaic
-from vae_explorer.ui.views import choose_plane
+from vae_explorer.ui.sliders import show_sliders, take_values
+from vae_explorer.ui.stage import show_grid
+from vae_explorer.ui.tiles import PlaneTiles, Setting
+from vae_explorer.ui.views import choose_axes, other_settings, span_plane
 
 SPACINGS: dict[Spacing, str] = {"linear": "Even steps", "quantile": "Quantiles"}
 _TILE = "grid_tile"
+
+
+def enlarge(clicked: Mapping[str, object]) -> None:
+    """Remember where the clicked tile lies, so that it stays while the grid moves."""
+    st.session_state[_TILE] = (card.name, np.array(clicked["z"], np.float32))
+
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
 stage, panel = open_page(
     "Decoded grid",
     "The decoder draws a picture for every point of the plane, also where no data lies. "
-    "Move the window; click a tile to enlarge it.",
+    "Drag the grid, scroll to zoom, click a tile to enlarge it.",
 )
 
 with panel:
-    kind, is_vae = "z", card.model.kind == "vae"
+    kind = "z"
     if card.model.latent_dim > 2:
         kind = choose(
             "axes", "Axes", {"pca": "Principal components", "z": "Dimensions"},
             help="Principal components are the directions in which the encodings differ most.",
         )  # fmt: skip
-    plane = choose_plane(checkpoint, kind, with_others=True)
-    on_plane = plane.to_plane(checkpoint.encodings.z_mean)
-    reach = float(np.ceil(np.abs(on_plane).max()))
-    extent = slide("extent", "Extent", (0.1, max(reach, 4.0)), 3.0 if is_vae else reach)
-    left, right = st.columns(2)
-    with left:
-        x = slide("x", f"Centre, {plane.names[0]}", (-reach, reach), 0.0)
-    with right:
-        y = slide("y", f"Centre, {plane.names[1]}", (-reach, reach), 0.0)
+    axes = choose_axes(checkpoint, kind)
+    plane = span_plane(checkpoint, axes)
+    reach = float(np.ceil(np.abs(plane.to_plane(checkpoint.encodings.z_mean)).max()))
+    usual = 3.0 if card.model.kind == "vae" else reach
+    extent = Setting("extent", "Extent: half the width, in units of z", 0.1, max(reach, 4.0), usual)
+    centre = [
+        Setting(name, f"Centre, {axis}", -reach, reach, 0.0)
+        for name, axis in zip("xy", plane.names, strict=True)
+    ]
+    channel = f"grid-{card.name}-{kind}-{axes.across}-{axes.up}"
+    values = show_sliders([extent, *centre], f"{channel}-window", channel, pad=("x", "y"))
+    others = other_settings(checkpoint, axes)
+    if others:
+        with st.expander("The other axes"), st.container(height=260, border=False):
+            values |= show_sliders(list(others), f"{channel}-others", channel)
     n = count("n", "Tiles along a side", (3, 30), 15)
     spacing = choose(
         "spacing", "Spacing", SPACINGS,
@@ -48,28 +64,19 @@ with panel:
     )  # fmt: skip
     download, details = st.container(), st.container()
 
-points = grid_points((x, y), extent, n, spacing)
-z = plane.to_latent(points)
-images = get_decoded(key_of(card), z)
-
-
-def enlarge(tile: int) -> None:
-    """Remember where the clicked tile lies, so that it stays while the grid moves."""
-    st.session_state[_TILE] = (card.name, z[tile])
-
-
+directions = {setting.name: direction for setting, direction in others.items()}
+tiles = PlaneTiles(
+    plane, directions, "quantile" if spacing == "quantile" else "linear", extent, "x", "y"
+)
 with stage:
-    show_mosaic(
-        images,
-        n,
-        f"grid-{card.name}-{n}",
-        on_click=enlarge,
-        captions=[f"{plane.names[0]} {a:.2f}, {plane.names[1]} {b:.2f}" for a, b in points],
-        ticks=([f"{a:.2g}" for a in points[:n, 0]], [f"{b:.2g}" for b in points[::n, 1]]),
-        axis_names=plane.names,
-    )
+    show_grid(
+        tiles, channel, card, channel=channel, values=values, columns=n, on_click=enlarge,
+        on_values=take_values, description=f"{n} by {n} decoded pictures over {plane.names}",
+    )  # fmt: skip
 with download:
-    offer_pictures(images, n, f"{card.name}-grid")
+    offer_pictures(
+        lambda: get_decoded(key_of(card), tiles.latents(values, n)), n, f"{card.name}-grid"
+    )
 with details:
     owner, enlarged = st.session_state.get(_TILE, ("", None))
     if owner == card.name and enlarged is not None:

@@ -1,4 +1,4 @@
-"""The latent map: every held-out picture as a point, coloured by its label."""
+"""The latent map: every held-out picture as a point, and every place between them decoded."""
 
 import numpy as np
 import streamlit as st
@@ -7,10 +7,10 @@ from vae_explorer.figures import scatter_figure
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.pins import offer_unpin, pin_row, pinned_row
-from vae_explorer.ui.points import find_neighbours, show_pin, show_selection
+from vae_explorer.ui.pins import current_pin, offer_unpin, take_pin
+from vae_explorer.ui.points import find_neighbours, show_latent, show_pin, show_selection
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage import STAGE_HEIGHT, show_map
+from vae_explorer.ui.stage import MAP_HEIGHT, show_map
 from vae_explorer.ui.views import choose_view, lay_tiles
 
 SAMPLES = 200
@@ -21,7 +21,7 @@ is_vae = checkpoint.card.model.kind == "vae"
 stage, panel = open_page(
     "Latent map",
     "Each point is a picture, placed where the encoder puts it in the latent space. "
-    "Click one to see what it is; click a name in the legend to hide its class.",
+    "Move over the map: the decoder draws what lies there. Click to pin.",
 )
 
 with panel:
@@ -48,7 +48,8 @@ with panel:
         )
     details = st.container()
 
-row = pinned_row(checkpoint)
+pin = current_pin(checkpoint)
+row = pin.row
 samples = tiles = None
 if "samples" in shown and view.plane:
     z = sample_latents(checkpoint, SAMPLES, available_priors(checkpoint)[0])
@@ -61,19 +62,22 @@ figure = scatter_figure(
     checkpoint.card.label_names,
     axis_names=view.axis_names,
     rows=view.rows,
-    pinned=None if row is None else view.place(np.array([row])),
+    pinned=view.place(pin),
     ellipses=[] if row is None else view.outline_posterior(checkpoint, row),
-    neighbours=None if row is None else view.place(find_neighbours(checkpoint, row)),
+    neighbours=None if row is None else view.find(find_neighbours(checkpoint, row)),
     prior_rings="rings" in shown,
     samples=samples,
     tiles=tiles,
     p_values=scale == "p",
     dragmode=drag,
     template=theme(),
-    height=STAGE_HEIGHT,
+    height=MAP_HEIGHT,
 )
 with stage:
-    selected = show_map(figure, f"map-{checkpoint.card.name}", pin_row)
+    selected = show_map(
+        figure, f"map-{checkpoint.card.name}", checkpoint, view,
+        p_values=scale == "p", pinned=bool(pin), on_pin=take_pin,
+    )  # fmt: skip
 
 with details:
     if len(selected):
@@ -81,3 +85,10 @@ with details:
     elif row is not None:
         show_pin(checkpoint, row)
         offer_unpin()
+    elif pin.at is not None and view.plane:
+        show_latent(checkpoint, view.plane.to_latent(np.array([pin.at]))[0])
+        offer_unpin()
+    elif drag == "pan":
+        st.caption("Nothing is pinned. Click a point to see its picture, and what became of it.")
+    else:
+        st.caption("Nothing is encircled. Draw around some points to count them.")

@@ -57,8 +57,8 @@ def mosaic_figure(
     invisible = {"marker": {"opacity": 0}}
     figure.add_trace(
         go.Scatter(
-            x=x + 0.5, y=y + 0.5, mode="markers", marker={"opacity": 0}, customdata=np.arange(len(x)),
-            text=captions, hovertemplate="%{text}<extra></extra>",
+            x=x + 0.5, y=y + 0.5, mode="markers", marker={"opacity": 0},
+            customdata=np.arange(len(x)), text=captions, hovertemplate="%{text}<extra></extra>",
             selected=invisible, unselected=invisible,
         )
     )  # fmt: skip
@@ -85,7 +85,7 @@ def _tile_axis(
 ) -> dict[str, object]:
     # Some ticks, evenly spread, the first and the last among them.
     even = np.linspace(0, max(len(ticks) - 1, 0), _TICKS).round().astype(int)
-    shown = np.unique(even) if ticks else []
+    shown = np.unique(even) if ticks else np.zeros(0, int)
     return {
         **axis(template, title),
         "range": limits,

@@ -10,17 +10,18 @@ import streamlit as st
 from vae_explorer.ui.state import seed_from_url, write_to_url
 
 N = TypeVar("N", int, float)
+Name = TypeVar("Name", bound=str)
 
 
 def choose(
     key: str,
     label: str,
-    options: Mapping[str, str],
-    default: str | None = None,
+    options: Mapping[Name, str],
+    default: Name | None = None,
     *,
     help: str | None = None,
     dropdown: bool = False,
-) -> str:
+) -> Name:
     """Let one of a few options be chosen; the URL holds the option's name.
 
     Parameters
@@ -32,15 +33,17 @@ def choose(
     dropdown : bool
         A list to open, for more options than fit side by side.
     """
-    first = default if default in options else next(iter(options))
+    first = default if default is not None and default in options else next(iter(options))
 
-    def parse(text: str) -> str:
-        if text not in options:
-            raise ValueError("it takes one of " + ", ".join(options))
-        return text
+    def parse(text: str) -> Name:
+        for option in options:
+            if option == text:
+                return option
+        raise ValueError("it takes one of " + ", ".join(options))
 
     if seed_from_url(key, first, parse) not in options:  # of another model
         st.session_state[key] = first
+    value: Name | None
     if dropdown:
         value = st.selectbox(
             label, list(options), format_func=options.__getitem__, key=key, help=help,
@@ -66,25 +69,24 @@ def slide(
     help: str | None = None,
 ) -> float:
     """Let a number be chosen on a slider."""
-    return _slide(key, label, limits, default, step, float, help)
+    return _slide(key, label, limits, default, step, help=help)
 
 
 def count(
     key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
 ) -> int:
     """Let a whole number be chosen on a slider."""
-    return _slide(key, label, limits, default, 1, int, help)
+    return _slide(key, label, limits, default, 1, help=help)
 
 
 def _slide(
-    key: str, label: str, limits: tuple[N, N], default: N, step: N, kind: type[N], help: str | None
+    key: str, label: str, limits: tuple[N, N], default: N, step: N, *, help: str | None
 ) -> N:
+    kind = type(step)
     low, high = kind(limits[0]), kind(limits[1])
-    current = seed_from_url(key, default, lambda text: _number(text, kind, low, high))
+    current = seed_from_url(key, default, lambda text: read_number(text, kind, low, high))
     st.session_state[key] = min(max(kind(current), low), high)  # the model may have changed
-    value = st.slider(
-        label, low, high, step=kind(step), key=key, help=help, persist_state="session"
-    )
+    value = st.slider(label, low, high, step=step, key=key, help=help, persist_state="session")
     write_to_url(key, f"{value:g}", f"{default:g}")
     return value
 
@@ -93,7 +95,7 @@ def enter(
     key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
 ) -> int:
     """Let a whole number be typed."""
-    seed_from_url(key, default, lambda text: _number(text, int, *limits))
+    seed_from_url(key, default, lambda text: read_number(text, int, *limits))
     value = st.number_input(label, *limits, key=key, help=help, step=1, persist_state="session")
     write_to_url(key, str(value), str(default))
     return int(value)
@@ -124,7 +126,8 @@ def choose_many(
             raise ValueError("it takes some of " + ", ".join(options))
         return names
 
-    kept = seed_from_url(key, [], parse)
+    nothing: list[str] = []
+    kept = seed_from_url(key, nothing, parse)
     st.session_state[key] = [name for name in kept if name in options]
     chosen = st.pills(
         label, list(options), format_func=options.__getitem__, key=key, help=help,
@@ -134,7 +137,8 @@ def choose_many(
     return chosen
 
 
-def _number(text: str, kind: Callable[[str], N], minimum: float, maximum: float) -> N:
+def read_number(text: str, kind: Callable[[str], N], minimum: float, maximum: float) -> N:
+    """Read a number within limits; raise ValueError, saying what it takes, for anything else."""
     wanted = "a whole number" if kind is int else "a number"
     try:
         value = kind(text)

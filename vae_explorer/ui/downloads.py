@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
@@ -9,14 +11,17 @@ from vae_explorer.images import as_shown, png_bytes, tile, zip_of_pngs
 from vae_explorer.ui.controls import choose
 
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
-_LARGEST = 40_000_000  # pixels of a mosaic; more is a picture that few programs open
 
 
-def offer_pictures(images: np.ndarray, columns: int, name: str, *, single: bool = False) -> None:
-    """Offer images (n, channels, height, width) as one PNG, and each alone in a ZIP.
+def offer_pictures(
+    decode: Callable[[], np.ndarray], columns: int, name: str, *, single: bool = False
+) -> None:
+    """Offer pictures as one PNG, and each alone in a ZIP.
 
     Parameters
     ----------
+    decode : callable
+        Gives the images (n, channels, height, width); called when a file is asked for.
     columns : int
         Of the mosaic.
     name : str
@@ -27,25 +32,17 @@ def offer_pictures(images: np.ndarray, columns: int, name: str, *, single: bool 
     with st.popover("Save", icon=":material/download:", width="stretch"):
         scale = int(choose("save_size", "Size", _SIZES))
         smooth = choose("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
-        mosaic = tile(as_shown(images), columns)
-        if mosaic[0].size * scale**2 > _LARGEST:
-            st.caption(f"At {scale} × this picture is too large; choose a smaller size.")
-            return
-        st.download_button(
-            "PNG",
-            lambda: png_bytes(mosaic, scale, smooth),
-            f"{name}.png",
-            "image/png",
-            on_click="ignore",
-            width="stretch",
-        )
-        if single:
+
+        def write_png() -> bytes:
+            return png_bytes(tile(as_shown(decode()), columns), scale, smooth)
+
+        def write_zip() -> bytes:
+            images = as_shown(decode())
             names = [f"{name}-{k + 1:03d}" for k in range(len(images))]
-            st.download_button(
-                "ZIP of single pictures",
-                lambda: zip_of_pngs(as_shown(images), names, scale, smooth),
-                f"{name}.zip",
-                "application/zip",
-                on_click="ignore",
-                width="stretch",
-            )
+            return zip_of_pngs(images, names, scale, smooth)
+
+        files = [("PNG", write_png, f"{name}.png", "image/png")]
+        if single:
+            files.append(("ZIP of pictures", write_zip, f"{name}.zip", "application/zip"))
+        for label, write, file_name, mime in files:
+            st.download_button(label, write, file_name, mime, on_click="ignore", width="stretch")

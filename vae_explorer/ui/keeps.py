@@ -14,6 +14,7 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.sampling import sample_latents
 from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.tiles import ListTiles
 
 _KEEPS = "keep"
 _SEEDS = 10**6
@@ -28,17 +29,18 @@ class Roll(NamedTuple):
 
 def kept_slots(count: int) -> dict[int, Roll]:
     """Return the kept slots below `count` with their rolls."""
-    keeps = seed_from_url(_KEEPS, {}, _parse)
+    nothing: dict[int, Roll] = {}
+    keeps = seed_from_url(_KEEPS, nothing, _parse)
     text = ",".join(f"{slot}:{roll.seed}:{roll.temperature:g}" for slot, roll in keeps.items())
     write_to_url(_KEEPS, text, "")
     return {slot: roll for slot, roll in keeps.items() if slot < count}
 
 
-def toggle_keep(slot: int, roll: Roll) -> None:
+def toggle_keep(slot: int, seed: int, temperature: float) -> None:
     """Keep a slot as it was rolled, or let it go."""
     keeps = dict(st.session_state[_KEEPS])
     if keeps.pop(slot, None) is None:
-        keeps[slot] = roll
+        keeps[slot] = Roll(seed, temperature)
     st.session_state[_KEEPS] = keeps
 
 
@@ -47,12 +49,15 @@ def forget_keeps() -> None:
     st.session_state[_KEEPS] = {}
 
 
-def draw_slots(checkpoint: Checkpoint, prior: str, count: int, roll: Roll) -> np.ndarray:
-    """Draw latents (count, latent_dim): kept slots as they were rolled, the others by `roll`."""
-    z = sample_latents(checkpoint, count, prior, roll.temperature, roll.seed)
-    for slot, kept in kept_slots(count).items():
-        z[slot] = sample_latents(checkpoint, slot + 1, prior, kept.temperature, kept.seed)[slot]
-    return z
+def draw_tiles(checkpoint: Checkpoint, prior: str, count: int, seed: int) -> ListTiles:
+    """Draw samples: kept slots as they were rolled, the others anew, for a temperature to move."""
+    z = sample_latents(checkpoint, count, prior, 1.0, seed)
+    fixed = np.zeros(count, bool)
+    for slot, roll in kept_slots(count).items():
+        z[slot] = sample_latents(checkpoint, slot + 1, prior, roll.temperature, roll.seed)[slot]
+        fixed[slot] = True
+    centre = sample_latents(checkpoint, 1, prior, temperature=0.0)[0]
+    return ListTiles(z, centre, fixed, "temperature")
 
 
 def _parse(text: str) -> dict[int, Roll]:

@@ -9,10 +9,11 @@ from PIL import Image, ImageDraw
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import ACCENT, CLASS_COLOURS
+from vae_explorer.ui.state import reset_view, take_notices
 
-from vae_explorer.ui.state import take_notices
-
-_NOTICE_PLACE = "notice_place"
+_NOTICE_PLACE, _PANEL = "notice_place", "panel"
+_DOTS = ((18, 20, 14, 0), (47, 17, 10, 1), (20, 49, 10, 2), (46, 46, 15, 4))
+"""The mark: x, y and radius in a square of 64, and the class whose colour it wears."""
 _STYLE = """
 <style>
   /* the stage and its main control are seen at 1280 x 720 without scrolling */
@@ -47,14 +48,20 @@ def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator
     st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
     stage, panel = st.columns([0.66, 0.34], gap="medium")
+    st.session_state[_PANEL] = panel
     return stage, panel
 
 
 def close_page() -> None:
-    """Show what the page's controls had to say of the link they were opened with."""
+    """Offer to reset the view, and say what could not be used of the link."""
+    st.session_state.pop(_PANEL).button(
+        "Reset this page", icon=":material/restart_alt:", type="tertiary",
+        on_click=reset_view, kwargs={"but": {"model"}},
+    )  # fmt: skip
+    notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
-    for notice in take_notices():
-        place.warning(notice, icon=":material/link_off:")
+    if notices:
+        place.warning(f"Defaults are shown: {'; '.join(notices)}.", icon=":material/link_off:")
 
 
 def icon() -> Image.Image:
@@ -73,10 +80,14 @@ def icon() -> Image.Image:
 
 def logo() -> str:
     """Draw the name at the head of the sidebar, as SVG that is readable on both themes."""
+    dots = "".join(
+        f'<circle cx="{x * 0.45}" cy="{y * 0.45 + 1}" r="{radius * 0.45}" '
+        f'fill="{CLASS_COLOURS[colour]}"/>'
+        for x, y, radius, colour in _DOTS
+    )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="30">'
-        '<circle cx="9" cy="10" r="6" fill="#6489ec"/><circle cx="22" cy="8" r="4" fill="#f86509"/>'
-        '<circle cx="9" cy="23" r="4" fill="#24a93a"/><circle cx="21" cy="21" r="6" fill="#7356a8"/>'
+        f"{dots}"
         '<text x="38" y="21" font-family="Source Sans, sans-serif" font-size="18" '
         f'font-weight="700" fill="{ACCENT}">VAE Explorer</text></svg>'
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import Counter
 
 import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.latent import nearest
+from vae_explorer.latent import nearest, slerp
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage import show_picture, show_row
+from vae_explorer.ui.stage import show_picture, show_row, show_strip
 
 NEIGHBOURS = 6
+MIN_STOPS = 2
+WALK = 12  # pictures, about
 MANY_DIMENSIONS = 4  # more are no longer read as numbers
 
 
@@ -65,6 +68,17 @@ def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
         f"{_count_labels(checkpoint, rows[0])}"
     )
     show_row(get_decoded(key, checkpoint.encodings.z_mean[rows[0]]))
+
+
+def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
+    """Walk between latents (n, latent_dim), along the sphere from each to the next."""
+    if len(stops) < MIN_STOPS:
+        return
+    st.caption("A walk between those you kept")
+    steps = np.linspace(0, 1, max(2, WALK // (len(stops) - 1)), endpoint=False)
+    legs = [slerp(a, b, steps) for a, b in itertools.pairwise(stops)]
+    path = np.concatenate([*legs, stops[-1:]])
+    show_strip(path, "walk", checkpoint.card, description=f"{len(path)} pictures along a walk")
 
 
 def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:

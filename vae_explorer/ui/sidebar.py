@@ -9,7 +9,7 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.controls import choose
-from vae_explorer.ui.state import add_notice
+from vae_explorer.ui.state import add_notice, start_page
 
 FIRST_MODEL = "fashion-vae-2d"
 _CURRENT = "current_checkpoint"
@@ -20,6 +20,7 @@ def choose_checkpoint() -> None:
 
     Ends the run with an explanation where there is no model that can be read.
     """
+    start_page()
     cards, errors = list_checkpoints()
     with st.sidebar:
         while cards:
@@ -29,7 +30,7 @@ def choose_checkpoint() -> None:
                 get_checkpoint(key_of(cards[name]))
             except CheckpointError as error:  # what only opening the weights can tell
                 errors[name] = str(error)
-                add_notice(f"{cards.pop(name).title} cannot be read; another model is shown.")
+                add_notice(f"{cards.pop(name).title} cannot be read")
                 continue
             st.session_state[_CURRENT] = key_of(cards[name])
             st.caption(f"`{name}`")

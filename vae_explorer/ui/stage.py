@@ -1,78 +1,134 @@
-"""The stage: the one place where a page's picture is drawn, and where clicks on it come from."""
+"""The stage: the one place where a page's picture is drawn, and where clicks on it come from.
+
+Pictures are live where the browser reaches the decode route (`live.py`), and follow each release
+of a control where it does not (Streamlit's widgets and Plotly).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import as_shown, data_url, tile, to_pil
+from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.live import PLOTLY_CONFIG, Callback, draw_grid, draw_map, draw_strip, is_live
 from vae_explorer.ui.page import theme
+from vae_explorer.ui.tiles import ListTiles, PlaneTiles
+from vae_explorer.ui.views import MapView
 
-STAGE_HEIGHT = 560
-STAGE_WIDTH = 600
-MOSAIC_HEIGHT = 600
-_CONFIG = {"displaylogo": False, "scrollZoom": True}
+MAP_HEIGHT = 560
+GRID_HEIGHT = 600
+_WIDTH = 600
 
 
-def show_map(figure: go.Figure, key: str, on_click: Callable[[int], None]) -> np.ndarray:
+def show_map(
+    figure: go.Figure,
+    key: str,
+    checkpoint: Checkpoint,
+    view: MapView,
+    *,
+    p_values: bool,
+    pinned: bool,
+    on_pin: Callback,
+) -> np.ndarray:
     """Draw a map.
 
     Parameters
     ----------
     figure : plotly.graph_objects.Figure
         Whose points carry their row as `customdata`.
-    key : str
-        Of the widget.
-    on_click : callable
-        Called with the row of a point that was clicked, before the page runs again.
+    view : MapView
+        What the figure shows, and the plane it lies on.
+    on_pin : callable
+        Called with {"row": int} for a point, {"at": [u, v]} for a place between points, or {} to
+        free the pin, before the page runs again.
 
     Returns
     -------
     ndarray of int64 (m,)
         Rows inside a box or a lasso.
     """
+    if is_live():
+        z = None if view.plane else checkpoint.encodings.z_mean[view.rows]
+        return draw_map(
+            figure, key, checkpoint.card, plane=view.plane, z=z, rows=view.rows,
+            p_values=p_values, pinned=pinned, on_pin=on_pin,
+        )  # fmt: skip
+    _explain_release()
     event = st.plotly_chart(
-        figure, key=key, theme=None, on_select=lambda: _report_click(key, on_click),
-        selection_mode=("points", "box", "lasso"), config=_CONFIG, height=STAGE_HEIGHT,
+        figure, key=f"{key}-still", theme=None,
+        on_select=lambda: _report_click(f"{key}-still", lambda row: on_pin({"row": row})),
+        selection_mode=("points", "box", "lasso"), config=PLOTLY_CONFIG,
     )  # fmt: skip
     return _rows(event) if _is_encircled(event) else np.zeros(0, np.int64)
 
 
-def show_mosaic(
-    images: np.ndarray,
-    columns: int,
+def show_grid(
+    tiles: PlaneTiles | ListTiles,
     key: str,
+    card: ModelCard,
     *,
-    on_click: Callable[[int], None],
-    captions: Sequence[str],
-    ticks: tuple[Sequence[str], Sequence[str]] = ((), ()),
-    axis_names: tuple[str, str] = ("", ""),
+    channel: str,
+    values: Mapping[str, float],
+    columns: int,
+    on_click: Callback,
+    on_values: Callback,
+    captions: Sequence[str] = (),
     framed: Sequence[int] = (),
+    description: str,
 ) -> None:
-    """Draw images (n, channels, height, width) as tiles; `on_click` gets the index of one."""
-    size = images.shape[-1]
-    rows = -(-len(images) // columns)
-    scale = max(1, min(STAGE_WIDTH // (columns * size), MOSAIC_HEIGHT // (rows * size)))
-    shrink = min(1.0, STAGE_WIDTH / (columns * size * scale))
+    """Draw tiles; `on_click` gets {"tile": int, "z": [float, ...]} of one, `on_values` a drag."""
+    if is_live():
+        draw_grid(
+            tiles, key, card, channel=channel, values=values, columns=columns, height=GRID_HEIGHT,
+            on_click=on_click, on_values=on_values, framed=framed, description=description,
+        )  # fmt: skip
+        return
+    _explain_release()
+    ticks: tuple[Sequence[str], Sequence[str]] = ((), ())
+    names = ("", "")
+    if isinstance(tiles, PlaneTiles):
+        points, names = tiles.points(values, columns), tiles.plane.names
+        ticks = (
+            [f"{x:.2g}" for x in points[:columns, 0]],
+            [f"{y:.2g}" for y in points[::columns, 1]],
+        )
+        z = tiles.latents(values, columns)
+    else:
+        z = tiles.latents(values)
+
+    def report(index: int) -> None:
+        on_click({"tile": index, "z": z[index].tolist()})
+
+    images = get_decoded(key_of(card), z)
+    size, rows = images.shape[-1], -(-len(z) // columns)
+    scale = max(1, min(_WIDTH // (columns * size), GRID_HEIGHT // (rows * size)))
+    side = min(size * scale, _WIDTH // columns)
     figure = mosaic_figure(
-        data_url(tile(as_shown(images), columns), scale),
-        (rows, columns),
-        int(size * scale * shrink),
-        captions=captions,
-        ticks=ticks,
-        axis_names=axis_names,
-        framed=framed,
+        data_url(tile(as_shown(images), columns), scale), (rows, columns), side,
+        captions=captions or [""] * len(z), ticks=ticks, axis_names=names, framed=framed,
         template=theme(),
-    )
-    st.plotly_chart(
-        figure, key=key, theme=None, on_select=lambda: _report_click(key, on_click),
-        selection_mode="points", width="content", config={"displayModeBar": False},
     )  # fmt: skip
+    st.plotly_chart(
+        figure, key=f"{key}-still", theme=None,
+        on_select=lambda: _report_click(f"{key}-still", report), selection_mode="points",
+        width="content", config={"displayModeBar": False},
+    )  # fmt: skip
+
+
+def show_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:
+    """Show the pictures along a path (k, latent_dim), with a player where it can be live."""
+    if is_live():
+        draw_strip(path, key, card, description=description)
+    else:
+        show_row(get_decoded(key_of(card), path))
 
 
 def show_picture(image: np.ndarray, caption: str, width: int = 112) -> None:
@@ -85,6 +141,13 @@ def show_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side as one picture."""
     mosaic = tile(as_shown(images), len(images), gap=4)
     st.image(to_pil(mosaic, scale), width=mosaic.shape[-1] * scale)
+
+
+def _explain_release() -> None:
+    st.caption(
+        "Pictures follow when you let go: this host does not let the browser reach the app's "
+        "decode route."
+    )
 
 
 def _report_click(key: str, on_click: Callable[[int], None]) -> None:

@@ -1,4 +1,4 @@
-"""Every session and URL key, and the notices of a page.
+"""What the session and the URL hold of a view, and the notices of a page.
 
 A view setting has one key, the same in the session and in the URL, so that a link reopens the
 view. A value in the URL that a page cannot use falls back to the default and leaves a notice.
@@ -6,7 +6,7 @@ view. A value in the URL that a page cannot use falls back to the default and le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 import streamlit as st
@@ -14,6 +14,7 @@ import streamlit as st
 T = TypeVar("T")
 
 _NOTICES = "notices"
+_SEEDED = "seeded_keys"
 
 
 def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
@@ -33,6 +34,7 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     T
         The setting's current value.
     """
+    st.session_state.setdefault(_SEEDED, set()).add(key)
     if key not in st.session_state:
         st.session_state[key] = _parse_url(key, default, parse)
     value: T = st.session_state[key]
@@ -45,6 +47,19 @@ def write_to_url(key: str, text: str, default: str) -> None:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != text:
         st.query_params[key] = text
+
+
+def reset_view(*, but: Container[str]) -> None:
+    """Forget the settings of the page that was just drawn, so that it starts from its defaults."""
+    for key in st.session_state.pop(_SEEDED, set()):
+        if key not in but:
+            st.session_state.pop(key, None)
+            st.query_params.pop(key, None)
+
+
+def start_page() -> None:
+    """Forget which settings the last page had; not their values."""
+    st.session_state[_SEEDED] = set()
 
 
 def add_notice(text: str) -> None:
@@ -68,5 +83,5 @@ def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:
         return parse(raw)
     except ValueError as error:
         shown = raw if len(raw) <= 40 else raw[:40] + "…"
-        add_notice(f"The link's {key} = {shown} cannot be used ({error}); the default is shown.")
+        add_notice(f"{key} = {shown} cannot be used: {error}")
         return default

@@ -19,7 +19,9 @@ from vae_explorer.planes import (
     posterior_ellipse,
 )
 from vae_explorer.ui.cache import get_components, get_decoded, key_of
-from vae_explorer.ui.controls import choose, slide
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.pins import Pin
+from vae_explorer.ui.tiles import Setting
 
 _COMPONENTS_OFFERED = 20
 TILES = 20
@@ -37,9 +39,16 @@ class MapView:
     """None for t-SNE, which has no way back to z."""
     axis_names: tuple[str, str]
 
-    def place(self, rows: np.ndarray) -> np.ndarray:
+    def find(self, rows: np.ndarray) -> np.ndarray:
         """Return the points (m, 2) of some rows of the encodings; those not drawn are left out."""
         return self.points[np.flatnonzero(np.isin(self.rows, rows))]
+
+    def place(self, pin: Pin) -> np.ndarray | None:
+        """Return where a pin stands (1, 2), or None where it is not on this view."""
+        if pin.at is not None:
+            return np.array([pin.at]) if self.plane else None
+        found = self.find(np.array([] if pin.row is None else [pin.row]))
+        return found if len(found) else None
 
     def outline_posterior(self, checkpoint: Checkpoint, row: int) -> list[np.ndarray]:
         """Return the posterior of a row at 1 and 2 σ, where it has one and the view is a plane."""
@@ -48,6 +57,18 @@ class MapView:
             return []
         posterior = encodings.z_mean[row], encodings.z_log_var[row]
         return [posterior_ellipse(self.plane, *posterior, n_sigma) for n_sigma in (1, 2)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Two axes of a plane, and those that are left."""
+
+    kind: str
+    """"pca" or "z"."""
+    across: int
+    up: int
+    others: dict[int, str]
+    """Names of the others, strongest first."""
 
 
 def choose_view(checkpoint: Checkpoint) -> MapView:
@@ -69,56 +90,17 @@ def choose_view(checkpoint: Checkpoint) -> MapView:
     if kind == "tsne" and checkpoint.tsne is not None and checkpoint.tsne_rows is not None:
         st.caption("t-SNE is for looking only: its points cannot be decoded back.")
         return MapView(checkpoint.tsne, checkpoint.tsne_rows, None, ("t-SNE 1", "t-SNE 2"))
-    plane = choose_plane(checkpoint, kind)
+    plane = span_plane(checkpoint, choose_axes(checkpoint, kind))
     z_mean = checkpoint.encodings.z_mean
     return MapView(plane.to_plane(z_mean), np.arange(len(z_mean)), plane, plane.names)
 
 
-def choose_plane(checkpoint: Checkpoint, kind: str, *, with_others: bool = False) -> Plane:
-    """Let two axes be chosen, and the place of the plane along all others.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    kind : {"pca", "z"}
-        Principal components, or latent dimensions as they are.
-    with_others : bool
-        Offer a slider for each of the other axes; without them the plane goes through the mean
-        (PCA) or through 0 (dimensions).
-    """
+def choose_axes(checkpoint: Checkpoint, kind: str) -> Axes:
+    """Let two axes be chosen: principal components ("pca") or latent dimensions ("z")."""
     names = axis_names(checkpoint, kind)
-    across, up = _choose_axes(kind, names)
-    others = {}
-    if with_others and len(names) > 2:
-        others = _slide_others(checkpoint, kind, names, (across, up))
-    if kind == "pca":
-        components = get_components(key_of(checkpoint.card))
-        scores = np.zeros(len(components.components))
-        scores[list(others)] = list(others.values())
-        return components.plane(across, up, scores)
-    origin = np.zeros(checkpoint.card.model.latent_dim)
-    origin[list(others)] = list(others.values())
-    return coordinate_plane(checkpoint.card.model.latent_dim, across, up, origin)
-
-
-def axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
-    """Name the axes that can be chosen, strongest first, each with its share or its KL."""
-    if kind == "pca":
-        shares = get_components(key_of(checkpoint.card)).explained_variance_ratio
-        return {k: f"PC {k + 1} ({s:.0%})" for k, s in enumerate(shares[:_COMPONENTS_OFFERED])}
-    latent_dim = checkpoint.card.model.latent_dim
-    kl = checkpoint.card.metrics.get("kl_per_dimension")
-    plain = [dimension_name(k) for k in range(latent_dim)]
-    if latent_dim == 2 or kl is None or not isinstance(kl.value, tuple):
-        return dict(enumerate(plain))
-    strongest = sorted(range(latent_dim), key=lambda k: -kl.value[k])
-    return {k: f"{plain[k]} (KL {kl.value[k]:.2g})" for k in strongest}
-
-
-def _choose_axes(kind: str, names: dict[int, str]) -> tuple[int, int]:
     indices = list(names)
     if len(indices) == 2:
-        return indices[0], indices[1]
+        return Axes(kind, indices[0], indices[1], {})
     left, right = st.columns(2)
     options = {str(k + 1): names[k] for k in indices}
     with left:
@@ -126,23 +108,43 @@ def _choose_axes(kind: str, names: dict[int, str]) -> tuple[int, int]:
     options.pop(across)
     with right:
         up = choose(f"{kind}_y", "Up", options, dropdown=True)
-    return int(across) - 1, int(up) - 1
+    chosen = int(across) - 1, int(up) - 1
+    return Axes(kind, *chosen, {k: name for k, name in names.items() if k not in chosen})
 
 
-def _slide_others(
-    checkpoint: Checkpoint, kind: str, names: dict[int, str], chosen: tuple[int, int]
-) -> dict[int, float]:
-    z = checkpoint.encodings.z_mean
-    with st.expander("The other axes", expanded=False), st.container(height=260, border=False):
-        st.caption("Where the plane stands along each; 0 is the " + (
-            "mean of the encodings." if kind == "pca" else "prior's mean."
-        ))  # fmt: skip
-        reach = float(np.ceil(np.abs(z).max()))
-        return {
-            k: slide(f"{kind}{k + 1}", name, (-reach, reach), 0.0)
-            for k, name in names.items()
-            if k not in chosen
-        }
+def span_plane(checkpoint: Checkpoint, axes: Axes) -> Plane:
+    """Span the plane of two axes, with all others at the mean (PCA) or at 0 (dimensions)."""
+    if axes.kind == "pca":
+        return get_components(key_of(checkpoint.card)).plane(axes.across, axes.up)
+    return coordinate_plane(checkpoint.card.model.latent_dim, axes.across, axes.up)
+
+
+def other_settings(checkpoint: Checkpoint, axes: Axes) -> dict[Setting, np.ndarray]:
+    """Return a setting for each axis that is not the plane's, with its direction in z."""
+    if axes.kind == "pca":
+        directions = get_components(key_of(checkpoint.card)).components
+    else:
+        directions = np.eye(checkpoint.card.model.latent_dim)
+    reach = float(np.ceil(np.abs(checkpoint.encodings.z_mean).max()))
+    return {
+        Setting(f"{axes.kind}{k + 1}", name, -reach, reach, 0.0): directions[k]
+        for k, name in axes.others.items()
+    }
+
+
+def axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
+    """Name the axes that can be chosen, strongest first, each with its share or its KL."""
+    if kind == "pca":
+        ratios = get_components(key_of(checkpoint.card)).explained_variance_ratio
+        return {k: f"PC {k + 1} ({r:.0%})" for k, r in enumerate(ratios[:_COMPONENTS_OFFERED])}
+    latent_dim = checkpoint.card.model.latent_dim
+    kl = checkpoint.card.metrics.get("kl_per_dimension")
+    plain = [dimension_name(k) for k in range(latent_dim)]
+    shares = kl.value if kl is not None and latent_dim > 2 else ()
+    if not isinstance(shares, tuple) or len(shares) != latent_dim:
+        return dict(enumerate(plain))
+    strongest: list[int] = np.argsort(-np.array(shares), kind="stable").tolist()
+    return {k: f"{plain[k]} (KL {shares[k]:.2g})" for k in strongest}
 
 
 def lay_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> DecodedTiles | None:

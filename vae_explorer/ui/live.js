@@ -1,0 +1,884 @@
+/* The stage: every live picture of the app.
+ *
+ * One component, four views: a map, a grid of tiles, a strip along a path, and the sliders (with
+ * a pad) that move them. `live.py` says what each is given. Nothing here makes the script rerun
+ * while something moves: a picture comes from `createSource`, z -> pixels, and on release, and
+ * only then, state goes to Python.
+ *
+ * Views of one page share a channel, by name: a slider in the panel moves the grid on the stage.
+ */
+
+// ------------------------------------------------------------------ where pictures come from
+
+const SPINNER_AFTER = 300; // ms
+const RETRY_AFTER = 1000; // ms, of a server that is gone
+const BUSY_FOR = 100; // ms, of a server that has too much to do
+
+/** Latents to pixels, over HTTP. Another source need only have the same `decode`. */
+function createSource(checkpoint) {
+  const stage = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
+  const address = `${appPath()}api/decode/${encodeURIComponent(checkpoint)}`;
+  return {
+    /** z: Float32Array of n latents. Returns {width, height, count, pixels: RGBA bytes}. */
+    async decode(z) {
+      const answer = await fetch(address, {
+        method: "POST",
+        body: z,
+        headers: { "X-Stage": stage, "Content-Type": "application/octet-stream" },
+      });
+      if (!answer.ok || !answer.headers.has("X-Count")) {
+        throw new Refusal(answer.status, answer.ok ? "no pictures" : await answer.text());
+      }
+      const [width, height, count] = ["X-Width", "X-Height", "X-Count"].map((name) => Number(answer.headers.get(name)));
+      return { width, height, count, pixels: new Uint8ClampedArray(await answer.arrayBuffer()) };
+    },
+  };
+}
+
+class Refusal extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+/** The path below which the app is served: page names have no slash. */
+function appPath() {
+  return location.pathname.replace(/[^/]*$/, "");
+}
+
+/** Keeps one request in flight and the newest waiting; draws when the answer comes. */
+function createFeed(source, notes, draw, whenLost) {
+  let busy = false;
+  let waiting = null;
+  let reached = false;
+
+  async function work(request) {
+    busy = true;
+    const spinner = setTimeout(() => notes.show("…"), SPINNER_AFTER);
+    try {
+      draw(await source.decode(request.z), request);
+      reached = true;
+      notes.hide();
+    } catch (error) {
+      if (!(error instanceof Refusal)) {
+        // The server is gone. What was last drawn stays.
+        if (!reached) whenLost();
+        notes.show("The server does not answer. Trying again …");
+        setTimeout(() => next(request), RETRY_AFTER);
+        return;
+      }
+      if (!reached && [404, 405].includes(error.status)) whenLost();
+      if (error.status === 503) {
+        setTimeout(() => next(request), BUSY_FOR);
+        return;
+      }
+      if (error.status !== 409) notes.show(error.message); // 409: a newer one took its place
+    } finally {
+      clearTimeout(spinner);
+    }
+    next(null);
+  }
+
+  function next(fallback) {
+    const request = waiting ?? fallback;
+    waiting = null;
+    busy = request !== null;
+    if (request) work(request);
+  }
+
+  /** request: {z, since: timestamp of what caused it, ...} */
+  return (request) => {
+    if (busy) waiting = request;
+    else work(request);
+  };
+}
+
+// ------------------------------------------------------------------ drawing
+
+/** Draw pictures as tiles in reading order; grey ones are inverted to ink on paper. */
+function paint(canvas, pictures, columns, ink) {
+  const { width, height, count, pixels } = pictures;
+  if (ink) {
+    const words = new Uint32Array(pixels.buffer);
+    for (let i = 0; i < words.length; i++) words[i] ^= 0x00ffffff;
+  }
+  const rows = Math.ceil(count / columns);
+  if (canvas.width !== columns * width || canvas.height !== rows * height) {
+    canvas.width = columns * width;
+    canvas.height = rows * height;
+  }
+  const context = canvas.getContext("2d");
+  const size = width * height * 4;
+  for (let i = 0; i < count; i++) {
+    const tile = new ImageData(pixels.subarray(i * size, (i + 1) * size), width, height);
+    context.putImageData(tile, (i % columns) * width, Math.floor(i / columns) * height);
+  }
+}
+
+/** Tell whoever measures or tests when what was drawn, and what had caused it. */
+function announce(host, request) {
+  const detail = { since: request.since, at: performance.now(), z: request.z, full: request.full ?? true };
+  host.dispatchEvent(new CustomEvent("vae-drawn", { bubbles: true, composed: true, detail }));
+}
+
+/** The largest whole multiple at which `pixels` fit into `room`; at least 1. */
+function wholeMultiple(pixels, room) {
+  return Math.max(1, Math.floor(room / pixels));
+}
+
+function element(parent, tag, className, attributes = {}) {
+  const made = document.createElement(tag);
+  made.className = className;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  parent.append(made);
+  return made;
+}
+
+/** A line on the stage for what the person should know: waiting, refused, lost. */
+function createNotes(host) {
+  const line = element(host, "div", "vae-note", { role: "status" });
+  line.hidden = true;
+  return {
+    show(text) {
+      line.textContent = text;
+      line.hidden = false;
+    },
+    hide() {
+      line.hidden = true;
+    },
+  };
+}
+
+function floats(base64) {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+/** At most `digits` significant digits, without the zeros behind the point. */
+const short = (number, digits = 3) => (Math.abs(number) < 0.005 ? "0" : String(Number(number.toPrecision(digits))));
+
+// ------------------------------------------------------------------ the latent space
+
+/** Lift plane coordinates (u, v) to z = origin + u axes[0] + v axes[1]. */
+function liftInto(z, offset, plane, u, v) {
+  for (let k = 0; k < plane.origin.length; k++) {
+    z[offset + k] = plane.origin[k] + u * plane.axes[0][k] + v * plane.axes[1][k];
+  }
+}
+
+/** Inverse of the normal CDF (Acklam 2003; relative error below 1.2e-9). */
+function probit(p) {
+  const q = Math.min(p, 1 - p);
+  if (q < 0.02425) {
+    const r = Math.sqrt(-2 * Math.log(Math.max(q, 1e-12)));
+    const tail =
+      (((((-7.784894002430293e-3 * r - 3.223964580411365e-1) * r - 2.400758277161838) * r - 2.549732539343734) * r +
+        4.374664141464968) * r + 2.938163982698783) /
+      ((((7.784695709041462e-3 * r + 3.224671290700398e-1) * r + 2.445134137142996) * r + 3.754408661907416) * r + 1);
+    return p < 0.5 ? tail : -tail;
+  }
+  const s = p - 0.5;
+  const t = s * s;
+  return (
+    ((((((-3.969683028665376e1 * t + 2.209460984245205e2) * t - 2.759285104469687e2) * t + 1.38357751867269e2) * t -
+      3.066479806614716e1) * t + 2.506628277459239) * s) /
+    (((((-5.447609879822406e1 * t + 1.615858368580409e2) * t - 1.556989798598866e2) * t + 6.680131188771972e1) * t -
+      1.328068155288572e1) * t + 1)
+  );
+}
+
+/** Normal CDF (Abramowitz & Stegun 7.1.26; absolute error below 1.5e-7). */
+function normalCdf(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x) * Math.SQRT1_2);
+  const series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+  const upper = 0.5 * series * Math.exp((-x * x) / 2);
+  return x < 0 ? upper : 1 - upper;
+}
+
+/** n steps from -extent to extent, evenly in z or in the prior's probability. */
+function gridSteps(extent, n, spacing) {
+  if (n === 1) return [0];
+  const even = Array.from({ length: n }, (_, i) => i / (n - 1));
+  if (spacing === "linear") return even.map((t) => (2 * t - 1) * extent);
+  const low = normalCdf(-extent);
+  return even.map((t) => Math.max(-extent, Math.min(extent, probit(low + t * (1 - 2 * low)))));
+}
+
+// ------------------------------------------------------------------ channels between views
+
+const channels = (window.__vaeChannels ??= new Map());
+
+/** Values that several views of a page move and follow. */
+function openChannel(name) {
+  if (!channels.has(name)) channels.set(name, { values: {}, given: "", followers: new Set() });
+  const channel = channels.get(name);
+  return {
+    values: channel.values,
+    /** Values from Python: taken up when they are news, so that a rerun never jerks a drag back. */
+    give(values) {
+      const given = JSON.stringify(values);
+      if (given === channel.given) return;
+      channel.given = given;
+      this.move(values, 0);
+    },
+    move(values, since) {
+      Object.assign(channel.values, values);
+      for (const follow of channel.followers) follow(since);
+    },
+    follow(callback) {
+      channel.followers.add(callback);
+      return () => channel.followers.delete(callback);
+    },
+  };
+}
+
+// ------------------------------------------------------------------ view: map
+
+let plotly = null;
+
+function loadPlotly() {
+  plotly ??= new Promise((resolve, reject) => {
+    if (window.Plotly) return resolve(window.Plotly);
+    const script = element(document.head, "script", "", { src: `${appPath()}api/plotly.min.js` });
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => {
+      plotly = null;
+      script.remove();
+      reject(new Error("plotly.min.js did not load"));
+    };
+  });
+  return plotly;
+}
+
+const LENS = 132; // px: room for the picture beside the pointer
+const CLICK_REACH = 12; // px: how near to a point a click means that point
+const KEY_STEP = 8; // px
+
+function createMap(host) {
+  host.tabIndex = 0;
+  const plot = element(host, "div", "vae-plot");
+  const lens = element(host, "div", "vae-lens");
+  const canvas = element(lens, "canvas", "vae-picture");
+  const caption = element(lens, "div", "vae-caption");
+  const kept = element(host, "div", "vae-lens vae-kept");
+  const keptCanvas = element(kept, "canvas", "vae-picture");
+  const keptCaption = element(kept, "div", "vae-caption");
+  const cross = element(host, "div", "vae-cross");
+  const notes = createNotes(host);
+  lens.hidden = kept.hidden = cross.hidden = true;
+
+  let data, send, feed, figure, source, latents;
+  let at = null; // {px, py} of the crosshair in the plot area
+  let finger = null;
+
+  const area = () => plot.querySelector(".nsewdrag")?.getBoundingClientRect();
+  const axes = () => [plot._fullLayout.xaxis.range, plot._fullLayout.yaxis.range];
+
+  /** Pixels in the plot area to what the axes show. */
+  function toShown(px, py, box) {
+    const [x, y] = axes();
+    return [x[0] + (px / box.width) * (x[1] - x[0]), y[1] - (py / box.height) * (y[1] - y[0])];
+  }
+
+  /** What the axes show to coordinates of the plane. */
+  const toPlane = (shown) => (data.p_values ? shown.map((p) => probit(Math.min(1, Math.max(0, p)))) : shown);
+
+  /** The nearest point among the classes that are shown. */
+  function nearest(shown, box) {
+    const [x, y] = axes();
+    const scale = [box.width / (x[1] - x[0]), box.height / (y[1] - y[0])];
+    let best = { distance: Infinity };
+    plot._fullData.forEach((trace) => {
+      if (trace.visible !== true || !trace.customdata) return;
+      for (let i = 0; i < trace.x.length; i++) {
+        const dx = (trace.x[i] - shown[0]) * scale[0];
+        const dy = (trace.y[i] - shown[1]) * scale[1];
+        const distance = dx * dx + dy * dy;
+        if (distance < best.distance) {
+          best = { distance, row: trace.customdata[i], name: trace.name, colour: trace.marker.color };
+        }
+      }
+    });
+    return { ...best, distance: Math.sqrt(best.distance) };
+  }
+
+  function look(px, py, since) {
+    const box = area();
+    if (!box || !feed) return;
+    at = { px: Math.max(0, Math.min(box.width, px)), py: Math.max(0, Math.min(box.height, py)) };
+    const shown = toShown(at.px, at.py, box);
+    const near = nearest(shown, box);
+    let z;
+    if (data.plane) {
+      z = new Float32Array(data.plane.origin.length);
+      liftInto(z, 0, data.plane, ...toPlane(shown));
+    } else {
+      // No way back from here to z: the picture is the nearest point's own.
+      const index = data.rows.indexOf(near.row);
+      z = latents.slice(index * data.latent_dim, (index + 1) * data.latent_dim);
+    }
+    if (z.length) feed({ z, since, near, shown });
+    place(box);
+  }
+
+  /** Put crosshair and lens where the pointer is, the lens on the side that has room. */
+  function place(box) {
+    const home = host.getBoundingClientRect();
+    const x = box.left - home.left + at.px;
+    const y = box.top - home.top + at.py;
+    cross.hidden = false;
+    cross.style.transform = `translate(${x}px, ${y}px)`;
+    const left = x + 20 + LENS > home.width ? x - 24 - lens.offsetWidth : x + 20;
+    const top = Math.max(0, Math.min(home.height - lens.offsetHeight, y - lens.offsetHeight / 2));
+    lens.style.transform = `translate(${left}px, ${top}px)`;
+  }
+
+  function draw(pictures, request) {
+    paint(canvas, pictures, 1, data.ink);
+    canvas.style.width = `${pictures.width * wholeMultiple(pictures.width, LENS)}px`;
+    caption.textContent = `${data.plane ? "near " : ""}${request.near.name}`;
+    caption.style.setProperty("--class-colour", request.near.colour);
+    if (at) lens.hidden = false;
+    announce(host, request);
+  }
+
+  /** Pin what is under the crosshair: the point if one is near, else the place on the plane. */
+  function pin() {
+    const box = area();
+    if (!box || !at) return;
+    const shown = toShown(at.px, at.py, box);
+    const near = nearest(shown, box);
+    keptCanvas.width = canvas.width;
+    keptCanvas.height = canvas.height;
+    if (canvas.width) keptCanvas.getContext("2d").drawImage(canvas, 0, 0);
+    keptCanvas.style.width = canvas.style.width;
+    keptCaption.textContent = "pinned";
+    kept.hidden = false;
+    const onPoint = near.distance <= CLICK_REACH || !data.plane;
+    send("pin", onPoint ? { row: Number(near.row) } : { at: toPlane(shown) });
+  }
+
+  function free() {
+    kept.hidden = true;
+    send("pin", {});
+  }
+
+  const inArea = (event) => event.target.closest?.(".nsewdrag");
+  const within = (event) => {
+    const box = area();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+
+  let pressed = null;
+  const listeners = {
+    pointermove(event) {
+      if (event.pointerType === "touch" ? finger !== null : inArea(event)) look(...within(event), event.timeStamp);
+    },
+    pointerdown(event) {
+      if (!inArea(event)) return;
+      pressed = [event.clientX, event.clientY];
+      if (event.pointerType === "touch") {
+        finger = event.pointerId;
+        look(...within(event), event.timeStamp);
+      }
+    },
+    pointerup(event) {
+      finger = null;
+      // Plotly lays a cover over the page during a drag, so the target says nothing here.
+      const still = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4;
+      pressed = null;
+      if (still && data.clicks_pin && area()) {
+        look(...within(event), event.timeStamp);
+        pin();
+      }
+    },
+    pointerleave(event) {
+      if (event.pointerType !== "touch") lens.hidden = cross.hidden = true;
+    },
+    keydown(event) {
+      const box = area();
+      const step = event.shiftKey ? 1 : KEY_STEP;
+      const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+      if (moves[event.key] && box) {
+        at ??= { px: box.width / 2, py: box.height / 2 };
+        look(at.px + moves[event.key][0], at.py + moves[event.key][1], event.timeStamp);
+      } else if (event.key === "Enter") pin();
+      else if (event.key === "Escape") free();
+      else return;
+      event.preventDefault();
+    },
+    // A finger looks around, where Plotly would pan.
+    touchstart(event) {
+      if (inArea(event) && event.touches.length === 1) event.stopPropagation();
+    },
+    touchmove(event) {
+      if (finger !== null) event.preventDefault();
+    },
+  };
+  for (const [name, listener] of Object.entries(listeners)) {
+    host.addEventListener(name, listener, { capture: true, passive: false });
+  }
+  const onRelease = (event) => pressed && listeners.pointerup(event);
+  window.addEventListener("pointerup", onRelease);
+
+  return {
+    async update(component) {
+      data = component.data;
+      send = component.setTriggerValue;
+      host.setAttribute("aria-label", data.description);
+      if (source?.checkpoint !== data.checkpoint) {
+        source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
+        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true));
+      }
+      latents = data.latents ? floats(data.latents) : null;
+      kept.hidden = kept.hidden || !data.pinned;
+      if (figure === data.figure) return;
+      figure = data.figure;
+      try {
+        const Plotly = await loadPlotly();
+        const { data: traces, layout } = JSON.parse(figure);
+        await Plotly.react(plot, traces, { ...layout, hovermode: false, autosize: true }, { ...data.config, responsive: true });
+      } catch {
+        component.setStateValue("unreachable", true);
+        return;
+      }
+      plot.removeAllListeners?.("plotly_selected");
+      plot.removeAllListeners?.("plotly_deselect");
+      plot.on("plotly_selected", (event) => {
+        const rows = (event?.points ?? []).filter((point) => point.customdata !== undefined);
+        component.setStateValue("selected", rows.map((point) => Number(point.customdata)));
+      });
+      plot.on("plotly_deselect", () => component.setStateValue("selected", []));
+    },
+    destroy() {
+      window.removeEventListener("pointerup", onRelease);
+      window.Plotly?.purge(plot);
+    },
+  };
+}
+
+// ------------------------------------------------------------------ view: grid
+
+const FRAME = 16; // ms
+
+function createGrid(host) {
+  host.tabIndex = 0;
+  const frame = element(host, "div", "vae-frame");
+  const up = element(frame, "div", "vae-axis vae-axis-up");
+  const canvas = element(frame, "canvas", "vae-picture");
+  const across = element(frame, "div", "vae-axis vae-axis-across");
+  const marks = element(frame, "div", "vae-marks");
+  const notes = createNotes(host);
+  let data, send, feed, source, channel, unfollow, latents, centre;
+  let cost = 0; // ms that the last full grid took
+  let drag = null;
+
+  /** All z of the grid, n along a side, from the channel's values; `list` grids are given theirs. */
+  function latentsOf(values, n) {
+    if (data.tiles.kind === "list") {
+      const t = values[data.tiles.temperature];
+      const d = centre.length;
+      return latents.map((value, i) =>
+        data.tiles.fixed[Math.floor(i / d)] ? value : centre[i % d] + t * (value - centre[i % d]));
+    }
+    const { plane, spacing } = data.tiles;
+    const steps = gridSteps(values[data.tiles.extent], n, spacing);
+    const d = plane.origin.length;
+    const z = new Float32Array(n * n * d);
+    const origin = Float64Array.from(plane.origin);
+    // The other axes, each a direction with a value of its own.
+    for (const [name, direction] of Object.entries(data.tiles.others)) {
+      direction.forEach((part, k) => (origin[k] += part * (values[name] ?? 0)));
+    }
+    const here = { origin, axes: plane.axes };
+    for (let row = 0; row < n; row++) {
+      for (let column = 0; column < n; column++) {
+        const u = values[data.tiles.x] + steps[column];
+        const v = values[data.tiles.y] + steps[n - 1 - row];
+        liftInto(z, (row * n + column) * d, here, u, v);
+      }
+    }
+    return z;
+  }
+
+  /** Ask for the grid: a coarse one first where the full one is known to be slow. */
+  function look(since) {
+    const n = data.columns;
+    const coarse = data.tiles.kind === "plane" && cost > FRAME && since && n > 6;
+    const side = coarse ? Math.max(3, Math.round(n / 3)) : n;
+    feed({ z: latentsOf(channel.values, side), since, side, full: !coarse, asked: performance.now() });
+  }
+
+  function draw(pictures, request) {
+    const columns = data.tiles.kind === "plane" ? request.side : data.columns;
+    paint(canvas, pictures, columns, data.ink);
+    const room = Math.min(frame.parentElement.clientWidth - (data.tiles.kind === "plane" ? 56 : 0), data.height);
+    const natural = data.columns * pictures.width;
+    const width = natural > room ? room : natural * wholeMultiple(natural, room);
+    const rows = data.tiles.kind === "plane" ? data.columns : Math.ceil(pictures.count / data.columns);
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${(width / data.columns) * rows}px`;
+    if (request.full) cost = performance.now() - request.asked;
+    else look(0); // the coarse one is there: now the full one
+    label();
+    frameTiles();
+    announce(host, request);
+  }
+
+  function label() {
+    if (data.tiles.kind !== "plane") return;
+    const values = channel.values;
+    const steps = gridSteps(values[data.tiles.extent], data.columns, data.tiles.spacing);
+    const last = steps.length - 1;
+    const ticks = [...new Set([0, 0.25, 0.5, 0.75, 1].map((t) => Math.round(t * last)))];
+    const write = (axis, centreName, name, upwards) => {
+      axis.replaceChildren();
+      element(axis, "b", "").textContent = name;
+      for (const i of ticks) {
+        const tick = element(axis, "span", "");
+        tick.textContent = short(values[centreName] + steps[i], 2);
+        tick.style[upwards ? "bottom" : "left"] = `${((i + 0.5) / steps.length) * 100}%`;
+      }
+    };
+    write(across, data.tiles.x, data.tiles.names[0], false);
+    write(up, data.tiles.y, data.tiles.names[1], true);
+  }
+
+  function frameTiles() {
+    marks.replaceChildren();
+    const box = { left: canvas.offsetLeft, top: canvas.offsetTop };
+    const side = canvas.offsetWidth / data.columns;
+    for (const index of data.framed ?? []) {
+      const mark = element(marks, "i", "");
+      mark.style.left = `${box.left + (index % data.columns) * side}px`;
+      mark.style.top = `${box.top + Math.floor(index / data.columns) * side}px`;
+      mark.style.width = mark.style.height = `${side}px`;
+    }
+  }
+
+  function tileAt(event) {
+    const box = canvas.getBoundingClientRect();
+    const side = box.width / data.columns;
+    const column = Math.min(data.columns - 1, Math.floor((event.clientX - box.left) / side));
+    return Math.floor((event.clientY - box.top) / side) * data.columns + column;
+  }
+
+  function commit() {
+    send("values", { ...channel.values });
+  }
+
+  canvas.addEventListener("pointerdown", (event) => {
+    drag = { x: event.clientX, y: event.clientY, values: { ...channel.values }, moved: false };
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!drag || data.tiles.kind !== "plane") return;
+    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
+    if (!drag.moved && Math.hypot(dx, dy) < 4) return;
+    drag.moved = true;
+    const { x, y, extent } = data.tiles;
+    const unit = (2 * drag.values[extent]) / canvas.offsetWidth;
+    channel.move({ [x]: drag.values[x] - dx * unit, [y]: drag.values[y] + dy * unit }, event.timeStamp);
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (!drag) return;
+    if (drag.moved) commit();
+    else {
+      const tile = tileAt(event);
+      const d = data.latent_dim;
+      const z = latentsOf(channel.values, data.columns).slice(tile * d, (tile + 1) * d);
+      if (z.length) send("clicked", { tile, z: Array.from(z) });
+    }
+    drag = null;
+  });
+  let settle = 0;
+  canvas.addEventListener("wheel", (event) => {
+    if (data.tiles.kind !== "plane") return;
+    event.preventDefault();
+    const { extent, limits } = data.tiles;
+    const wanted = channel.values[extent] * Math.exp(event.deltaY * 0.001);
+    channel.move({ [extent]: Math.max(limits[0], Math.min(limits[1], wanted)) }, event.timeStamp);
+    clearTimeout(settle);
+    settle = setTimeout(commit, 400);
+  }, { passive: false });
+  const resize = new ResizeObserver(() => data && channel && frameTiles());
+  resize.observe(host);
+
+  return {
+    update(component) {
+      data = component.data;
+      send = component.setTriggerValue;
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", data.description);
+      frame.classList.toggle("vae-plain", data.tiles.kind !== "plane");
+      if (source?.checkpoint !== data.checkpoint) {
+        source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
+        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true));
+      }
+      if (data.tiles.kind === "list") {
+        latents = floats(data.tiles.z);
+        centre = floats(data.tiles.centre);
+      }
+      unfollow?.();
+      channel = openChannel(data.channel);
+      channel.give(data.values);
+      unfollow = channel.follow(look);
+      look(0);
+    },
+    destroy() {
+      unfollow?.();
+      resize.disconnect();
+    },
+  };
+}
+
+// ------------------------------------------------------------------ view: sliders and a pad
+
+function createSliders(host) {
+  let data, send, channel, unfollow;
+  let rows = new Map();
+  let pad = null;
+
+  const setting = (name) => data.settings.find((each) => each.name === name);
+  const clamp = ({ low, high }, value) => Math.max(low, Math.min(high, value));
+
+  function show() {
+    for (const [name, { input, output }] of rows) {
+      const value = channel.values[name];
+      if (Number(input.value) !== value) input.value = value;
+      output.textContent = short(value);
+    }
+    if (pad) {
+      const [x, y] = data.pad.map(setting);
+      pad.knob.style.left = `${((channel.values[x.name] - x.low) / (x.high - x.low)) * 100}%`;
+      pad.knob.style.bottom = `${((channel.values[y.name] - y.low) / (y.high - y.low)) * 100}%`;
+    }
+  }
+
+  function commit() {
+    send("values", { ...channel.values });
+  }
+
+  function step(names, amounts, since) {
+    const moved = {};
+    names.forEach((name, i) => {
+      const each = setting(name);
+      moved[name] = clamp(each, channel.values[name] + amounts[i] * each.step);
+    });
+    channel.move(moved, since);
+  }
+
+  let settle = 0;
+  function commitSoon() {
+    clearTimeout(settle);
+    settle = setTimeout(commit, 400);
+  }
+
+  function makeSlider(each) {
+    const row = element(host, "label", "vae-slider");
+    element(row, "span", "").textContent = each.label;
+    const output = element(row, "output", "");
+    const input = element(row, "input", "", {
+      type: "range", min: each.low, max: each.high, step: "any", "aria-label": each.label,
+    });
+    input.addEventListener("input", (event) => channel.move({ [each.name]: Number(input.value) }, event.timeStamp));
+    input.addEventListener("change", commit);
+    input.addEventListener("dblclick", () => {
+      channel.move({ [each.name]: each.reset }, performance.now());
+      commit();
+    });
+    input.addEventListener("keydown", (event) => {
+      const direction = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      if (!direction) return;
+      event.preventDefault();
+      step([each.name], [direction * (event.shiftKey ? 10 : 1)], event.timeStamp);
+      commitSoon();
+    });
+    input.addEventListener("wheel", (event) => {
+      if (document.activeElement !== input) return; // a page that scrolls must not change values
+      event.preventDefault();
+      step([each.name], [-Math.sign(event.deltaY)], event.timeStamp);
+      commitSoon();
+    }, { passive: false });
+    rows.set(each.name, { input, output });
+  }
+
+  function makePad([xName, yName]) {
+    const field = element(host, "div", "vae-pad", {
+      tabindex: 0, role: "application",
+      "aria-label": `${setting(xName).label} and ${setting(yName).label}: arrow keys move`,
+    });
+    const knob = element(field, "i", "");
+    element(field, "span", "vae-pad-x").textContent = setting(xName).label;
+    element(field, "span", "vae-pad-y").textContent = setting(yName).label;
+    let held = false;
+    const go = (event) => {
+      const box = field.getBoundingClientRect();
+      const [x, y] = [setting(xName), setting(yName)];
+      const u = (event.clientX - box.left) / box.width;
+      const v = 1 - (event.clientY - box.top) / box.height;
+      channel.move({
+        [xName]: clamp(x, x.low + u * (x.high - x.low)),
+        [yName]: clamp(y, y.low + v * (y.high - y.low)),
+      }, event.timeStamp);
+    };
+    field.addEventListener("pointerdown", (event) => {
+      held = true;
+      field.setPointerCapture(event.pointerId);
+      go(event);
+    });
+    field.addEventListener("pointermove", (event) => held && go(event));
+    field.addEventListener("pointerup", () => {
+      held = false;
+      commit();
+    });
+    field.addEventListener("dblclick", () => {
+      channel.move({ [xName]: setting(xName).reset, [yName]: setting(yName).reset }, performance.now());
+      commit();
+    });
+    field.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+      if (!moves) return;
+      event.preventDefault();
+      step([xName, yName], moves.map((amount) => amount * (event.shiftKey ? 10 : 1)), event.timeStamp);
+      commitSoon();
+    });
+    field.addEventListener("wheel", (event) => {
+      if (document.activeElement !== field) return;
+      event.preventDefault();
+      step([xName, yName], event.shiftKey ? [-Math.sign(event.deltaY), 0] : [0, -Math.sign(event.deltaY)], event.timeStamp);
+      commitSoon();
+    }, { passive: false });
+    return { knob };
+  }
+
+  return {
+    update(component) {
+      const remake = JSON.stringify([data?.settings, data?.pad, data?.channel]) !==
+        JSON.stringify([component.data.settings, component.data.pad, component.data.channel]);
+      data = component.data;
+      send = component.setTriggerValue;
+      unfollow?.();
+      channel = openChannel(data.channel);
+      if (remake) {
+        host.replaceChildren();
+        rows = new Map();
+        pad = data.pad ? makePad(data.pad) : null;
+        for (const each of data.settings) if (!data.pad?.includes(each.name)) makeSlider(each);
+      }
+      channel.give(data.values);
+      unfollow = channel.follow(show);
+      show();
+    },
+    destroy() {
+      unfollow?.();
+    },
+  };
+}
+
+// ------------------------------------------------------------------ view: strip
+
+const PLAY_SECONDS = 4;
+
+function createStrip(host) {
+  const canvas = element(host, "canvas", "vae-picture vae-strip");
+  const bar = element(host, "div", "vae-player");
+  const play = element(bar, "button", "", { type: "button" });
+  const scrub = element(bar, "input", "", { type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Along the path" });
+  const screen = element(bar, "canvas", "vae-picture vae-screen");
+  const notes = createNotes(host);
+  let data, source, feed, screenFeed, path, timer = 0;
+
+  /** z at t in [0, 1] along the stored points of the path. */
+  function along(t) {
+    const d = data.latent_dim;
+    const last = path.length / d - 1;
+    const position = t * last;
+    const from = Math.min(Math.floor(position), Math.max(last - 1, 0));
+    const share = position - from;
+    const to = Math.min(from + 1, last);
+    return Float32Array.from({ length: d }, (_, k) => path[from * d + k] * (1 - share) + path[to * d + k] * share);
+  }
+
+  function stop() {
+    cancelAnimationFrame(timer);
+    timer = 0;
+    play.textContent = "Play";
+  }
+
+  play.addEventListener("click", () => {
+    if (timer) return stop();
+    play.textContent = "Pause";
+    const began = performance.now() - Number(scrub.value) * PLAY_SECONDS * 1000;
+    const tick = (now) => {
+      const cycle = ((now - began) / (PLAY_SECONDS * 1000)) % 2;
+      scrub.value = cycle < 1 ? cycle : 2 - cycle; // there and back
+      screenFeed({ z: along(Number(scrub.value)), since: now });
+      timer = requestAnimationFrame(tick);
+    };
+    timer = requestAnimationFrame(tick);
+  });
+  scrub.addEventListener("input", (event) => {
+    stop();
+    screenFeed({ z: along(Number(scrub.value)), since: event.timeStamp });
+  });
+
+  return {
+    update(component) {
+      data = component.data;
+      path = floats(data.path);
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", data.description);
+      if (source?.checkpoint !== data.checkpoint) {
+        const lost = () => component.setStateValue("unreachable", true);
+        source = { checkpoint: data.checkpoint };
+        feed = createFeed(createSource(data.checkpoint), notes, (pictures, request) => {
+          paint(canvas, pictures, pictures.count, data.ink);
+          announce(host, request);
+        }, lost);
+        screenFeed = createFeed(createSource(data.checkpoint), notes, (pictures, request) => {
+          paint(screen, pictures, 1, data.ink);
+          screen.style.width = `${pictures.width * wholeMultiple(pictures.width, 96)}px`;
+          announce(host, request);
+        }, lost);
+      }
+      stop();
+      feed({ z: path, since: 0 });
+      screenFeed({ z: along(Number(scrub.value)), since: 0 });
+    },
+    destroy: stop,
+  };
+}
+
+// ------------------------------------------------------------------ mounting
+
+const VIEWS = { map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip };
+
+function addFullScreen(host) {
+  const button = element(host, "button", "vae-full", { type: "button", title: "Full screen (f)", "aria-label": "Full screen" });
+  button.innerHTML = '<svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" stroke-width="2"><path d="M1 5V1h4M11 1h4v4M15 11v4h-4M5 15H1v-4"/></svg>';
+  const toggle = () => (document.fullscreenElement ? document.exitFullscreen() : host.requestFullscreen());
+  button.addEventListener("click", toggle);
+  host.addEventListener("keydown", (event) => event.key === "f" && !event.ctrlKey && !event.metaKey && toggle());
+}
+
+export default function mount(component) {
+  const { parentElement, data } = component;
+  let host = parentElement.querySelector(":scope > .vae-stage");
+  if (host && host.dataset.view !== data.view) {
+    host.stage.destroy();
+    host.remove();
+    host = null;
+  }
+  if (!host) {
+    host = element(parentElement, "div", "vae-stage", { "data-view": data.view });
+    host.stage = VIEWS[data.view](host);
+    if (data.view === "map" || data.view === "grid") addFullScreen(host);
+  }
+  host.classList.toggle("vae-smooth", Boolean(data.smooth));
+  if (data.height) host.style.setProperty("--height", `${data.height}px`);
+  host.stage.update(component);
+  // Streamlit also cleans up between two runs of the script; only what left the page is gone.
+  return () => setTimeout(() => host.isConnected || host.stage.destroy());
+}

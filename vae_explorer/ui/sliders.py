@@ -1,0 +1,49 @@
+"""Settings that move a live view: as the component's sliders, or as Streamlit's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from vae_explorer.ui.controls import read_number, slide
+from vae_explorer.ui.live import draw_sliders, is_live
+from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.tiles import Setting
+
+
+def show_sliders(
+    settings: Sequence[Setting], key: str, channel: str, *, pad: tuple[str, str] | None = None
+) -> dict[str, float]:
+    """Let settings be moved, and return their values as of the last release.
+
+    Parameters
+    ----------
+    settings : sequence of Setting
+    channel : str
+        Of the views that follow while a slider moves.
+    pad : tuple of two str, optional
+        Names of two settings to be moved together, by the place of a knob.
+    """
+    if not is_live():
+        return {s.name: slide(s.name, s.label, (s.low, s.high), s.reset, s.step) for s in settings}
+    values = {setting.name: _current(setting) for setting in settings}
+    draw_sliders(settings, key, channel=channel, values=values, pad=pad, on_values=take_values)
+    return values
+
+
+def take_values(values: Mapping[str, object]) -> None:
+    """Take up what the browser sent when a drag ended; unknown names and non-numbers are not."""
+    for name, value in values.items():
+        if isinstance(value, int | float) and name in st.session_state:
+            st.session_state[name] = round(float(value), 3)
+
+
+def _current(setting: Setting) -> float:
+    def parse(text: str) -> float:
+        return read_number(text, float, setting.low, setting.high)
+
+    value = min(max(seed_from_url(setting.name, setting.reset, parse), setting.low), setting.high)
+    st.session_state[setting.name] = value  # the model, and so the range, may have changed
+    write_to_url(setting.name, f"{value:g}", f"{setting.reset:g}")
+    return value

@@ -1,0 +1,74 @@
+"""What a grid of tiles shows, as a function of the settings that sliders move.
+
+`live.js` computes the same latents in the browser while a slider is dragged; here they are for
+downloads, for details, and for a browser that cannot reach the decode route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_explorer.planes import Plane, Spacing, grid_points
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that a slider or a pad moves."""
+
+    name: str
+    """Its key in the session, in the URL, and in the channel."""
+    label: str
+    low: float
+    high: float
+    reset: float
+    """The default, to which a double click returns."""
+    step: float = 0.1
+
+
+@dataclass(frozen=True)
+class PlaneTiles:
+    """A square grid over a plane, whose window and place the settings move."""
+
+    plane: Plane
+    """At the origin of all other axes."""
+    others: Mapping[str, np.ndarray]
+    """Direction (latent_dim,) of each other axis, by the name of its setting."""
+    spacing: Spacing
+    extent: Setting
+    x: str
+    """Names of the settings of the window's centre."""
+    y: str
+
+    def points(self, values: Mapping[str, float], n: int) -> np.ndarray:
+        """Return the plane coordinates (n * n, 2) of the tiles, in reading order."""
+        centre = values[self.x], values[self.y]
+        return grid_points(centre, values[self.extent.name], n, self.spacing)
+
+    def latents(self, values: Mapping[str, float], n: int) -> np.ndarray:
+        """Return z (n * n, latent_dim) of the tiles, in reading order."""
+        z = self.plane.to_latent(self.points(values, n))
+        for name, direction in self.others.items():
+            z += (values[name] * direction).astype(np.float32)
+        return z
+
+
+@dataclass(frozen=True)
+class ListTiles:
+    """Latents of their own, which a temperature moves towards and away from their centre."""
+
+    z: np.ndarray
+    """(n, latent_dim) at temperature 1; fixed ones as they are."""
+    centre: np.ndarray
+    """(latent_dim,): where temperature 0 puts all."""
+    fixed: np.ndarray
+    """bool (n,): tiles that the temperature does not move."""
+    temperature: str
+    """Name of the setting."""
+
+    def latents(self, values: Mapping[str, float]) -> np.ndarray:
+        """Return z (n, latent_dim) at the temperature of the settings."""
+        moved = self.centre + values[self.temperature] * (self.z - self.centre)
+        return np.where(self.fixed[:, None], self.z, moved).astype(np.float32)
