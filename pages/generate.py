@@ -27,6 +27,8 @@ SENTENCES = {
 }
 SIDES = {"4": "4 × 4", "6": "6 × 6", "8": "8 × 8", "10": "10 × 10"}
 TEMPERATURE = Setting("temperature", "Temperature: distance from the middle", 0.0, 2.0, 1.0, 0.05)
+LOOKS = {"samples": "Samples", "nearest": "Nearest encodings"}
+LOOK_HELP = "The nearest stored encoding to each sample, in the same place: how new is a sample?"
 SEEDS = 100_000
 _LAST = "sample_clicked"
 
@@ -57,11 +59,7 @@ with panel:
     right.button(
         "Re-roll", icon=":material/casino:", on_click=reroll, type="primary", width="stretch"
     )
-    look = choose(
-        "look", "Show", {"samples": "Samples", "nearest": "Nearest encodings"},
-        help="The nearest of the stored encodings to each sample, in the same places: how new "
-        "is what you see?",
-    )  # fmt: skip
+    look = choose("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
 keeps = kept_slots(side**2)

@@ -4,20 +4,23 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.figures import scatter_figure
-from vae_explorer.sampling import available_priors, sample_latents
-from vae_explorer.ui.controls import choose, choose_many
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.overlays import choose_overlays
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.pins import current_pin, offer_unpin, take_pin
 from vae_explorer.ui.points import find_neighbours, show_latent, show_pin, show_selection
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage import MAP_HEIGHT, show_map
-from vae_explorer.ui.views import choose_view, lay_tiles
+from vae_explorer.ui.stage import MAP_HEIGHT, show_drawing, show_map
+from vae_explorer.ui.views import choose_view
 
-SAMPLES = 200
+DRAGS = {"pan": "Click", "select": "Box", "lasso": "Lasso"}
+DRAG_HELP = (
+    "Click pins a point, and a drag moves the map. Box and lasso encircle many points, to count "
+    "and to save."
+)
 
 checkpoint = current_checkpoint()
 encodings = checkpoint.encodings
-is_vae = checkpoint.card.model.kind == "vae"
 stage, panel = open_page(
     "Latent map",
     "Each point is a picture, placed where the encoder puts it in the latent space. "
@@ -25,37 +28,15 @@ stage, panel = open_page(
 )
 
 with panel:
+    map_key = f"map-{checkpoint.card.name}"
+    show_drawing(map_key, checkpoint)
     view = choose_view(checkpoint)
-    drag = choose(
-        "drag",
-        "On the map",
-        {"pan": "Click", "select": "Box", "lasso": "Lasso"},
-        help="Click pins a point, and a drag moves the map. Box and lasso encircle many points, "
-        "to count and to save.",
-    )
-    overlays = {"tiles": "Decoded tiles", "rings": "Prior rings", "samples": "Samples"}
-    if not is_vae:
-        overlays.pop("rings")
-    shown = choose_many("show", "Show as well", overlays) if view.plane else []
-    scale = "z"
-    if is_vae and view.plane:
-        scale = choose(
-            "scale",
-            "Axes",
-            {"z": "z", "p": "p-values"},
-            help="A p-value is the share of the prior N(0, 1) that lies below z. If the encodings "
-            "follow the prior, they fill the unit square evenly.",
-        )
+    drag = choose("drag", "On the map", DRAGS, help=DRAG_HELP)
+    overlays = choose_overlays(checkpoint, view)
     details = st.container()
 
 pin = current_pin(checkpoint)
 row = pin.row
-samples = tiles = None
-if "samples" in shown and view.plane:
-    z = sample_latents(checkpoint, SAMPLES, available_priors(checkpoint)[0])
-    samples = view.plane.to_plane(z)
-if "tiles" in shown:
-    tiles = lay_tiles(checkpoint, view, p_values=scale == "p")
 figure = scatter_figure(
     view.points,
     None if encodings.labels is None else encodings.labels[view.rows],
@@ -65,18 +46,18 @@ figure = scatter_figure(
     pinned=view.place(pin),
     ellipses=[] if row is None else view.outline_posterior(checkpoint, row),
     neighbours=None if row is None else view.find(find_neighbours(checkpoint, row)),
-    prior_rings="rings" in shown,
-    samples=samples,
-    tiles=tiles,
-    p_values=scale == "p",
+    prior_rings=overlays.rings,
+    samples=overlays.samples,
+    tiles=overlays.tiles,
+    p_values=overlays.p_values,
     dragmode=drag,
     template=theme(),
     height=MAP_HEIGHT,
 )
 with stage:
     selected = show_map(
-        figure, f"map-{checkpoint.card.name}", checkpoint, view,
-        p_values=scale == "p", pinned=bool(pin), on_pin=take_pin,
+        figure, map_key, checkpoint, view,
+        p_values=overlays.p_values, pinned=bool(pin), on_pin=take_pin,
     )  # fmt: skip
 
 with details:

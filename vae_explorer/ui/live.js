@@ -1,7 +1,7 @@
 /* The stage: every live picture of the app.
  *
- * One component, four views: a map, a grid of tiles, a strip along a path, and the sliders (with
- * a pad) that move them. `live.py` says what each is given. Nothing here makes the script rerun
+ * One component, five views: a map, a grid of tiles, a strip along a path, the sliders (with a
+ * pad) that move them, and a box to draw in. `live.py` says what each is given. Nothing here makes the script rerun
  * while something moves: a picture comes from `createSource`, z -> pixels, and on release, and
  * only then, state goes to Python.
  *
@@ -14,23 +14,36 @@ const SPINNER_AFTER = 300; // ms
 const RETRY_AFTER = 1000; // ms, of a server that is gone
 const BUSY_FOR = 100; // ms, of a server that has too much to do
 
-/** Latents to pixels, over HTTP. Another source need only have the same `decode`. */
+/** Latents to pixels, over HTTP. Another source need only have the same functions. */
 function createSource(checkpoint) {
   const stage = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
-  const address = `${appPath()}api/decode/${encodeURIComponent(checkpoint)}`;
+
+  async function ask(verb, body, mark) {
+    const answer = await fetch(`${appPath()}api/${verb}/${encodeURIComponent(checkpoint)}`, {
+      method: "POST",
+      body,
+      headers: { "X-Stage": stage, "Content-Type": "application/octet-stream" },
+    });
+    // A host that does not pass the route on may answer with a page of its own.
+    if (!answer.ok || !answer.headers.has(mark)) {
+      throw new Refusal(answer.ok ? 404 : answer.status, answer.ok ? "no answer" : await answer.text());
+    }
+    return answer;
+  }
+
   return {
     /** z: Float32Array of n latents. Returns {width, height, count, pixels: RGBA bytes}. */
     async decode(z) {
-      const answer = await fetch(address, {
-        method: "POST",
-        body: z,
-        headers: { "X-Stage": stage, "Content-Type": "application/octet-stream" },
-      });
-      if (!answer.ok || !answer.headers.has("X-Count")) {
-        throw new Refusal(answer.status, answer.ok ? "no pictures" : await answer.text());
-      }
+      const answer = await ask("decode", z, "X-Count");
       const [width, height, count] = ["X-Width", "X-Height", "X-Count"].map((name) => Number(answer.headers.get(name)));
       return { width, height, count, pixels: new Uint8ClampedArray(await answer.arrayBuffer()) };
+    },
+    /** image: Float32Array of one picture in [0, 1]. Returns {zMean, zLogVar (empty if there is none)}. */
+    async encode(image) {
+      const answer = await ask("encode", image, "X-Latent-Dim");
+      const d = Number(answer.headers.get("X-Latent-Dim"));
+      const values = new Float32Array(await answer.arrayBuffer());
+      return { zMean: values.slice(0, d), zLogVar: values.slice(d) };
     },
   };
 }
@@ -265,10 +278,12 @@ function createMap(host) {
   const keptCanvas = element(kept, "canvas", "vae-picture");
   const keptCaption = element(kept, "div", "vae-caption");
   const cross = element(host, "div", "vae-cross");
+  const visitor = element(host, "div", "vae-visitor");
+  const spread = element(host, "div", "vae-spread");
   const notes = createNotes(host);
-  lens.hidden = kept.hidden = cross.hidden = true;
+  lens.hidden = kept.hidden = cross.hidden = visitor.hidden = spread.hidden = true;
 
-  let data, send, feed, figure, source, latents;
+  let data, send, feed, figure, source, latents, channel, unfollow;
   let at = null; // {px, py} of the crosshair in the plot area
   let finger = null;
 
@@ -332,6 +347,32 @@ function createMap(host) {
     const left = x + 20 + LENS > home.width ? x - 24 - lens.offsetWidth : x + 20;
     const top = Math.max(0, Math.min(home.height - lens.offsetHeight, y - lens.offsetHeight / 2));
     lens.style.transform = `translate(${left}px, ${top}px)`;
+  }
+
+  /** A drawing that is being encoded: its point, and its posterior at 2 σ. */
+  function placeVisitor() {
+    const { z, logVar } = channel.values;
+    const box = area();
+    visitor.hidden = spread.hidden = !z || !data.plane || !box;
+    if (visitor.hidden) return;
+    const [x, y] = axes();
+    const home = host.getBoundingClientRect();
+    const plane = data.plane.axes.map((axis) => axis.reduce((sum, part, k) => sum + part * (z[k] - data.plane.origin[k]), 0));
+    const shown = data.p_values ? plane.map(normalCdf) : plane;
+    const px = box.left - home.left + ((shown[0] - x[0]) / (x[1] - x[0])) * box.width;
+    const py = box.top - home.top + ((y[1] - shown[1]) / (y[1] - y[0])) * box.height;
+    visitor.style.transform = `translate(${px}px, ${py}px)`;
+    spread.hidden = data.p_values || !logVar?.length;
+    if (spread.hidden) return;
+    // The posterior's covariance on the plane, A diag(σ²) Aᵀ, and its own axes.
+    const covariance = (i, j) => logVar.reduce((sum, value, k) => sum + data.plane.axes[i][k] * data.plane.axes[j][k] * Math.exp(value), 0);
+    const [a, b, c] = [covariance(0, 0), covariance(0, 1), covariance(1, 1)];
+    const root = Math.hypot((a - c) / 2, b);
+    const scale = box.width / (x[1] - x[0]);
+    const [long, small] = [1, -1].map((sign) => 2 * scale * Math.sqrt(Math.max(0, (a + c) / 2 + sign * root)));
+    spread.style.width = `${2 * long}px`;
+    spread.style.height = `${2 * small}px`;
+    spread.style.transform = `translate(${px - long}px, ${py - small}px) rotate(${-Math.atan2(2 * b, a - c) / 2}rad)`;
   }
 
   function draw(pictures, request) {
@@ -432,6 +473,9 @@ function createMap(host) {
         feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true));
       }
       latents = data.latents ? floats(data.latents) : null;
+      unfollow?.();
+      channel = openChannel(data.channel);
+      unfollow = channel.follow(placeVisitor);
       kept.hidden = kept.hidden || !data.pinned;
       if (figure === data.figure) return;
       figure = data.figure;
@@ -450,8 +494,14 @@ function createMap(host) {
         component.setStateValue("selected", rows.map((point) => Number(point.customdata)));
       });
       plot.on("plotly_deselect", () => component.setStateValue("selected", []));
+      for (const moved of ["plotly_relayout", "plotly_relayouting"]) {
+        plot.removeAllListeners(moved);
+        plot.on(moved, placeVisitor);
+      }
+      placeVisitor();
     },
     destroy() {
+      unfollow?.();
       window.removeEventListener("pointerup", onRelease);
       window.Plotly?.purge(plot);
     },
@@ -851,9 +901,191 @@ function createStrip(host) {
   };
 }
 
+// ------------------------------------------------------------------ view: a box to draw in
+
+const BOX = 168; // px
+const PEN = 15; // px
+const DIGIT = 28; // MNIST's pictures
+const INNER = 20; // the box that MNIST's digits were scaled to
+const NEAREST = 6;
+
+/** Scale and centre ink as MNIST's digits were: into 20x20, centre of mass in the middle of 28x28. */
+function likeMnist(drawing, size) {
+  const { width, height } = drawing;
+  const ink = drawing.getContext("2d").getImageData(0, 0, width, height).data;
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (ink[(y * width + x) * 4 + 3] < 8) continue;
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
+    }
+  }
+  if (right < 0) return null;
+  const longest = Math.max(right - left, bottom - top) + 1;
+  // Each pixel of the 20x20 is the mean ink of the square it covers.
+  const step = longest / INNER;
+  const inner = new Float32Array(INNER * INNER);
+  let [mass, massX, massY] = [0, 0, 0];
+  for (let row = 0; row < INNER; row++) {
+    for (let column = 0; column < INNER; column++) {
+      let [sum, count] = [0, 0];
+      for (let y = Math.floor(top + row * step); y < top + (row + 1) * step; y++) {
+        for (let x = Math.floor(left + column * step); x < left + (column + 1) * step; x++) {
+          sum += x < width && y < height ? ink[(y * width + x) * 4 + 3] : 0;
+          count++;
+        }
+      }
+      const value = sum / count / 255;
+      inner[row * INNER + column] = value;
+      mass += value;
+      massX += value * (column + 0.5);
+      massY += value * (row + 0.5);
+    }
+  }
+  const image = new Float32Array(size * size);
+  const shiftX = Math.round(size / 2 - massX / mass);
+  const shiftY = Math.round(size / 2 - massY / mass);
+  for (let row = 0; row < INNER; row++) {
+    for (let column = 0; column < INNER; column++) {
+      const [x, y] = [column + shiftX, row + shiftY];
+      if (x >= 0 && y >= 0 && x < size && y < size) image[y * size + x] = inner[row * INNER + column];
+    }
+  }
+  return image;
+}
+
+function createDraw(host) {
+  const paper = element(host, "canvas", "vae-paper", { width: BOX, height: BOX, "aria-label": "Draw a digit here" });
+  const side = element(host, "div", "vae-side");
+  const seen = element(element(side, "figure", ""), "canvas", "vae-picture");
+  element(seen.parentElement, "figcaption", "").textContent = "what the model sees";
+  const answer = element(element(side, "figure", ""), "canvas", "vae-picture");
+  element(answer.parentElement, "figcaption", "").textContent = "its reconstruction";
+  const words = element(host, "p", "vae-words", { role: "status" });
+  const buttons = element(host, "div", "vae-buttons");
+  const undo = element(buttons, "button", "", { type: "button" });
+  const clear = element(buttons, "button", "", { type: "button" });
+  undo.textContent = "Undo";
+  clear.textContent = "Clear";
+  const notes = createNotes(host);
+  const pen = paper.getContext("2d", { willReadFrequently: true });
+  let data, feed, checkpoint, channel, latents;
+  let strokes = [];
+  let stroke = null;
+
+  function redraw() {
+    pen.clearRect(0, 0, BOX, BOX);
+    pen.lineWidth = PEN;
+    pen.lineCap = pen.lineJoin = "round";
+    for (const points of strokes) {
+      pen.beginPath();
+      pen.moveTo(...points[0]);
+      for (const point of points) pen.lineTo(...point);
+      pen.stroke();
+    }
+  }
+
+  function look(since) {
+    redraw();
+    const image = likeMnist(paper, data.image_size);
+    if (image) feed({ z: image, since });
+    else {
+      channel.move({ z: null, logVar: null }, 0);
+      seen.width = answer.width = 0;
+      words.textContent = "Draw a digit, and watch where it lands.";
+    }
+  }
+
+  /** Labels of the nearest stored encodings, most frequent first. */
+  function nearestLabels(z) {
+    const d = z.length;
+    const found = data.labels.map((label, i) => {
+      let distance = 0;
+      for (let k = 0; k < d; k++) distance += (latents[i * d + k] - z[k]) ** 2;
+      return [distance, label];
+    });
+    found.sort((a, b) => a[0] - b[0]);
+    const counts = new Map();
+    for (const [, label] of found.slice(0, NEAREST)) counts.set(label, (counts.get(label) ?? 0) + 1);
+    return [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => `${data.label_names[label]} × ${count}`);
+  }
+
+  function draw(pictures, { image, zMean, zLogVar, request }) {
+    const size = data.image_size;
+    const grey = Uint8ClampedArray.from({ length: size * size * 4 }, (_, i) => (i % 4 === 3 ? 255 : Math.round(image[i >> 2] * 255)));
+    // Binary cross-entropy from the eight bits that the decoder's answer has.
+    let cost = 0;
+    for (let i = 0; i < image.length; i++) {
+      const p = Math.min(509 / 510, Math.max(1 / 510, pictures.pixels[4 * i] / 255));
+      cost -= image[i] * Math.log(p) + (1 - image[i]) * Math.log(1 - p);
+    }
+    let kl = 0;
+    zLogVar.forEach((logVar, k) => (kl += 0.5 * (zMean[k] ** 2 + Math.exp(logVar) - logVar - 1)));
+    paint(seen, { width: size, height: size, count: 1, pixels: grey }, 1, true);
+    paint(answer, pictures, 1, true);
+    const total = zLogVar.length ? `about ${Math.round(cost + kl)} nats: reconstruction ${Math.round(cost)}, KL ${short(kl)}` : `about ${Math.round(cost)} nats`;
+    words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. It costs ${total}.`;
+    channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar) }, 0);
+    announce(host, { ...request, z: zMean });
+  }
+
+  const point = (event) => {
+    const box = paper.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * BOX, ((event.clientY - box.top) / box.height) * BOX];
+  };
+  paper.addEventListener("pointerdown", (event) => {
+    paper.setPointerCapture(event.pointerId);
+    stroke = [point(event)];
+    strokes.push(stroke);
+    look(event.timeStamp);
+  });
+  paper.addEventListener("pointermove", (event) => {
+    if (!stroke) return;
+    stroke.push(point(event));
+    look(event.timeStamp);
+  });
+  for (const end of ["pointerup", "pointercancel"]) paper.addEventListener(end, () => (stroke = null));
+  undo.addEventListener("click", () => {
+    strokes.pop();
+    look(0);
+  });
+  clear.addEventListener("click", () => {
+    strokes = [];
+    look(0);
+  });
+
+  return {
+    update(component) {
+      data = component.data;
+      latents = floats(data.latents);
+      channel = openChannel(data.channel);
+      if (checkpoint === data.checkpoint) return;
+      checkpoint = data.checkpoint;
+      const source = createSource(checkpoint);
+      const encodeAndDecode = {
+        async decode(image) {
+          const posterior = await source.encode(image);
+          return { pictures: await source.decode(posterior.zMean), image, ...posterior };
+        },
+      };
+      feed = createFeed(
+        encodeAndDecode, notes, (found, request) => draw(found.pictures, { ...found, request }),
+        () => component.setStateValue("unreachable", true),
+      );
+      look(0);
+    },
+    destroy() {
+      channel?.move({ z: null, logVar: null }, 0);
+    },
+  };
+}
+
 // ------------------------------------------------------------------ mounting
 
-const VIEWS = { map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip };
+const VIEWS = { map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw };
 
 function addFullScreen(host) {
   const button = element(host, "button", "vae-full", { type: "button", title: "Full screen (f)", "aria-label": "Full screen" });

@@ -1,12 +1,11 @@
 """The live stage: a component whose pictures follow the pointer without a rerun of the script.
 
-`live.js` draws four views (map, grid, sliders, strip) and asks the decode route for pictures;
+`live.js` draws the views (map, grid, sliders, strip, box) and asks the decode route for pictures;
 this module says what each view is given, and takes what comes back on release.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +18,7 @@ from streamlit.runtime.state.common import WidgetCallback
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.planes import Plane
-from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting
+from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting, pack_floats, pack_plane
 
 _HERE = Path(__file__).parent
 _UNREACHABLE = "route_unreachable"
@@ -54,6 +53,7 @@ def draw_map(
     plane: Plane | None,
     z: np.ndarray | None,
     rows: np.ndarray,
+    channel: str,
     p_values: bool,
     pinned: bool,
     on_pin: Callback,
@@ -70,6 +70,8 @@ def draw_map(
         Where there is no plane: the latents of the points, to show the nearest one's.
     rows : ndarray of int (m,)
         The points' rows, in the order of `z`.
+    channel : str
+        Shared with a box to draw in, whose point the map shows.
     p_values : bool
         Whether the axes show the normal CDF of the plane's coordinates.
     on_pin : callable
@@ -86,9 +88,10 @@ def draw_map(
         "figure": figure.to_json(),
         "config": PLOTLY_CONFIG,
         "height": figure.layout.height,
-        "plane": _plane(plane),
-        "latents": None if z is None else _floats(z),
+        "plane": pack_plane(plane),
+        "latents": None if z is None else pack_floats(z),
         "rows": [] if plane else rows.tolist(),
+        "channel": channel,
         "p_values": p_values,
         "pinned": pinned,
         "clicks_pin": dragmode in ("pan", "zoom"),
@@ -131,7 +134,7 @@ def draw_grid(
     """
     data = {
         "view": "grid",
-        "tiles": _tiles(tiles),
+        "tiles": tiles.pack(),
         "columns": columns,
         "height": height,
         "channel": channel,
@@ -165,7 +168,32 @@ def draw_sliders(
 
 def draw_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:
     """Draw the pictures along a path (k, latent_dim), with a player along it."""
-    data = {"view": "strip", "path": _floats(path), "description": description, **_model(card)}
+    data = {"view": "strip", "path": pack_floats(path), "description": description, **_model(card)}
+    _draw(key, data, {})
+
+
+def draw_box(
+    z_mean: np.ndarray, labels: np.ndarray, key: str, card: ModelCard, *, channel: str
+) -> None:
+    """Draw a box in which a digit is drawn, encoded while it is drawn, and shown on the map.
+
+    Parameters
+    ----------
+    z_mean : ndarray of float32 (n, latent_dim)
+        Encodings among which the nearest are looked for.
+    labels : ndarray of int (n,)
+    channel : str
+        Of the map.
+    """
+    data = {
+        "view": "draw",
+        "latents": pack_floats(z_mean),
+        "labels": labels.tolist(),
+        "label_names": list(card.label_names),
+        "image_size": card.model.image_size,
+        "channel": channel,
+        **_model(card),
+    }
     _draw(key, data, {})
 
 
@@ -209,35 +237,3 @@ def _model(card: ModelCard) -> dict[str, object]:
         "latent_dim": card.model.latent_dim,
         "ink": card.model.image_channels == 1,
     }
-
-
-def _plane(plane: Plane | None) -> dict[str, object] | None:
-    if plane is None:
-        return None
-    return {"origin": plane.origin.tolist(), "axes": plane.axes.tolist()}
-
-
-def _tiles(tiles: PlaneTiles | ListTiles) -> dict[str, object]:
-    if isinstance(tiles, ListTiles):
-        return {
-            "kind": "list",
-            "z": _floats(tiles.z),
-            "centre": _floats(tiles.centre),
-            "fixed": tiles.fixed.tolist(),
-            "temperature": tiles.temperature,
-        }
-    return {
-        "kind": "plane",
-        "plane": _plane(tiles.plane),
-        "names": tiles.plane.names,
-        "others": {name: direction.tolist() for name, direction in tiles.others.items()},
-        "spacing": tiles.spacing,
-        "extent": tiles.extent.name,
-        "limits": [tiles.extent.low, tiles.extent.high],
-        "x": tiles.x,
-        "y": tiles.y,
-    }
-
-
-def _floats(values: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")

@@ -18,7 +18,15 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import as_shown, data_url, tile, to_pil
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.live import PLOTLY_CONFIG, Callback, draw_grid, draw_map, draw_strip, is_live
+from vae_explorer.ui.live import (
+    PLOTLY_CONFIG,
+    Callback,
+    draw_box,
+    draw_grid,
+    draw_map,
+    draw_strip,
+    is_live,
+)
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles
 from vae_explorer.ui.views import MapView
@@ -26,6 +34,7 @@ from vae_explorer.ui.views import MapView
 MAP_HEIGHT = 560
 GRID_HEIGHT = 600
 _WIDTH = 600
+_COMPARED = 3_000  # encodings that the browser looks for the nearest ones in
 
 
 def show_map(
@@ -59,7 +68,7 @@ def show_map(
         z = None if view.plane else checkpoint.encodings.z_mean[view.rows]
         return draw_map(
             figure, key, checkpoint.card, plane=view.plane, z=z, rows=view.rows,
-            p_values=p_values, pinned=pinned, on_pin=on_pin,
+            channel=key, p_values=p_values, pinned=pinned, on_pin=on_pin,
         )  # fmt: skip
     _explain_release()
     event = st.plotly_chart(
@@ -121,6 +130,19 @@ def show_grid(
         on_select=lambda: _report_click(f"{key}-still", report), selection_mode="points",
         width="content", config={"displayModeBar": False},
     )  # fmt: skip
+
+
+def show_drawing(map_key: str, checkpoint: Checkpoint) -> None:
+    """Offer a box to draw a digit in; its point moves over the map of that key."""
+    card, encodings = checkpoint.card, checkpoint.encodings
+    if card.dataset.name != "mnist" or encodings.labels is None or not is_live():
+        return
+    with st.expander("Draw a digit", icon=":material/draw:"):
+        draw_box(
+            encodings.z_mean[:_COMPARED], encodings.labels[:_COMPARED], f"{map_key}-draw", card,
+            channel=map_key,
+        )  # fmt: skip
+        st.caption("What you draw stays in your browser and this session; a reload forgets it.")
 
 
 def show_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:

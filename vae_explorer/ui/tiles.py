@@ -6,6 +6,7 @@ downloads, for details, and for a browser that cannot reach the decode route.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,6 +55,20 @@ class PlaneTiles:
             z += (values[name] * direction).astype(np.float32)
         return z
 
+    def pack(self) -> dict[str, object]:
+        """Return what `live.js` computes the same latents from."""
+        return {
+            "kind": "plane",
+            "plane": pack_plane(self.plane),
+            "names": self.plane.names,
+            "others": {name: direction.tolist() for name, direction in self.others.items()},
+            "spacing": self.spacing,
+            "extent": self.extent.name,
+            "limits": [self.extent.low, self.extent.high],
+            "x": self.x,
+            "y": self.y,
+        }
+
 
 @dataclass(frozen=True)
 class ListTiles:
@@ -72,3 +87,25 @@ class ListTiles:
         """Return z (n, latent_dim) at the temperature of the settings."""
         moved = self.centre + values[self.temperature] * (self.z - self.centre)
         return np.where(self.fixed[:, None], self.z, moved).astype(np.float32)
+
+    def pack(self) -> dict[str, object]:
+        """Return what `live.js` computes the same latents from."""
+        return {
+            "kind": "list",
+            "z": pack_floats(self.z),
+            "centre": pack_floats(self.centre),
+            "fixed": self.fixed.tolist(),
+            "temperature": self.temperature,
+        }
+
+
+def pack_plane(plane: Plane | None) -> dict[str, object] | None:
+    """Return a plane as JSON for `live.js`."""
+    if plane is None:
+        return None
+    return {"origin": plane.origin.tolist(), "axes": plane.axes.tolist()}
+
+
+def pack_floats(values: np.ndarray) -> str:
+    """Return numbers as base64 of little-endian float32, which `live.js` reads."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")

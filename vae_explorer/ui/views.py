@@ -8,23 +8,18 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.figures import DecodedTiles
-from vae_explorer.images import as_shown, data_url, tile
-from vae_explorer.latent import from_p_values
 from vae_explorer.planes import (
     Plane,
     coordinate_plane,
     dimension_name,
-    grid_points,
     posterior_ellipse,
 )
-from vae_explorer.ui.cache import get_components, get_decoded, key_of
+from vae_explorer.ui.cache import get_components, key_of
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.pins import Pin
 from vae_explorer.ui.tiles import Setting
 
 _COMPONENTS_OFFERED = 20
-TILES = 20
 
 
 @dataclass(frozen=True)
@@ -145,22 +140,3 @@ def axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
         return dict(enumerate(plain))
     strongest: list[int] = np.argsort(-np.array(shares), kind="stable").tolist()
     return {k: f"{plain[k]} (KL {shares[k]:.2g})" for k in strongest}
-
-
-def lay_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> DecodedTiles | None:
-    """Decode a mosaic that covers a view; None where the view has no way back to z."""
-    if view.plane is None:
-        return None
-    if p_values:
-        edge = (np.arange(TILES) + 0.5) / TILES
-        x, y = np.meshgrid(edge, edge[::-1])
-        points = from_p_values(np.stack([x.ravel(), y.ravel()], axis=1))
-        left, right, bottom, top = 0.0, 1.0, 0.0, 1.0
-    else:
-        low, high = view.points.min(axis=0), view.points.max(axis=0)
-        centre, half = (low + high) / 2, float((high - low).max()) / 2
-        points = grid_points(centre, half * (TILES - 1) / TILES, TILES)
-        (left, bottom), (right, top) = centre - half, centre + half
-    images = get_decoded(key_of(checkpoint.card), view.plane.to_latent(points))
-    url = data_url(tile(as_shown(images), TILES))
-    return DecodedTiles(url, x0=float(left), x1=float(right), y0=float(bottom), y1=float(top))
