@@ -1,0 +1,141 @@
+"""The app in a real browser: a server of its own, and the Chromium of the system."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from stage import wait_for_run
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # WebGL without a graphics card
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    # nothing leaves the machine
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser last: the event loop it keeps open would be in the way of other tests."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here in item.path.parents)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if CHROMIUM is None:
+        terminalreporter.write_line(
+            "The browser tests were left out: there is no Chromium. "
+            "On Debian: apt-get install chromium"
+        )
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dict[str, object]:
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": CHROMIUM_FLAGS}
+
+
+@pytest.fixture(scope="session")
+def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
+    flags = [f"--server.{name}={value}" for name, value in options.items()]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *flags],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert _answers(server, f"{url}/_stcore/health"), log.read_text()
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(server: subprocess.Popen[bytes], health: str) -> bool:
+    for _ in range(5 * START_SECONDS):
+        try:
+            with urlopen(health):
+                return True
+        except URLError:
+            pass  # not yet
+        try:
+            server.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        return False  # it ended
+    return False
+
+
+@pytest.fixture
+def open_page(
+    app_url: str, new_context: Callable[..., BrowserContext]
+) -> Iterator[Callable[..., Page]]:
+    """Return `open_page(path="", *, dark=False, phone=False)`: a page that has run once.
+
+    The test fails at its end if a page wrote an error to the console, threw one, shows one, or
+    asked anyone but the app for anything.
+    """
+    faults: list[str] = []
+    pages: list[Page] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(f"console: {message.text}")
+
+    def follow(request: Request) -> None:
+        if re.match("(http|ws)s?:", request.url) and not request.url.startswith(f"{app_url}/"):
+            faults.append(f"asked: {request.url}")
+
+    def open_page(path: str = "", *, dark: bool = False, phone: bool = False) -> Page:
+        context = new_context(
+            viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 720},
+            device_scale_factor=2 if phone else 1,
+            has_touch=phone,
+            color_scheme="dark" if dark else "light",
+        )
+        context.on("weberror", lambda error: faults.append(f"thrown: {error.error}"))
+        context.on("console", hear)
+        context.on("request", follow)
+        page = context.new_page()
+        pages.append(page)
+        page.goto(f"{app_url}/{path.lstrip('/')}")
+        wait_for_run(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        faults += [f"shown: {e}" for e in page.get_by_test_id("stException").all_inner_texts()]
+    assert not faults, "\n".join(faults)
