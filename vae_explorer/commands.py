@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import signal
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 
 from tqdm import tqdm
 
 from vae_explorer.cards import Metric
-from vae_explorer.checkpoints import CHECKPOINTS, list_checkpoints, load_checkpoint
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig, unknown_name
+from vae_explorer.checkpoints import CARD, CHECKPOINTS, list_checkpoints, load_checkpoint
+from vae_explorer.config import ConfigError, unknown_name
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
-from vae_explorer.presets import find_preset
-from vae_explorer.publication import publish
+from vae_explorer.options import read_configs, refuse_changes
+from vae_explorer.publication import evaluate_again, publish
 from vae_explorer.runs import (
     EpochMetrics,
     RunError,
+    StepMetrics,
     history_columns,
     load_config,
     load_state,
     save_config,
 )
-from vae_explorer.trainer import StepMetrics
 from vae_explorer.training import train
 
 RUNS = Path("runs")
@@ -49,16 +49,25 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch."""
+    from accelerate import PartialState  # 1.3 s, needed only here
+
     given = vars(args)
     run, out = RUNS / args.out.name, args.out
     if out.exists() and not given.get("replace"):
         raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
+    if out.exists() and not (out / CARD).is_file():
+        raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
     resume = given.get("resume", False)
-    model_config, config = load_config(run) if resume else _configs(given)
-    if not resume:
-        _clear(run, restart=given.get("restart", False))
-    dataset = _dataset(args, config.dataset, model_config.image_size)
-    save_config(run, model_config, config)
+    model_config, config = load_config(run) if resume else read_configs(given)
+    if resume:
+        refuse_changes(given, model_config, config)
+    devices = PartialState()  # of `accelerate launch`, or the only one
+    with devices.main_process_first():
+        dataset = _dataset(args, config.dataset, model_config.image_size)
+        if devices.is_main_process:
+            if not resume:
+                _clear(run, restart=given.get("restart", False))
+            save_config(run, model_config, config)
     keep_freed_memory()
 
     stop = _StopRequest()
@@ -74,9 +83,13 @@ def run_train(args: argparse.Namespace) -> int:
             should_stop=lambda: stop.requested,
         )
         for metrics in epochs:
-            tqdm.write(_epoch_line(metrics, config.epochs))
+            if devices.is_main_process:
+                tqdm.write(_epoch_line(metrics, config.epochs))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing is left to be saved
+    if not devices.is_main_process:
+        return 0
     if stop.requested:
-        print(f"Stopped and saved. Go on with: train --out {out} --resume")
+        print(f"Stopped and saved. Go on: {_resume_command(given)}")
         return 130
 
     state = load_state(run)
@@ -95,22 +108,15 @@ def run_train(args: argparse.Namespace) -> int:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a checkpoint; with --write, publish it anew with these numbers."""
     checkpoint = load_checkpoint(args.checkpoint)
-    card, model = checkpoint.card, checkpoint.model
-    dataset = _dataset(args, card.dataset.name, card.dataset.image_size)
+    data = checkpoint.card.dataset
+    dataset = _dataset(args, data.name, data.image_size)
     samples = args.importance_samples
+    if samples < 0:
+        raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
     if args.write:
-        card = publish(
-            model,
-            card.train,
-            dataset,
-            checkpoint.history,
-            checkpoint.path,
-            title=card.title,
-            importance_samples=samples,
-        )
-        metrics = card.metrics
+        metrics = evaluate_again(checkpoint, dataset, importance_samples=samples).metrics
     else:
-        metrics = evaluate(model, dataset, importance_samples=samples).metrics
+        metrics = evaluate(checkpoint.model, dataset, importance_samples=samples).metrics
     if args.json:
         print(json.dumps({name: metric.value for name, metric in metrics.items()}, indent=2))
     else:
@@ -122,8 +128,8 @@ def run_list(args: argparse.Namespace) -> int:
     """Show the checkpoints, and why the broken ones are."""
     cards, errors = list_checkpoints()
     for name, card in cards.items():
-        loss = card.metrics.get("negative_elbo") or card.metrics["reconstruction"]
-        print(f"{name:24} {card.title:32} {loss.name} {loss.value:.2f} {loss.unit}")
+        loss = card.metrics.get("negative_elbo") or card.metrics.get("reconstruction")
+        print(f"{name:24} {card.title:32} {_metric_line(loss) if loss else 'not evaluated'}")
     for name, reason in errors.items():
         print(f"{name:24} BROKEN: {reason}")
     if not cards and not errors:
@@ -143,42 +149,12 @@ class _StopRequest:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C ends at once
 
 
-def _configs(given: Mapping[str, object]) -> tuple[ModelConfig, TrainConfig]:
-    """Merge the file of --config, the preset of --model, and single options; the latter win."""
-    file = _read_config(given["config"]) if isinstance(given.get("config"), Path) else {}
-    model_values, train_values = file.get("model", {}), dict(_table(file.get("train", {})))
-    if "model" in given:
-        model_values = str(given["model"])
-    if isinstance(model_values, str):
-        model_values = find_preset(model_values).to_dict()
-    if not model_values:
-        raise ConfigError('Which model? Name one with --model, or give "model" in --config.')
-    options = {**given, "learning_rate": given.get("lr")}
-
-    def overrides(config: type[ModelConfig] | type[TrainConfig]) -> dict[str, JsonValue]:
-        names = {field.name for field in fields(config)}
-        return {n: v for n, v in options.items() if n in names and v is not None}
-
-    model_config = ModelConfig.from_dict({**_table(model_values), **overrides(ModelConfig)})
-    train_values |= overrides(TrainConfig)
-    if "dataset" not in train_values:
-        raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
-    return model_config, TrainConfig.from_dict(train_values)
-
-
-def _read_config(path: Path) -> dict[str, JsonValue]:
-    try:
-        return _table(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConfigError(f"--config {path} is not JSON: {error}.") from error
-
-
-def _table(value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"A configuration is a JSON object {{...}}; found {value!r}.")
-    return value
+def _resume_command(given: Mapping[str, object]) -> str:
+    """Return the command that goes on, with what the run's folder does not remember."""
+    kept = [name for name in ("out", "root", "source", "title") if given.get(name) is not None]
+    options = [f"--{name} {shlex.quote(str(given[name]))}" for name in kept]
+    again = ["--replace"] if given.get("replace") else []
+    return " ".join(["python -m vae_explorer train --resume", *options, *again])
 
 
 def _clear(run: Path, *, restart: bool) -> None:
@@ -227,8 +203,12 @@ def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
 
 def _print_metrics(metrics: Mapping[str, Metric]) -> None:
     for metric in metrics.values():
-        if isinstance(metric.value, tuple):
-            value = " ".join(f"{part:.3g}" for part in metric.value)
-        else:
-            value = f"{metric.value:.2f}"
-        print(f"{metric.name:24} {value} {metric.unit} ({metric.protocol})")
+        print(f"{_metric_line(metric)} ({metric.protocol})")
+
+
+def _metric_line(metric: Metric) -> str:
+    if isinstance(metric.value, tuple):
+        value = " ".join(f"{part:.3g}" for part in metric.value)
+    else:
+        value = f"{metric.value:.2f}"
+    return f"{metric.name:24} {value} {metric.unit}"

@@ -178,7 +178,9 @@ class TrainConfig(_Config):
     def __post_init__(self) -> None:
         self._check_types()
         self._check_minimum(1, "epochs", "batch_size")
-        self._check_minimum(0, "beta", "warmup_steps", "patience", "seed")
+        self._check_minimum(0, "beta", "warmup_steps", "patience")
+        if not 0 <= self.seed < 2**32:  # what scikit-learn's t-SNE takes
+            raise ConfigError(f"seed must lie in 0 ... {2**32 - 1}; found {self.seed}.")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(
                 f"learning_rate must be a positive number; found {self.learning_rate}."

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from vae_explorer.config import ModelConfig, TrainConfig
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
     """Return the learning rate of a step: linear warm-up, then a cosine to zero.
@@ -27,11 +29,11 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average with a warm-up, so that early epochs are judged fairly too."""
 
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+    def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
         count = int(updates)
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + count) / (10 + count)))
 
@@ -71,7 +73,7 @@ def chooses_bf16(config: TrainConfig, model: ModelConfig, device: torch.device) 
 
 
 def _cpu_has_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16", False))
 
 

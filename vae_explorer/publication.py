@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, ModelCard
-from vae_explorer.checkpoints import save_checkpoint
+from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.evaluation import evaluate
@@ -94,6 +95,27 @@ def publish(
         encodings=encodings,
         history=dict(history),
         latent=_embedding(encodings.z_mean, config.seed),
+    )
+
+
+def evaluate_again(
+    checkpoint: Checkpoint, dataset: ImageDataset, *, importance_samples: int = 0
+) -> ModelCard:
+    """Measure a checkpoint anew and put the numbers into its card; all else stays as it was.
+
+    Returns
+    -------
+    ModelCard
+        As written. A number that was not measured this time is no longer in it.
+    """
+    metrics, encodings = evaluate(checkpoint.model, dataset, importance_samples=importance_samples)
+    return save_checkpoint(
+        checkpoint.path,
+        model=checkpoint.model,
+        card=dataclasses.replace(checkpoint.card, metrics=metrics),
+        encodings=encodings,
+        history=checkpoint.history,
+        latent=checkpoint.latent,
     )
 
 

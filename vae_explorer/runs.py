@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -47,6 +48,18 @@ class EpochMetrics:
     """Of the epoch's last step."""
     seconds: float
     """Wall time of the epoch's steps."""
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """Where a training stands, for a progress bar."""
+
+    step: int
+    """Steps done, of `total_steps`."""
+    total_steps: int
+    loss: Tensor
+    """Scalar of the last batch, in nats per image; reading its value waits for the device."""
+    kl: Tensor
 
 
 @dataclass
@@ -129,6 +142,18 @@ def load_state(run: Path) -> RunState:
             f"The state of the run {run.name} cannot be read ({error}). "
             "Start it again with --restart."
         ) from error
+
+
+def save_epoch(run: Path, epoch: int, z_mean: np.ndarray) -> None:
+    """Write `epochs/0001.safetensors` and so on in one rename: `z_mean` (n, latent_dim), float16.
+
+    Row i belongs to row i of the held-out split.
+    """
+    folder = run / "epochs"
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{epoch:04d}.partial"
+    save_arrays({"z_mean": z_mean.astype(np.float16)}, partial)
+    partial.replace(folder / f"{epoch:04d}.safetensors")
 
 
 def save_config(run: Path, model: ModelConfig, train: TrainConfig) -> None:

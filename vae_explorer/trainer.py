@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -30,7 +28,14 @@ from vae_explorer.optimization import (
     read_moments,
     restore_moments,
 )
-from vae_explorer.runs import EpochMetrics, RunState, load_state, save_state
+from vae_explorer.runs import (
+    EpochMetrics,
+    RunState,
+    StepMetrics,
+    load_state,
+    save_epoch,
+    save_state,
+)
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -41,18 +46,6 @@ FINITE_CHECK_EVERY = 50  # steps; each check waits for the device
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """Where a training stands, for a progress bar."""
-
-    step: int
-    """Steps done, of `total_steps`."""
-    total_steps: int
-    loss: Tensor
-    """Scalar of the last batch, in nats per image; reading its value waits for the device."""
-    kl: Tensor
 
 
 def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +88,11 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.autocast = chooses_bf16(config, model_config, self.device)
 
-        self.model: Autoencoder = build_model(model_config, config.seed).to(
-            self.device, memory_format=torch.channels_last
-        )
+        self.model = build_model(model_config, config.seed).to(self.device)
+        torch.nn.utils.convert_conv2d_weight_memory_format(self.model, torch.channels_last)
         self.network = self.accelerator.prepare(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.weight_average))
+        self.averaged = cast(Autoencoder, self.average.module).eval()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=self.device.type != "mps"
         )
@@ -140,10 +133,15 @@ class Trainer:
         """Judge the averaged weights on the validation rows, and save."""
         self._check_finite(self.sums)
         means = self.accelerator.reduce(self.sums / self.steps_per_epoch, "mean").tolist()
+        validation_means = self._validate()
         metrics = EpochMetrics(
-            len(self.history) + 1,
-            *means,
-            *self._validate(),
+            epoch=len(self.history) + 1,
+            train_loss=means[0],
+            train_reconstruction=means[1],
+            train_kl=means[2],
+            validation_loss=validation_means[0],
+            validation_reconstruction=validation_means[1],
+            validation_kl=validation_means[2],
             learning_rate=learning_rate(self.step - 1, self.total_steps, self.config),
             seconds=self.seconds,
         )
@@ -207,7 +205,7 @@ class Trainer:
     @torch.no_grad()
     def _validate(self) -> list[float]:
         """Mean loss, reconstruction and KL over the validation rows, in float32."""
-        model = self.average.module.eval()
+        model = self.averaged
         self._seed_noise(4)
         sums = torch.zeros(3, device=self.device)
         for start in range(0, len(self.validation_rows), VALIDATION_BATCH):
@@ -242,14 +240,9 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
     def _average_weights(self) -> dict[str, Tensor]:
-        return {name: t.detach().clone() for name, t in self.average.module.state_dict().items()}
+        return {name: t.detach().clone() for name, t in self.averaged.state_dict().items()}
 
     def _keep_encodings(self, epoch: int) -> None:
         rows = self.dataset.rows(self.dataset.held_out)
-        encodings = encode_dataset(self.average.module.eval(), self.dataset, rows)
-        folder = self.run / "epochs"
-        folder.mkdir(exist_ok=True)
-        partial = folder / f".{epoch:04d}.partial"
-        tensors = {"z_mean": torch.from_numpy(encodings.z_mean).half()}
-        save_file(tensors, partial)
-        partial.replace(folder / f"{epoch:04d}.safetensors")
+        encodings = encode_dataset(self.averaged, self.dataset, rows)
+        save_epoch(self.run, epoch, encodings.z_mean)

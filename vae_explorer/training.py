@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.runs import EpochMetrics
-from vae_explorer.trainer import StepMetrics, Trainer
+from vae_explorer.runs import EpochMetrics, StepMetrics
+from vae_explorer.trainer import Trainer, TrainingError
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -50,11 +50,18 @@ def train(
     Raises
     ------
     TrainingError
-        If a loss is not a number (the state of the last good epoch is kept), or the data has too
-        few rows.
+        If a loss is not a number (the last good state is kept), or the data has too few rows, or
+        pictures of another number of channels than the model.
     RunError
         If there is nothing in `run` to resume from.
     """
+    channels = dataset.images.shape[1]
+    if channels != model_config.image_channels:
+        raise TrainingError(
+            f"The pictures of {dataset.name} have {channels} channels, and the model takes "
+            f"{model_config.image_channels}. Set image_channels to {channels} in --config, or "
+            "choose other data."
+        )
     trainer = Trainer(model_config, config, dataset, run)
     if resume:
         trainer.load()
