@@ -10,7 +10,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vae_explorer.ui.page import close_page, icon, logo
+from vae_explorer.ui.routes import live_routes
 from vae_explorer.ui.sidebar import choose_checkpoint
+from vae_explorer.ui.uploads import keep_uploads_in_memory
 
 PAGES = {
     "Explore": [
@@ -27,7 +29,8 @@ if get_script_run_ctx() is None:
     # Said before the first visit: else that one is served by Streamlit's older rule, which runs
     # the files below pages/ on their own.
     st.navigation(PAGES)
-    app = st.App(Path(__file__))
+    keep_uploads_in_memory()  # once, before the server takes any
+    app = st.App(Path(__file__), routes=live_routes())
 else:
     st.set_page_config(page_title="VAE Explorer", page_icon=icon(), layout="wide")
     st.logo(logo(), size="large")

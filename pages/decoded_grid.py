@@ -14,6 +14,7 @@ from vae_explorer.ui.points import show_latent
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.sliders import show_sliders, take_values
 from vae_explorer.ui.stage import show_grid
+from vae_explorer.ui.state import recall
 from vae_explorer.ui.tiles import PlaneTiles, Setting
 from vae_explorer.ui.views import choose_axes, other_settings, span_plane
 
@@ -78,6 +79,6 @@ with download:
         lambda: get_decoded(key_of(card), tiles.latents(values, n)), n, f"{card.name}-grid"
     )
 with details:
-    owner, enlarged = st.session_state.get(_TILE, ("", None))
+    owner, enlarged = recall(_TILE, ("", None))
     if owner == card.name and enlarged is not None:
         show_latent(checkpoint, enlarged)

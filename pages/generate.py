@@ -17,6 +17,7 @@ from vae_explorer.ui.points import name_label, show_latent, show_walk
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.sliders import show_sliders, take_values
 from vae_explorer.ui.stage import show_grid
+from vae_explorer.ui.state import recall
 from vae_explorer.ui.tiles import ListTiles, Setting
 
 SENTENCES = {
@@ -56,9 +57,7 @@ with panel:
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         seed = enter("seed", "Seed", (0, SEEDS - 1), 0)
-    right.button(
-        "Re-roll", icon=":material/casino:", on_click=reroll, type="primary", width="stretch"
-    )
+    right.button("Re-roll", icon=":material/casino:", on_click=reroll, width="stretch")
     look = choose("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
@@ -73,17 +72,18 @@ with stage:
     show_grid(
         tiles, channel, card, channel=channel, values=values, columns=side, on_click=keep,
         on_values=take_values, framed=list(keeps), description=f"{side} by {side} samples",
-        captions=[
-            f"nearest: {name_label(checkpoint, row)}, {distance:.2f} away"
-            for row, distance in zip(rows[:, 0], distances[:, 0], strict=True)
-        ],
+        captions=[f"nearest: {name_label(checkpoint, row) or 'a picture'}, {distance:.2f} away"
+                  for row, distance in zip(rows[:, 0], distances[:, 0], strict=True)],
     )  # fmt: skip
     show_walk(checkpoint, z[list(keeps)])
 with actions:
     if keeps:
         st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=forget_keeps)
-    offer_pictures(lambda: get_decoded(key_of(card), z), side, f"{card.name}-samples", single=True)
+    offer_pictures(
+        lambda: get_decoded(key_of(card), tiles.latents(values)), side, f"{card.name}-samples",
+        single=True,
+    )  # fmt: skip
 with details:
-    owner, last = st.session_state.get(_LAST, ("", None))
+    owner, last = recall(_LAST, ("", None))
     if owner == card.name and last is not None:
         show_latent(checkpoint, last)

@@ -5,6 +5,7 @@ import streamlit as st
 
 from vae_explorer.figures import scatter_figure
 from vae_explorer.ui.controls import choose
+from vae_explorer.ui.garments import show_garment_upload
 from vae_explorer.ui.overlays import choose_overlays
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.pins import current_pin, offer_unpin, take_pin
@@ -30,6 +31,7 @@ stage, panel = open_page(
 with panel:
     map_key = f"map-{checkpoint.card.name}"
     show_drawing(map_key, checkpoint)
+    visitor = show_garment_upload(checkpoint)
     view = choose_view(checkpoint)
     drag = choose("drag", "On the map", DRAGS, help=DRAG_HELP)
     overlays = choose_overlays(checkpoint, view)
@@ -57,7 +59,7 @@ figure = scatter_figure(
 with stage:
     selected = show_map(
         figure, map_key, checkpoint, view,
-        p_values=overlays.p_values, pinned=bool(pin), on_pin=take_pin,
+        p_values=overlays.p_values, pinned=bool(pin), visitor=visitor, on_pin=take_pin,
     )  # fmt: skip
 
 with details:

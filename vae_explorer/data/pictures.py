@@ -14,24 +14,50 @@ from vae_explorer.data.sources import PictureError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
-def decode_picture(data: bytes) -> Image.Image:
-    """Decode a picture file to RGB, turned upright by its EXIF tag, on white where transparent.
+# Besides OSError, Pillow lets the others through for files that are damaged in odd ways.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+
+
+class PictureBombError(PictureError):
+    """A decompression bomb: the header promises more pixels than Pillow's limit."""
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Read the header of a picture file: its format and size, and no pixel yet.
+
+    Raises
+    ------
+    PictureError
+        If it is no picture in one of `FORMATS`; `PictureBombError` if it is a decompression bomb.
+    """
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PictureBombError(str(error)) from error
+    except _DAMAGE as error:
+        raise PictureError(f"not a picture that can be read ({error})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decode to RGB, turned upright by the EXIF tag, on white where transparent.
 
     Of an animation the first frame is taken; 16-bit and floating-point grey is scaled to 8 bits.
 
     Raises
     ------
     PictureError
-        If it is no picture, cut short, or a decompression bomb (Pillow's limit).
+        If the file is damaged or cut short.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _flatten(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise PictureError(str(error)) from error
-    # Besides OSError, Pillow lets these through for files that are damaged in odd ways.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise PictureError(f"not a picture that can be read ({error})") from error
+        return _flatten(ImageOps.exif_transpose(image))
+    except _DAMAGE as error:
+        raise PictureError(f"a picture that is damaged or cut short ({error})") from error
+
+
+def decode_picture(data: bytes) -> Image.Image:
+    """Decode a picture file: `open_picture`, then `to_rgb`; raises what they raise."""
+    with open_picture(data) as image:
+        return to_rgb(image)
 
 
 def crop_centre(image: Image.Image) -> Image.Image:

@@ -1,9 +1,9 @@
 /* The stage: every live picture of the app.
  *
  * One component, five views: a map, a grid of tiles, a strip along a path, the sliders (with a
- * pad) that move them, and a box to draw in. `live.py` says what each is given. Nothing here makes the script rerun
- * while something moves: a picture comes from `createSource`, z -> pixels, and on release, and
- * only then, state goes to Python.
+ * pad) that move them, and a box to draw in. `live.py` says what each is given. Nothing here makes
+ * the script rerun while something moves: a picture comes from `createSource`, z -> pixels, and on
+ * release, and only then, state goes to Python.
  *
  * Views of one page share a channel, by name: a slider in the panel moves the grid on the stage.
  */
@@ -13,6 +13,8 @@
 const SPINNER_AFTER = 300; // ms
 const RETRY_AFTER = 1000; // ms, of a server that is gone
 const BUSY_FOR = 100; // ms, of a server that has too much to do
+const GIVE_UP_AFTER = 10_000; // ms without an answer
+const OURS = [409, 413, 422, 503]; // what the route itself refuses with
 
 /** Latents to pixels, over HTTP. Another source need only have the same functions. */
 function createSource(checkpoint) {
@@ -23,6 +25,7 @@ function createSource(checkpoint) {
       method: "POST",
       body,
       headers: { "X-Stage": stage, "Content-Type": "application/octet-stream" },
+      signal: AbortSignal.timeout(GIVE_UP_AFTER),
     });
     // A host that does not pass the route on may answer with a page of its own.
     if (!answer.ok || !answer.headers.has(mark)) {
@@ -69,28 +72,42 @@ function createFeed(source, notes, draw, whenLost) {
   async function work(request) {
     busy = true;
     const spinner = setTimeout(() => notes.show("…"), SPINNER_AFTER);
+    let pictures = null;
     try {
-      draw(await source.decode(request.z), request);
-      reached = true;
-      notes.hide();
+      pictures = await source.decode(request.z);
     } catch (error) {
-      if (!(error instanceof Refusal)) {
-        // The server is gone. What was last drawn stays.
-        if (!reached) whenLost();
-        notes.show("The server does not answer. Trying again …");
-        setTimeout(() => next(request), RETRY_AFTER);
+      const wait = explain(error);
+      if (wait) {
+        setTimeout(() => next(request), wait);
         return;
       }
-      if (!reached && [404, 405].includes(error.status)) whenLost();
-      if (error.status === 503) {
-        setTimeout(() => next(request), BUSY_FOR);
-        return;
-      }
-      if (error.status !== 409) notes.show(error.message); // 409: a newer one took its place
     } finally {
       clearTimeout(spinner);
     }
-    next(null);
+    try {
+      if (pictures) {
+        reached = true;
+        notes.hide();
+        draw(pictures, request);
+      }
+    } finally {
+      next(null);
+    }
+  }
+
+  /** Say what went wrong, and return after how many ms to ask again; 0 for not at all. */
+  function explain(error) {
+    const refused = error instanceof Refusal;
+    // Where the very first answer is none of ours, something between us and the server is.
+    if (!reached && !(refused && OURS.includes(error.status))) whenLost();
+    if (!refused) {
+      // The server is gone. What was last drawn stays.
+      notes.show("The server does not answer. Trying again …");
+      return RETRY_AFTER;
+    }
+    if (error.status === 503) return BUSY_FOR;
+    if (error.status !== 409) notes.show(error.message); // 409: a newer one took its place
+    return 0;
   }
 
   function next(fallback) {
@@ -109,9 +126,11 @@ function createFeed(source, notes, draw, whenLost) {
 
 // ------------------------------------------------------------------ drawing
 
-/** Draw pictures as tiles in reading order; grey ones are inverted to ink on paper. */
-function paint(canvas, pictures, columns, ink) {
-  const { width, height, count, pixels } = pictures;
+/** Draw pictures as tiles in reading order; grey ones are inverted to ink on paper.
+ *  `cells` says which picture each tile shows, where they are not one each. */
+function paint(canvas, pictures, columns, ink, cells = null) {
+  const { width, height, pixels } = pictures;
+  const count = cells ? cells.length : pictures.count;
   if (ink) {
     const words = new Uint32Array(pixels.buffer);
     for (let i = 0; i < words.length; i++) words[i] ^= 0x00ffffff;
@@ -124,7 +143,8 @@ function paint(canvas, pictures, columns, ink) {
   const context = canvas.getContext("2d");
   const size = width * height * 4;
   for (let i = 0; i < count; i++) {
-    const tile = new ImageData(pixels.subarray(i * size, (i + 1) * size), width, height);
+    const from = (cells ? cells[i] : i) * size;
+    const tile = new ImageData(pixels.subarray(from, from + size), width, height);
     context.putImageData(tile, (i % columns) * width, Math.floor(i / columns) * height);
   }
 }
@@ -215,7 +235,8 @@ function gridSteps(extent, n, spacing) {
   const even = Array.from({ length: n }, (_, i) => i / (n - 1));
   if (spacing === "linear") return even.map((t) => (2 * t - 1) * extent);
   const low = normalCdf(-extent);
-  return even.map((t) => Math.max(-extent, Math.min(extent, probit(low + t * (1 - 2 * low)))));
+  const inner = even.slice(1, -1).map((t) => probit(low + t * (1 - 2 * low)));
+  return [-extent, ...inner, extent]; // so far out, p is too rough to find them from
 }
 
 // ------------------------------------------------------------------ channels between views
@@ -267,6 +288,8 @@ function loadPlotly() {
 const LENS = 132; // px: room for the picture beside the pointer
 const CLICK_REACH = 12; // px: how near to a point a click means that point
 const KEY_STEP = 8; // px
+// A hand's movement as it comes, where the browser tells of it before the next frame: up to 16 ms.
+const RAW_MOVE = "onpointerrawupdate" in window ? "pointerrawupdate" : "pointermove";
 
 function createMap(host) {
   host.tabIndex = 0;
@@ -285,6 +308,8 @@ function createMap(host) {
 
   let data, send, feed, figure, source, latents, channel, unfollow;
   let at = null; // {px, py} of the crosshair in the plot area
+  let away = true; // the pointer, from the plot area
+  let frame = 0; // in which the crosshair is moved next
   let finger = null;
 
   const area = () => plot.querySelector(".nsewdrag")?.getBoundingClientRect();
@@ -318,27 +343,31 @@ function createMap(host) {
     return { ...best, distance: Math.sqrt(best.distance) };
   }
 
+  /** Ask for the picture at a place of the plot area. */
   function look(px, py, since) {
     const box = area();
     if (!box || !feed) return;
     at = { px: Math.max(0, Math.min(box.width, px)), py: Math.max(0, Math.min(box.height, py)) };
     const shown = toShown(at.px, at.py, box);
-    const near = nearest(shown, box);
     let z;
     if (data.plane) {
       z = new Float32Array(data.plane.origin.length);
       liftInto(z, 0, data.plane, ...toPlane(shown));
     } else {
       // No way back from here to z: the picture is the nearest point's own.
-      const index = data.rows.indexOf(near.row);
+      const index = data.rows.indexOf(nearest(shown, box).row);
       z = latents.slice(index * data.latent_dim, (index + 1) * data.latent_dim);
     }
-    if (z.length) feed({ z, since, near, shown });
-    place(box);
+    if (z.length) feed({ z, since, shown });
+    away = false;
+    frame ||= requestAnimationFrame(place);
   }
 
   /** Put crosshair and lens where the pointer is, the lens on the side that has room. */
-  function place(box) {
+  function place() {
+    frame = 0;
+    const box = area();
+    if (!box || away) return;
     const home = host.getBoundingClientRect();
     const x = box.left - home.left + at.px;
     const y = box.top - home.top + at.py;
@@ -349,24 +378,27 @@ function createMap(host) {
     lens.style.transform = `translate(${left}px, ${top}px)`;
   }
 
-  /** A drawing that is being encoded: its point, and its posterior at 2 σ. */
+  /** A drawing that is being encoded, with its posterior at 2 σ; or the point of an upload. */
   function placeVisitor() {
-    const { z, logVar } = channel.values;
+    const { logVar } = channel.values;
+    const z = channel.values.z ?? data.visitor;
     const box = area();
     visitor.hidden = spread.hidden = !z || !data.plane || !box;
     if (visitor.hidden) return;
     const [x, y] = axes();
     const home = host.getBoundingClientRect();
-    const plane = data.plane.axes.map((axis) => axis.reduce((sum, part, k) => sum + part * (z[k] - data.plane.origin[k]), 0));
+    const along = (axis) => axis.reduce((sum, part, k) => sum + part * (z[k] - data.plane.origin[k]), 0);
+    const plane = data.plane.axes.map(along);
     const shown = data.p_values ? plane.map(normalCdf) : plane;
     const px = box.left - home.left + ((shown[0] - x[0]) / (x[1] - x[0])) * box.width;
     const py = box.top - home.top + ((y[1] - shown[1]) / (y[1] - y[0])) * box.height;
     visitor.style.transform = `translate(${px}px, ${py}px)`;
-    spread.hidden = data.p_values || !logVar?.length;
+    spread.hidden = data.p_values || !channel.values.z || !logVar?.length;
     if (spread.hidden) return;
     // The posterior's covariance on the plane, A diag(σ²) Aᵀ, and its own axes.
-    const covariance = (i, j) => logVar.reduce((sum, value, k) => sum + data.plane.axes[i][k] * data.plane.axes[j][k] * Math.exp(value), 0);
-    const [a, b, c] = [covariance(0, 0), covariance(0, 1), covariance(1, 1)];
+    const [first, second] = data.plane.axes;
+    const covariance = (p, q) => logVar.reduce((sum, value, k) => sum + p[k] * q[k] * Math.exp(value), 0);
+    const [a, b, c] = [covariance(first, first), covariance(first, second), covariance(second, second)];
     const root = Math.hypot((a - c) / 2, b);
     const scale = box.width / (x[1] - x[0]);
     const [long, small] = [1, -1].map((sign) => 2 * scale * Math.sqrt(Math.max(0, (a + c) / 2 + sign * root)));
@@ -378,9 +410,12 @@ function createMap(host) {
   function draw(pictures, request) {
     paint(canvas, pictures, 1, data.ink);
     canvas.style.width = `${pictures.width * wholeMultiple(pictures.width, LENS)}px`;
-    caption.textContent = `${data.plane ? "near " : ""}${request.near.name}`;
-    caption.style.setProperty("--class-colour", request.near.colour);
-    if (at) lens.hidden = false;
+    const box = area();
+    if (!box) return;
+    const near = nearest(request.shown, box);
+    caption.textContent = `${data.plane ? "near " : ""}${near.name}`;
+    caption.style.setProperty("--class-colour", near.colour);
+    lens.hidden = away;
     announce(host, request);
   }
 
@@ -413,12 +448,13 @@ function createMap(host) {
 
   let pressed = null;
   const listeners = {
-    pointermove(event) {
+    [RAW_MOVE](event) {
       if (event.pointerType === "touch" ? finger !== null : inArea(event)) look(...within(event), event.timeStamp);
     },
     pointerdown(event) {
       if (!inArea(event)) return;
       pressed = [event.clientX, event.clientY];
+      host.focus({ preventScroll: true }); // for the keys
       if (event.pointerType === "touch") {
         finger = event.pointerId;
         look(...within(event), event.timeStamp);
@@ -434,8 +470,11 @@ function createMap(host) {
         pin();
       }
     },
+    pointercancel() {
+      finger = pressed = null;
+    },
     pointerleave(event) {
-      if (event.pointerType !== "touch") lens.hidden = cross.hidden = true;
+      if (event.pointerType !== "touch") away = lens.hidden = cross.hidden = true;
     },
     keydown(event) {
       const box = area();
@@ -476,13 +515,15 @@ function createMap(host) {
       unfollow?.();
       channel = openChannel(data.channel);
       unfollow = channel.follow(placeVisitor);
+      if (window.Plotly && plot._fullLayout) placeVisitor();
       kept.hidden = kept.hidden || !data.pinned;
       if (figure === data.figure) return;
       figure = data.figure;
       try {
         const Plotly = await loadPlotly();
         const { data: traces, layout } = JSON.parse(figure);
-        await Plotly.react(plot, traces, { ...layout, hovermode: false, autosize: true }, { ...data.config, responsive: true });
+        const config = { ...data.config, responsive: true };
+        await Plotly.react(plot, traces, { ...layout, hovermode: false, autosize: true }, config);
       } catch {
         component.setStateValue("unreachable", true);
         return;
@@ -552,6 +593,12 @@ function createGrid(host) {
     return z;
   }
 
+  /** For each tile of n along a side the nearest one of a coarse grid with `side` along it. */
+  function standIns(n, side) {
+    const nearest = Array.from({ length: n }, (_, i) => Math.round((i / (n - 1)) * (side - 1)));
+    return nearest.flatMap((row) => nearest.map((column) => row * side + column));
+  }
+
   /** Ask for the grid: a coarse one first where the full one is known to be slow. */
   function look(since) {
     const n = data.columns;
@@ -561,8 +608,7 @@ function createGrid(host) {
   }
 
   function draw(pictures, request) {
-    const columns = data.tiles.kind === "plane" ? request.side : data.columns;
-    paint(canvas, pictures, columns, data.ink);
+    paint(canvas, pictures, data.columns, data.ink, request.full ? null : standIns(data.columns, request.side));
     const room = Math.min(frame.parentElement.clientWidth - (data.tiles.kind === "plane" ? 56 : 0), data.height);
     const natural = data.columns * pictures.width;
     const width = natural > room ? room : natural * wholeMultiple(natural, room);
@@ -581,7 +627,8 @@ function createGrid(host) {
     const values = channel.values;
     const steps = gridSteps(values[data.tiles.extent], data.columns, data.tiles.spacing);
     const last = steps.length - 1;
-    const ticks = [...new Set([0, 0.25, 0.5, 0.75, 1].map((t) => Math.round(t * last)))];
+    const quarter = Math.round(last / 4);
+    const ticks = new Set([0, quarter, last / 2, last - quarter, last].filter(Number.isInteger));
     const write = (axis, centreName, name, upwards) => {
       axis.replaceChildren();
       element(axis, "b", "").textContent = name;
@@ -797,7 +844,8 @@ function createSliders(host) {
     field.addEventListener("wheel", (event) => {
       if (document.activeElement !== field) return;
       event.preventDefault();
-      step([xName, yName], event.shiftKey ? [-Math.sign(event.deltaY), 0] : [0, -Math.sign(event.deltaY)], event.timeStamp);
+      const amount = -Math.sign(event.deltaY);
+      step([xName, yName], event.shiftKey ? [amount, 0] : [0, amount], event.timeStamp);
       commitSoon();
     }, { passive: false });
     return { knob };
@@ -835,7 +883,9 @@ function createStrip(host) {
   const canvas = element(host, "canvas", "vae-picture vae-strip");
   const bar = element(host, "div", "vae-player");
   const play = element(bar, "button", "", { type: "button" });
-  const scrub = element(bar, "input", "", { type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Along the path" });
+  const scrub = element(bar, "input", "", {
+    type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Along the path",
+  });
   const screen = element(bar, "canvas", "vae-picture vae-screen");
   const notes = createNotes(host);
   let data, source, feed, screenFeed, path, timer = 0;
@@ -905,7 +955,6 @@ function createStrip(host) {
 
 const BOX = 168; // px
 const PEN = 15; // px
-const DIGIT = 28; // MNIST's pictures
 const INNER = 20; // the box that MNIST's digits were scaled to
 const NEAREST = 6;
 
@@ -1015,7 +1064,8 @@ function createDraw(host) {
 
   function draw(pictures, { image, zMean, zLogVar, request }) {
     const size = data.image_size;
-    const grey = Uint8ClampedArray.from({ length: size * size * 4 }, (_, i) => (i % 4 === 3 ? 255 : Math.round(image[i >> 2] * 255)));
+    const grey = new Uint8ClampedArray(4 * image.length).fill(255);
+    image.forEach((value, i) => grey.fill(Math.round(value * 255), 4 * i, 4 * i + 3));
     // Binary cross-entropy from the eight bits that the decoder's answer has.
     let cost = 0;
     for (let i = 0; i < image.length; i++) {
@@ -1026,7 +1076,8 @@ function createDraw(host) {
     zLogVar.forEach((logVar, k) => (kl += 0.5 * (zMean[k] ** 2 + Math.exp(logVar) - logVar - 1)));
     paint(seen, { width: size, height: size, count: 1, pixels: grey }, 1, true);
     paint(answer, pictures, 1, true);
-    const total = zLogVar.length ? `about ${Math.round(cost + kl)} nats: reconstruction ${Math.round(cost)}, KL ${short(kl)}` : `about ${Math.round(cost)} nats`;
+    const parts = zLogVar.length ? `: reconstruction ${Math.round(cost)}, KL ${short(kl)}` : "";
+    const total = `about ${Math.round(cost + kl)} nats${parts}`;
     words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. It costs ${total}.`;
     channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar) }, 0);
     announce(host, { ...request, z: zMean });
@@ -1087,9 +1138,16 @@ function createDraw(host) {
 
 const VIEWS = { map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw };
 
+const CORNERS = `
+  <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" stroke-width="2">
+    <path d="M1 5V1h4M11 1h4v4M15 11v4h-4M5 15H1v-4"/>
+  </svg>`;
+
 function addFullScreen(host) {
-  const button = element(host, "button", "vae-full", { type: "button", title: "Full screen (f)", "aria-label": "Full screen" });
-  button.innerHTML = '<svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" stroke-width="2"><path d="M1 5V1h4M11 1h4v4M15 11v4h-4M5 15H1v-4"/></svg>';
+  const button = element(host, "button", "vae-full", {
+    type: "button", title: "Full screen (f)", "aria-label": "Full screen",
+  });
+  button.innerHTML = CORNERS;
   const toggle = () => (document.fullscreenElement ? document.exitFullscreen() : host.requestFullscreen());
   button.addEventListener("click", toggle);
   host.addEventListener("keydown", (event) => event.key === "f" && !event.ctrlKey && !event.metaKey && toggle());

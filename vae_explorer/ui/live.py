@@ -56,6 +56,7 @@ def draw_map(
     channel: str,
     p_values: bool,
     pinned: bool,
+    visitor: np.ndarray | None,
     on_pin: Callback,
 ) -> np.ndarray:
     """Draw a map whose every place is decoded under the pointer.
@@ -74,6 +75,8 @@ def draw_map(
         Shared with a box to draw in, whose point the map shows.
     p_values : bool
         Whether the axes show the normal CDF of the plane's coordinates.
+    visitor : ndarray of float32 (latent_dim,) or None
+        Where an upload lies. It goes to the browser alone, not into the URL.
     on_pin : callable
         Called with {"row": int}, or {"at": [u, v]} for a place between points, or {} to free.
 
@@ -94,6 +97,7 @@ def draw_map(
         "channel": channel,
         "p_values": p_values,
         "pinned": pinned,
+        "visitor": None if visitor is None else visitor.tolist(),
         "clicks_pin": dragmode in ("pan", "zoom"),
         "description": "Latent map: arrow keys move a crosshair, Enter pins, Escape frees.",
         **_model(card),

@@ -63,7 +63,10 @@ def take_pin(sent: Mapping[str, object]) -> None:
     if "row" in sent:
         pin = Pin(row=int(cast(int, sent["row"])))
     elif "at" in sent:
-        u, v = np.clip(np.array(sent["at"], float), -_FARTHEST, _FARTHEST).tolist()
+        place = np.array(sent["at"], float)
+        if not np.isfinite(place).all():  # what is NaN in the browser arrives as None
+            return
+        u, v = np.clip(place, -_FARTHEST, _FARTHEST).tolist()
         pin = Pin(at=(u, v))
     st.session_state[_PIN] = pin
 

@@ -48,26 +48,43 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
     with right:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
         show_picture(image, "Reconstruction")
-    st.markdown(f"**{name_label(checkpoint, row)}** · picture {encodings.row_id[row]}")
+    label = name_label(checkpoint, row)
+    st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
     if card.model.latent_dim <= MANY_DIMENSIONS:
-        st.caption(_describe_posterior(checkpoint, row))
+        z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
+        outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
+        st.caption(describe_posterior(encodings.z_mean[row], z_log_var) + outlines)
     neighbours = find_neighbours(checkpoint, row)
-    st.caption(f"Nearest in z, as the model decodes them: {_count_labels(checkpoint, neighbours)}")
+    st.caption(f"Nearest in z, as the model decodes them{_count_labels(checkpoint, neighbours)}")
     show_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
 
 def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
     """Show what one latent (latent_dim,) decodes to, and which encodings lie nearest."""
-    key = key_of(checkpoint.card)
-    show_picture(get_decoded(key, z[None])[0], "Decoded", width=160)
+    show_picture(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
     if len(z) <= MANY_DIMENSIONS:
         st.caption(f"z = ({', '.join(f'{value:.3g}' for value in z)})")
-    rows, distances = nearest(z[None], checkpoint.encodings.z_mean, NEIGHBOURS)
+    show_nearest(checkpoint, z)
+
+
+def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
+    """Show the encodings that lie nearest to one latent (latent_dim,), decoded."""
+    z_mean = checkpoint.encodings.z_mean
+    rows, distances = nearest(z[None], z_mean, min(NEIGHBOURS, len(z_mean)))
     st.caption(
-        f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded: "
+        f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded"
         f"{_count_labels(checkpoint, rows[0])}"
     )
-    show_row(get_decoded(key, checkpoint.encodings.z_mean[rows[0]]))
+    show_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
+
+
+def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
+    """Write the parameters (latent_dim,) of a posterior as a sentence."""
+    mean = ", ".join(f"{value:.3g}" for value in z_mean)
+    if z_log_var is None:
+        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
+    sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
+    return f"Posterior: mean ({mean}), σ ({sigma})."
 
 
 def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
@@ -127,14 +144,8 @@ def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
 
 
 def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
+    """Return ": Coat × 4, Shirt × 2", or nothing where there are no labels."""
+    if checkpoint.encodings.labels is None:
+        return ""
     counts = Counter(name_label(checkpoint, row) for row in rows)
-    return ", ".join(f"{label} × {count}" if label else "" for label, count in counts.most_common())
-
-
-def _describe_posterior(checkpoint: Checkpoint, row: int) -> str:
-    encodings = checkpoint.encodings
-    mean = ", ".join(f"{value:.3g}" for value in encodings.z_mean[row])
-    if encodings.z_log_var is None:
-        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
-    sigma = ", ".join(f"{value:.2g}" for value in np.exp(encodings.z_log_var[row] / 2))
-    return f"Posterior: mean ({mean}), σ ({sigma}); the outlines are 1 and 2 σ."
+    return ": " + ", ".join(f"{label} × {count}" for label, count in counts.most_common())

@@ -12,7 +12,7 @@ from vae_explorer.ui.controls import choose
 from vae_explorer.ui.state import add_notice, start_page
 
 FIRST_MODEL = "fashion-vae-2d"
-_CURRENT = "current_checkpoint"
+_CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
 
 
 def choose_checkpoint() -> None:
@@ -22,22 +22,24 @@ def choose_checkpoint() -> None:
     """
     start_page()
     cards, errors = list_checkpoints()
+    unreadable: dict[CheckpointKey, str] = st.session_state.setdefault(_UNREADABLE, {})
+    for name in [name for name, card in cards.items() if key_of(card) in unreadable]:
+        errors[name] = unreadable[key_of(cards.pop(name))]
     with st.sidebar:
-        while cards:
+        if cards:
             titles = {name: card.title for name, card in cards.items()}
             name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
-            try:
-                get_checkpoint(key_of(cards[name]))
-            except CheckpointError as error:  # what only opening the weights can tell
-                errors[name] = str(error)
-                add_notice(f"{cards.pop(name).title} cannot be read")
-                continue
-            st.session_state[_CURRENT] = key_of(cards[name])
             st.caption(f"`{name}`")
-            break
         _show_errors(errors)
     if not cards:
         _explain_no_models()
+    key = st.session_state[_CURRENT] = key_of(cards[name])
+    try:
+        get_checkpoint(key)
+    except CheckpointError as error:  # what only opening the weights can tell
+        unreadable[key] = str(error)
+        add_notice(f"{cards[name].title} cannot be read")
+        st.rerun()  # the picker is drawn: it offers the others in the next run
 
 
 def current_checkpoint() -> Checkpoint:

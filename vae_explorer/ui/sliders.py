@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
@@ -35,7 +36,8 @@ def show_sliders(
 def take_values(values: Mapping[str, object]) -> None:
     """Take up what the browser sent when a drag ended; unknown names and non-numbers are not."""
     for name, value in values.items():
-        if isinstance(value, int | float) and name in st.session_state:
+        known = isinstance(st.session_state.get(name), float)
+        if known and isinstance(value, int | float) and math.isfinite(value):
             st.session_state[name] = round(float(value), 3)
 
 

@@ -45,6 +45,7 @@ def show_map(
     *,
     p_values: bool,
     pinned: bool,
+    visitor: np.ndarray | None,
     on_pin: Callback,
 ) -> np.ndarray:
     """Draw a map.
@@ -55,6 +56,8 @@ def show_map(
         Whose points carry their row as `customdata`.
     view : MapView
         What the figure shows, and the plane it lies on.
+    visitor : ndarray of float32 (latent_dim,) or None
+        Where an upload lies.
     on_pin : callable
         Called with {"row": int} for a point, {"at": [u, v]} for a place between points, or {} to
         free the pin, before the page runs again.
@@ -68,7 +71,7 @@ def show_map(
         z = None if view.plane else checkpoint.encodings.z_mean[view.rows]
         return draw_map(
             figure, key, checkpoint.card, plane=view.plane, z=z, rows=view.rows,
-            channel=key, p_values=p_values, pinned=pinned, on_pin=on_pin,
+            channel=key, p_values=p_values, pinned=pinned, visitor=visitor, on_pin=on_pin,
         )  # fmt: skip
     _explain_release()
     event = st.plotly_chart(

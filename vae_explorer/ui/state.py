@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _NOTICES = "notices"
 _SEEDED = "seeded_keys"
+_SHOWN = 40  # characters of a value that cannot be used
 
 
 def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
@@ -41,12 +42,30 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     return value
 
 
+def recall(key: str, default: T) -> T:
+    """Return what a page remembers beside its settings, until it is reset."""
+    st.session_state.setdefault(_SEEDED, set()).add(key)
+    value: T = st.session_state.get(key, default)
+    return value
+
+
 def write_to_url(key: str, text: str, default: str) -> None:
     """Keep the URL in step; a default is left out, so that links stay short."""
     if text == default:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != text:
         st.query_params[key] = text
+
+
+def tidy_url() -> None:
+    """Take out of the URL what no setting of the page that was just drawn stands for.
+
+    What a link brought is told of; what another model or view left goes without a word.
+    """
+    for key in sorted(st.query_params.keys() - st.session_state[_SEEDED]):
+        if key not in st.session_state:
+            add_notice(f"{_quote(key)} is no setting of this page for this model")
+        del st.query_params[key]
 
 
 def reset_view(*, but: Container[str]) -> None:
@@ -82,6 +101,11 @@ def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     try:
         return parse(raw)
     except ValueError as error:
-        shown = raw if len(raw) <= 40 else raw[:40] + "…"
-        add_notice(f"{key} = {shown} cannot be used: {error}")
+        add_notice(f"{key} = {_quote(raw)} cannot be used: {error}")
         return default
+
+
+def _quote(raw: str) -> str:
+    """Write what a link holds as code, where nothing is markup: no link, no foreign picture."""
+    words = " ".join(raw[:_SHOWN].replace("`", "'").split()) or "(empty)"
+    return f"`{words}…`" if len(raw) > _SHOWN else f"`{words}`"

@@ -100,9 +100,9 @@ def choose_axes(checkpoint: Checkpoint, kind: str) -> Axes:
     options = {str(k + 1): names[k] for k in indices}
     with left:
         across = choose(f"{kind}_x", "Across", options, dropdown=True)
-    options.pop(across)
+    rest = {number: name for number, name in options.items() if number != across}
     with right:
-        up = choose(f"{kind}_y", "Up", options, dropdown=True)
+        up = choose(f"{kind}_y", "Up", rest, dropdown=True)
     chosen = int(across) - 1, int(up) - 1
     return Axes(kind, *chosen, {k: name for k, name in names.items() if k not in chosen})
 

@@ -1,0 +1,225 @@
+"""The addresses that live views ask beside the pages: decode, encode, and Plotly's script.
+
+Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
+goes into an address, a log or a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+import plotly
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from vae_explorer.fair_pool import FairPool
+from vae_explorer.serving import (
+    Refusal,
+    decoding,
+    encoding,
+    latent_bound,
+    max_image_bytes,
+    max_latents_bytes,
+    read_image,
+    read_latents,
+)
+from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
+
+MAX_WORKERS = 8
+"""Threads that compute; fewer where there are fewer cores."""
+STAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PLOTLY_VERSION = plotly.__version__
+"""As `?v=` of the script's address, it lets a browser keep the script for good."""
+
+T = TypeVar("T")
+
+
+def live_routes() -> list[Route]:
+    """Return the routes for `st.App`, with one pool behind them.
+
+    | address | body | answer |
+    |---|---|---|
+    | `POST /api/decode/NAME` | float32 (n, latent_dim) | RGBA bytes (n, height, width, 4) |
+    | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
+    | `GET /api/plotly.min.js` | | the script of the installed plotly |
+
+    Numbers are little-endian. A decoded answer has the headers X-Count, X-Height and X-Width, an
+    encoded one X-Latent-Dim. The request's header X-Stage is a random id of who asks: of what it
+    has waiting, only the newest is answered. A refusal is one line of text.
+
+    Each address also answers below any base path, which Streamlit does not add to these.
+    """
+    pool = FairPool(min(os.cpu_count() or 1, MAX_WORKERS))
+    endpoints: dict[str, Callable[..., object]] = {
+        "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool)),
+        "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool)),
+        "/api/plotly.min.js": _send_plotly,
+    }
+    return [
+        Route(base + path, endpoint)
+        for base in ("", "/{base:path}")
+        for path, endpoint in endpoints.items()
+    ]
+
+
+class LiveEndpoint:
+    """An ASGI app that answers POST of the same origin, and turns a `Refusal` into text."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, unless the client hangs up."""
+        request = Request(scope, receive)
+        try:
+            if request.method != "POST":
+                raise Refusal(405, f"This address answers POST; found {request.method}.")
+            _check_origin(request)
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except Refusal as refusal:
+            response = PlainTextResponse(f"{refusal}\n", refusal.status)
+            if refusal.status == 405:
+                response.headers["Allow"] = "POST"
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Content-Encoding"] = "identity"  # else Streamlit compresses: 20 ms a grid
+        if not _send_at_once(receive):
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+
+async def _decode(pool: FairPool, request: Request) -> Response:
+    stage = _stage_of(request)
+    checkpoint, bound = await run_in_threadpool(_find, request.path_params["name"])
+    config = checkpoint.card.model
+    body = await _read_body(request, max_latents_bytes(config))
+    z = read_latents(body, config, bound)
+    pieces = await _unless_gone(request, pool.run(stage, decoding(checkpoint.model, z)))
+    size = str(config.image_size)
+    headers = {"X-Count": str(len(z)), "X-Height": size, "X-Width": size}
+    return _bytes_response(pieces, headers)
+
+
+async def _encode(pool: FairPool, request: Request) -> Response:
+    stage = _stage_of(request)
+    checkpoint, _ = await run_in_threadpool(_find, request.path_params["name"])
+    config = checkpoint.card.model
+    image = read_image(await _read_body(request, max_image_bytes(config)), config)
+    pieces = await _unless_gone(request, pool.run(stage, encoding(checkpoint.model, image)))
+    return _bytes_response(pieces, {"X-Latent-Dim": str(config.latent_dim)})
+
+
+def _bytes_response(pieces: list[bytes], headers: dict[str, str]) -> Response:
+    return Response(b"".join(pieces), 200, headers, "application/octet-stream")
+
+
+def _find(name: str) -> tuple[Checkpoint, float]:
+    """Return a checkpoint, and its bound on coordinates; the name is only compared."""
+    cards, _ = list_checkpoints()
+    if name not in cards:
+        raise Refusal(404, "There is no model of that name. To see which there are: the sidebar.")
+    key = key_of(cards[name])
+    try:
+        return get_checkpoint(key), _bound_of(key)
+    except CheckpointError as error:
+        raise Refusal(404, "This model was just removed or broken.") from error
+
+
+@lru_cache(maxsize=64)
+def _bound_of(key: CheckpointKey) -> float:
+    return latent_bound(get_checkpoint(key).encodings)
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse what another site's page sends; who is no browser sends no Origin."""
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin is not None and origin.partition("://")[2].lower() != host.lower():
+        raise Refusal(403, "Only pages of this very server may ask.")
+
+
+def _stage_of(request: Request) -> str | None:
+    stage = request.headers.get("x-stage")
+    if stage is not None and not STAGE_ID.fullmatch(stage):
+        raise Refusal(422, f"X-Stage is an id of the form {STAGE_ID.pattern}.")
+    return stage
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """Read no more than `limit` bytes, whatever the request says of its length."""
+    refusal = Refusal(413, f"The body may have {limit} bytes for this model.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise refusal
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise refusal
+    return bytes(body)
+
+
+async def _unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
+    """Await work for a request whose body is read; cancel it if the client hangs up."""
+    working = asyncio.create_task(work)
+    hanging_up = asyncio.ensure_future(request.receive())  # nothing else is left to come
+    try:
+        await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        hanging_up.cancel()
+
+
+def _send_at_once(receive: Receive) -> bool:
+    """Turn off Nagle's algorithm for this connection, where the server lets us.
+
+    `streamlit run` leaves it on, so that the kernel holds an answer back until its header is
+    acknowledged: 45 ms. ASGI has no word for it; in uvicorn, `receive` belongs to an object that
+    holds the transport. Where it does not, closing the connection sends the rest as well.
+    """
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    connection = transport and transport.get_extra_info("socket")
+    if connection is None:
+        return False
+    with suppress(OSError):  # it was closed meanwhile, or is no TCP
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return True
+
+
+async def _send_plotly(request: Request) -> Response:
+    """Answer with Plotly's script, compressed once for all."""
+    headers = {
+        "ETag": f'W/"{PLOTLY_VERSION}"',
+        "Vary": "Accept-Encoding",
+        "Cache-Control": "no-cache",
+    }
+    if request.query_params.get("v") == PLOTLY_VERSION:
+        headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    compressed = "gzip" in request.headers.get("accept-encoding", "")
+    headers["Content-Encoding"] = "gzip" if compressed else "identity"
+    script = await run_in_threadpool(_read_plotly, compressed)
+    return Response(script, 200, headers, "text/javascript")
+
+
+@cache
+def _read_plotly(compressed: bool) -> bytes:
+    script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    return gzip.compress(script, mtime=0) if compressed else script

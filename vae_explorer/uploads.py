@@ -1,0 +1,194 @@
+"""A picture that someone uploads: checked, decoded, and made what a model was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from vae_explorer.data.pictures import PictureBombError, open_picture, to_rgb
+from vae_explorer.data.sources import PictureError
+
+MAX_BYTES = 25 * 2**20
+MAX_PIXELS = 50_000_000
+
+_READABLE = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+_FOREIGN = {  # what people choose by mistake, by the bytes it begins with
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive or an office document",
+    b"8BPS": "a Photoshop file",
+    b"%!PS": "PostScript",
+    b"<": "SVG or a web page",
+}
+_FOREIGN_BRANDS = {  # of a file of boxes (ISO 14496-12), which names itself after its first 8 bytes
+    b"heic": "a HEIC photo, as iPhones save them",
+    b"heix": "a HEIC photo, as iPhones save them",
+    b"mif1": "a HEIF photo",
+    b"avif": "an AVIF picture",
+}
+
+# Of the conversion in section 2 of the paper that `fit_garment` cites.
+_SIDE = 28
+_THUMBNAIL = 73
+_TOLERANCE = 0.05 * 255
+# With 80 % a pixel's own weight becomes 1.66, that of the usual 3x3 kernel of this radius and σ.
+_SHARPEN = ImageFilter.UnsharpMask(radius=1.0, percent=80, threshold=0)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+_ENOUGH = 1024  # pixels along a photo's longest side; more would only cost memory
+_CORNER = 20  # a corner is this fraction of a side: one pixel of a photo would be mostly noise
+
+
+class UploadError(ValueError):
+    """An upload that cannot be used; the message says what was found and what would do."""
+
+
+def read_upload(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode an uploaded picture, upright, in RGB, on white where it is transparent.
+
+    Parameters
+    ----------
+    data : bytes
+        The file as it came, whatever it is. Of an animation the first frame is taken.
+    max_bytes, max_pixels : int
+        What is refused beyond, before anything is decoded.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode "RGB".
+
+    Raises
+    ------
+    UploadError
+        If it is empty, too large, no picture of a kind that is read, damaged or cut short.
+    """
+    if not data:
+        raise UploadError(f"This file is empty. Choose {_READABLE}.")
+    if len(data) > max_bytes:
+        raise UploadError(
+            f"This file has {len(data) / 2**20:.3g} MB, more than the {max_bytes / 2**20:.3g} MB "
+            "that are taken. Save the picture smaller, and choose that."
+        )
+    try:
+        image = open_picture(data)
+    except PictureBombError as error:
+        raise _too_many(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,}", max_pixels) from error
+    except PictureError as error:
+        raise UploadError(f"This file is {_name_kind(data)}. Choose {_READABLE}.") from error
+    with image:
+        pixels = image.width * image.height
+        if pixels > max_pixels:
+            raise _too_many(f"{image.width:,} × {image.height:,} = {pixels:,}", max_pixels)
+        try:
+            return to_rgb(image)
+        except PictureError as error:
+            raise UploadError(
+                f"This {image.format} picture is damaged or cut short: it ends or breaks before "
+                "its last pixel. Copy or save it again, and choose that."
+            ) from error
+
+
+def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
+    """Make a photo of a garment what Fashion-MNIST's pictures are.
+
+    Trimmed to what differs from the colour of the corners, the longest edge subsampled to 28,
+    sharpened, turned into ink on an empty ground, and centred on 28x28, then padded.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Mode "RGB": one garment before a plain background. One that is darker than its background
+        is negated, as the set was; one that is lighter, such as a picture of the set, is not.
+    image_size : int
+        Side of the result: 28, or larger by an even number.
+
+    Returns
+    -------
+    ndarray of float32 (1, image_size, image_size)
+        Multiples of 1/255 in [0, 1]: 0 is the background, 1 the farthest from it.
+
+    Raises
+    ------
+    UploadError
+        If nothing stands out from the background.
+    ValueError
+        If the result cannot have this size.
+
+    References
+    ----------
+    Xiao, Rasul & Vollgraf 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
+    Learning Algorithms" (https://arxiv.org/abs/1708.07747), section 2. Theirs were thumbnails of
+    51x73 before #fdfdfd; larger pictures are first reduced to that, and other backgrounds
+    levelled to 0.
+    """
+    border, odd = divmod(image_size - _SIDE, 2)
+    if border < 0 or odd:
+        raise ValueError(f"image_size must be 28, 30, 32 and so on; found {image_size}.")
+    picture = _shrink(picture, _ENOUGH)
+    pixels = np.asarray(picture, np.float32)  # (height, width, 3)
+    background = _corner_colour(pixels)
+    content = np.sqrt(np.square(pixels - background).mean(axis=2)) > _TOLERANCE
+    if not content.any():
+        raise _no_garment()
+    rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
+    garment = picture.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    garment = _resize(_shrink(garment, _THUMBNAIL), _SIDE, Image.Resampling.NEAREST)
+    grey = np.asarray(garment.filter(_SHARPEN), np.float32) @ _LUMA
+    paper = float(background @ _LUMA)
+    is_darker = (pixels[content] @ _LUMA).mean() < paper
+    ink = 1 - grey / paper if is_darker else (grey - paper) / (255 - paper)
+    if ink.max() < _TOLERANCE / 255:
+        raise _no_garment()
+    image = np.zeros((1, image_size, image_size), np.float32)
+    height, width = ink.shape
+    # Where the margins cannot be equal, the set has the wider one at the top and at the left.
+    top, left = (image_size - height + 1) // 2, (image_size - width + 1) // 2
+    image[0, top : top + height, left : left + width] = np.rint(ink.clip(0, 1) * 255) / 255
+    return image
+
+
+def _shrink(picture: Image.Image, longest: int) -> Image.Image:
+    if max(picture.size) <= longest:
+        return picture
+    return _resize(picture, longest, Image.Resampling.LANCZOS)
+
+
+def _resize(picture: Image.Image, longest: int, resampling: Image.Resampling) -> Image.Image:
+    scale = longest / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), resampling)
+
+
+def _corner_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median colour (3,) of the four corners of a picture (height, width, 3)."""
+    side = max(1, min(pixels.shape[:2]) // _CORNER)
+    ends = slice(None, side), slice(-side, None)
+    corners = [pixels[rows, columns].reshape(-1, 3) for rows in ends for columns in ends]
+    return np.median(np.concatenate(corners), axis=0)
+
+
+def _name_kind(data: bytes) -> str:
+    if data[4:8] == b"ftyp":
+        return _FOREIGN_BRANDS.get(data[8:12], "a video") + ", which is not read here"
+    for start, kind in _FOREIGN.items():
+        if data.lstrip().startswith(start):
+            return f"{kind}, which is not read here"
+    return "not a picture, or its first bytes are damaged"
+
+
+def _too_many(found: str, max_pixels: int) -> UploadError:
+    return UploadError(
+        f"This picture has {found} pixels, more than the {max_pixels / 1e6:g} million that are "
+        "taken. Save it smaller (2,000 pixels along a side are plenty), and choose that."
+    )
+
+
+def _no_garment() -> UploadError:
+    return UploadError(
+        "Nothing stands out in this picture: all of it has the colour of its corners, within 5 %, "
+        "or is just as light. Choose a garment before a plain background that is clearly lighter "
+        "or darker."
+    )
