@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import torch
 
-from vae_explorer.fair_pool import FairPool
+from vae_explorer import fair_pool
+from vae_explorer.fair_pool import PIECE_SECONDS, FairPool
 from vae_explorer.serving import Refusal
 
 TIMEOUT = 10
@@ -64,6 +65,11 @@ async def fill(pool: FairPool, workers: int = 1) -> tuple[Gate, Awaitable[list[l
     return gate, asyncio.gather(*busy)
 
 
+def patience_for(pieces: int) -> float:
+    """How long a new pool waits until so many pieces are too many for one worker."""
+    return (pieces - 0.5) * PIECE_SECONDS
+
+
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), TIMEOUT))
 
@@ -109,7 +115,7 @@ def test_clients_take_turns_piece_by_piece() -> None:
 
 def test_the_newest_request_replaces_the_one_that_waits() -> None:
     async def scenario() -> None:
-        pool, diary = FairPool(1, queue_limit=2), Diary()
+        pool, diary = FairPool(1, patience_for(2)), Diary()
         gate, busy = await fill(pool)
         old = await ask(pool, "a", diary.pieces("old"))
         newer = await ask(pool, "a", diary.pieces("newer"))
@@ -154,7 +160,7 @@ def test_requests_without_a_name_replace_nothing() -> None:
 
 def test_an_overload_is_refused_at_once() -> None:
     async def scenario() -> None:
-        pool, diary = FairPool(1, queue_limit=3), Diary()
+        pool, diary = FairPool(1, patience_for(3)), Diary()
         gate, busy = await fill(pool)
         first = await ask(pool, "a", diary.pieces("first", 2))
         second = await ask(pool, "b", diary.pieces("second", 2))
@@ -165,6 +171,31 @@ def test_an_overload_is_refused_at_once() -> None:
         await asyncio.gather(busy, second, replacing)
         assert await pool.run("c", diary.pieces("later")) == ["later"]
         assert diary.entries == ["replacing", "second", "second", "later"]
+
+    run(scenario)
+
+
+def test_how_much_may_wait_follows_from_what_pieces_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(fair_pool, "perf_counter", lambda: now)
+
+    def take_seconds() -> str:
+        nonlocal now
+        now += 3
+        return "slow"
+
+    async def scenario() -> None:
+        pool, diary = FairPool(1, patience=5), Diary()
+        gate, busy = await fill(pool)
+        many = [await ask(pool, None, diary.pieces("quick", 10)) for _ in range(10)]
+        gate.open()
+        await asyncio.gather(busy, *many)
+        await pool.run(None, [take_seconds] * 50)
+        gate, busy = await fill(pool)
+        few = await ask(pool, None, diary.pieces("after", 2))
+        assert await status_of(pool.run(None, diary.pieces("refused"))) == 503
+        gate.open()
+        await asyncio.gather(busy, few)
 
     run(scenario)
 
@@ -205,7 +236,7 @@ def test_an_error_reaches_who_asked_and_no_one_else() -> None:
 
 def test_what_nobody_waits_for_is_dropped_whole() -> None:
     async def scenario() -> None:
-        pool, diary = FairPool(1, queue_limit=2), Diary()
+        pool, diary = FairPool(1, patience_for(2)), Diary()
         gate, busy = await fill(pool)
         pieces = diary.pieces("dropped", 2)
         dropped, piece = await ask(pool, "a", pieces), weakref.ref(pieces[0])

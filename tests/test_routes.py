@@ -20,12 +20,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.serving import MAX_IMAGES, latent_bound
 from vae_explorer.ui import routes
+from vae_explorer.ui.cache import CheckpointKey
 
 TIMEOUT = 10
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
@@ -324,8 +325,18 @@ def test_a_removed_checkpoint_is_unknown_at_once(
     assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
 
+def test_a_checkpoint_that_breaks_while_it_is_loaded_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(key: CheckpointKey) -> Checkpoint:
+        raise CheckpointError(f"{key.name} is broken.")
+
+    monkeypatch.setattr(routes, "get_checkpoint", fail)
+    assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
+
+
 def test_an_overload_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "FairPool", lambda workers: FairPool(workers, queue_limit=0))
+    monkeypatch.setattr(routes, "FairPool", lambda workers: FairPool(workers, patience=-1))
     with serve() as server:
         assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 503)
 

@@ -8,14 +8,19 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Generic, TypeVar
 
 import torch
 
 from vae_explorer.serving import Refusal
 
-QUEUE_LIMIT = 256
-"""Pieces that may wait before more is refused: under a second of work for two workers."""
+PATIENCE = 1.0
+"""Seconds of waiting work from which on more is refused: by then, a view has moved on."""
+PIECE_SECONDS = 0.005
+"""What a piece takes, as long as none was timed."""
+SMOOTHING = 0.1
+"""Weight of the newest piece in the running mean of what they take."""
 
 T = TypeVar("T")
 
@@ -43,18 +48,19 @@ class FairPool:
     ----------
     workers : int
         Threads, each of which computes on one core.
-    queue_limit : int
-        How many pieces wait when new requests are refused.
+    patience : float
+        Seconds; where the waiting pieces would take longer, new requests are refused.
     """
 
-    def __init__(self, workers: int, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(self, workers: int, patience: float = PATIENCE) -> None:
         # One thread a computation: of several, the first waits for the last, and on a busy machine
         # that is long. Torch keeps the number by thread, and hands it to threads that start later.
         single_threaded = partial(torch.set_num_threads, 1)
         self._threads = ThreadPoolExecutor(workers, "live", initializer=single_threaded)
-        self._idle = workers
-        self._queue_limit = queue_limit
-        self._queued = 0
+        self._workers = self._idle = workers
+        self._patience = patience
+        self._piece_seconds = PIECE_SECONDS
+        self._queued = 0  # pieces
         # By client, in the order of their turns; a line without a request is removed.
         self._lines: dict[Hashable, deque[_Request]] = {}
 
@@ -84,7 +90,8 @@ class FairPool:
         turn: Hashable = object() if client is None else client
         line = self._lines.get(turn, deque())
         replaced = line[-1] if line and not line[-1].begun else None
-        if self._queued - (replaced.count if replaced else 0) >= self._queue_limit:
+        waiting = self._queued - (replaced.count if replaced else 0)
+        if waiting * self._piece_seconds / self._workers > self._patience:
             raise Refusal(503, "The server is busy. Ask again in a moment.")
         if replaced:
             line.pop()  # the line keeps its turn: who asks often must not wait for ever
@@ -116,10 +123,13 @@ class FairPool:
             self._queued -= 1
             self._idle -= 1
             result = loop.run_in_executor(self._threads, piece)
-            result.add_done_callback(partial(self._keep_result, request, place))
+            result.add_done_callback(partial(self._keep_result, request, place, perf_counter()))
 
-    def _keep_result(self, request: _Request[T], place: int, result: asyncio.Future[T]) -> None:
+    def _keep_result(
+        self, request: _Request[T], place: int, start: float, result: asyncio.Future[T]
+    ) -> None:
         self._idle += 1
+        self._piece_seconds += SMOOTHING * (perf_counter() - start - self._piece_seconds)
         if (error := result.exception()) is not None:
             _fail(request, error)
         else:

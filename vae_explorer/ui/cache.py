@@ -30,7 +30,7 @@ def key_of(card: ModelCard) -> CheckpointKey:
     return CheckpointKey(card.name, card.fingerprint)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+@st.cache_resource(max_entries=8, show_spinner=False)
 def get_checkpoint(key: CheckpointKey) -> Checkpoint:
     """Load a checkpoint once for all sessions; raises `CheckpointError`."""
     return load_checkpoint(key.name)

@@ -271,10 +271,10 @@ function openChannel(name) {
 
 let plotly = null;
 
-function loadPlotly() {
+function loadPlotly(version) {
   plotly ??= new Promise((resolve, reject) => {
     if (window.Plotly) return resolve(window.Plotly);
-    const script = element(document.head, "script", "", { src: `${appPath()}api/plotly.min.js` });
+    const script = element(document.head, "script", "", { src: `${appPath()}api/plotly.min.js?v=${version}` });
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => {
       plotly = null;
@@ -520,7 +520,7 @@ function createMap(host) {
       if (figure === data.figure) return;
       figure = data.figure;
       try {
-        const Plotly = await loadPlotly();
+        const Plotly = await loadPlotly(data.plotly_version);
         const { data: traces, layout } = JSON.parse(figure);
         const config = { ...data.config, responsive: true };
         await Plotly.react(plot, traces, { ...layout, hovermode: false, autosize: true }, config);

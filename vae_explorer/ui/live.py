@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import plotly
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.runtime.state.common import WidgetCallback
@@ -90,6 +91,7 @@ def draw_map(
         "view": "map",
         "figure": figure.to_json(),
         "config": PLOTLY_CONFIG,
+        "plotly_version": plotly.__version__,
         "height": figure.layout.height,
         "plane": pack_plane(plane),
         "latents": None if z is None else pack_floats(z),

@@ -131,12 +131,12 @@ def _find(name: str) -> tuple[Checkpoint, float]:
     """Return a checkpoint, and its bound on coordinates; the name is only compared."""
     cards, _ = list_checkpoints()
     if name not in cards:
-        raise Refusal(404, "There is no model of that name. To see which there are: the sidebar.")
+        raise Refusal(404, "No such model. To see which there are: python -m vae_explorer list")
     key = key_of(cards[name])
     try:
         return get_checkpoint(key), _bound_of(key)
     except CheckpointError as error:
-        raise Refusal(404, "This model was just removed or broken.") from error
+        raise Refusal(404, "This model was removed or broken just now.") from error
 
 
 @lru_cache(maxsize=64)
