@@ -1166,7 +1166,6 @@ export default function mount(component) {
     host.stage = VIEWS[data.view](host);
     if (data.view === "map" || data.view === "grid") addFullScreen(host);
   }
-  host.classList.toggle("vae-smooth", Boolean(data.smooth));
   if (data.height) host.style.setProperty("--height", `${data.height}px`);
   host.stage.update(component);
   // Streamlit also cleans up between two runs of the script; only what left the page is gone.

@@ -22,7 +22,7 @@ _STYLE = """
   .stMainBlockContainer h1 { padding: 0; }
   header.stAppHeader { background: transparent; }
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
-  .js-plotly-plot image, .stImage img { image-rendering: pixelated; }
+  .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
   @media (max-width: 640px) { .stMainBlockContainer { padding: 3.2rem 0.8rem 2rem; } }
 </style>
 """
@@ -44,7 +44,8 @@ def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator
         The picture at the left, about two thirds; the controls at its right. On a phone the
         panel stands under the stage.
     """
-    st.html(_STYLE)
+    pixels = "auto" if is_smooth() else "pixelated"
+    st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
     st.title(title, anchor=False)
     st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
@@ -57,13 +58,18 @@ def close_page() -> None:
     """Offer to reset the view, and say what could not be used of the link."""
     st.session_state.pop(_PANEL).button(
         "Reset this page", icon=":material/restart_alt:", type="tertiary",
-        on_click=reset_view, kwargs={"but": {"model"}},
+        on_click=reset_view, kwargs={"but": {"model", "smooth"}},
     )  # fmt: skip
     tidy_url()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
     if notices:
         place.warning(f"Defaults are shown: {'; '.join(notices)}.", icon=":material/link_off:")
+
+
+def is_smooth() -> bool:
+    """Say whether pictures are interpolated, as chosen in the sidebar."""
+    return bool(st.session_state.get("smooth", False))
 
 
 def icon() -> Image.Image:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
-from vae_explorer.ui.controls import choose
+from vae_explorer.ui.controls import choose, switch
 from vae_explorer.ui.state import add_notice, start_page
 
 FIRST_MODEL = "fashion-vae-2d"
@@ -30,6 +30,7 @@ def choose_checkpoint() -> None:
             titles = {name: card.title for name, card in cards.items()}
             name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
             st.caption(f"`{name}`")
+            switch("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
     if not cards:
         _explain_no_models()

@@ -27,7 +27,7 @@ from vae_explorer.ui.live import (
     draw_strip,
     is_live,
 )
-from vae_explorer.ui.page import theme
+from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles
 from vae_explorer.ui.views import MapView
 
@@ -159,13 +159,15 @@ def show_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str)
 def show_picture(image: np.ndarray, caption: str, width: int = 112) -> None:
     """Show one image (channels, height, width), crisp, at a whole multiple of its size."""
     scale = max(1, width // image.shape[-1])
-    st.image(to_pil(as_shown(image), scale), caption=caption, width=image.shape[-1] * scale)
+    st.image(
+        to_pil(as_shown(image), scale, is_smooth()), caption=caption, width=image.shape[-1] * scale
+    )
 
 
 def show_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side as one picture."""
     mosaic = tile(as_shown(images), len(images), gap=4)
-    st.image(to_pil(mosaic, scale), width=mosaic.shape[-1] * scale)
+    st.image(to_pil(mosaic, scale, is_smooth()), width=mosaic.shape[-1] * scale)
 
 
 def _explain_release() -> None:
