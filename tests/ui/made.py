@@ -1,0 +1,93 @@
+"""Checkpoints made by hand: variants of trained ones, and what no test data set gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_files import MODEL
+from vae_explorer.checkpoint_folders import CARD
+from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
+from vae_explorer.config import ModelConfig
+from vae_explorer.encodings import Encodings
+from vae_explorer.models import build_model
+
+
+def put(
+    source: Path,
+    path: Path,
+    *,
+    count: int | None = None,
+    seed: int | None = None,
+    **changes: object,
+) -> ModelCard:
+    """Copy a checkpoint to `path`, changed.
+
+    Parameters
+    ----------
+    source, path : Path
+        Folders.
+    count : int, optional
+        Encodings to keep, from the first on; t-SNE is left out then.
+    seed : int, optional
+        Draws other weights.
+    **changes
+        Fields of the card.
+    """
+    checkpoint = load_checkpoint(source)
+    encodings, latent, model = checkpoint.encodings, checkpoint.latent, checkpoint.model
+    if count is not None:
+        arrays = {name: None if a is None else a[:count] for name, a in vars(encodings).items()}
+        encodings, latent = Encodings(**arrays), {}
+    if seed is not None:
+        model = build_model(model.config, seed).eval()
+    return save_checkpoint(
+        path,
+        model=model,
+        card=replace(checkpoint.card, **changes),
+        encodings=encodings,
+        history=checkpoint.history,
+        latent=latent,
+    )
+
+
+def put_colour_mlp(source: Path, path: Path) -> ModelCard:
+    """Save an untrained MLP for colour pictures in somebody's folder: five, without labels."""
+    config = ModelConfig(
+        image_size=4, image_channels=3, latent_dim=3, architecture="mlp", hidden_dim=8
+    )
+    z_mean = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    checkpoint = load_checkpoint(source)
+    dataset = replace(checkpoint.card.dataset, name="folder", title="Your own pictures")
+    return save_checkpoint(
+        path,
+        model=build_model(config).eval(),
+        card=replace(
+            checkpoint.card, title="Mine", model=config, dataset=dataset, label_names=(), metrics={}
+        ),
+        encodings=Encodings(
+            row_id=np.arange(5),
+            split=np.full(5, "test"),
+            z_mean=z_mean,
+            z_log_var=np.full_like(z_mean, -2),
+            labels=None,
+            attributes=None,
+        ),
+        history=checkpoint.history,
+    )
+
+
+def poison_weights(path: Path) -> None:
+    """Write weights that are no numbers, with the right hash: only loading them tells."""
+    tensors = safetensors.numpy.load_file(path / MODEL)
+    data = safetensors.numpy.save({name: np.full_like(t, np.nan) for name, t in tensors.items()})
+    (path / MODEL).write_bytes(data)
+    card = json.loads((path / CARD).read_text(encoding="utf-8"))
+    card["sha256"][MODEL] = hashlib.sha256(data).hexdigest()
+    (path / CARD).write_text(json.dumps(card), encoding="utf-8")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from made import poison_weights, put
+from session import Open, Picture
+
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.images import as_shown, to_uint8
+from vae_explorer.inference import decode
+
+VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
+PAGES = ("latent_map", "overview", "decoded_grid", "generate")
+
+
+def test_models_go_by_their_titles_and_the_folders_name_stands_small(open_app: Open):
+    session = open_app(model=DEEP)
+    assert session.widget("model").options == [
+        "Digits, 8×8, autoencoder, 2-D",
+        "Digits, 8×8, VAE, 2-D",
+        "Digits, 8×8, VAE, 5-D",
+    ]
+    assert f"`{DEEP}`" in session.words
+
+
+def test_the_fashion_vae_opens_first_where_it_is_there(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / AUTOENCODER, shelf / "a-model")
+    put(checkpoint_root / VAE, shelf / "fashion-vae-2d")
+    session = open_app()
+    assert session.app.title[0].value == "Latent map"
+    assert session.views() == ["map-fashion-vae-2d"]
+    assert session.link == {}
+
+
+def test_without_a_model_every_page_says_how_to_train_one(open_app: Open, shelf: Path):
+    session = open_app()
+    for name in PAGES:
+        session.visit(name)
+        assert session.app.title[0].value == "No model yet"
+        assert "python -m vae_explorer train --dataset" in session.words
+
+
+def test_a_folder_dropped_in_appears_at_the_next_rerun(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    session = open_app("overview")
+    put(checkpoint_root / VAE, shelf / "first")
+    assert session.run().widget("model").value == "first"
+    put(checkpoint_root / AUTOENCODER, shelf / "another", title="Brand new")
+    session.run()
+    assert session.widget("model").options == ["Brand new", "Digits, 8×8, VAE, 2-D"]
+    assert session.widget("model").value == "first"  # what was looked at stays
+
+
+def test_the_chosen_model_gives_way_when_its_folder_goes(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    for name in ("kept", "leaving"):
+        put(checkpoint_root / VAE, shelf / name)
+    session = open_app(model="leaving")
+    (shelf / "leaving").rename(shelf / ".leaving")
+    assert session.run().views() == ["map-kept"]
+
+
+def test_a_model_trained_again_under_its_name_is_shown_anew(
+    open_app: Open, shelf: Path, checkpoint_root: Path, pictures: list[Picture]
+):
+    put(checkpoint_root / VAE, shelf / "mine")
+    session = open_app(pin="0.5,0.5")
+    put(checkpoint_root / VAE, shelf / "mine", seed=3)
+    session.run()
+    before, after = (p.pixels for p in pictures if p.caption == "Decoded")
+    assert np.any(before != after)
+    model = load_checkpoint("mine").model
+    wanted = to_uint8(as_shown(decode(model, np.full((1, 2), 0.5, np.float32))))[0, ..., 0]
+    np.testing.assert_array_equal(after[::20, ::20], wanted)
+
+
+def test_a_pin_beyond_what_a_model_trained_again_has_is_dropped(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / VAE, shelf / "mine")
+    session = open_app(pin="300")
+    assert session.link == {"pin": "300"}
+    put(checkpoint_root / VAE, shelf / "mine", count=50)
+    assert session.run().link == {}
+
+
+def test_a_damaged_checkpoint_is_named_with_its_reason_and_the_others_work(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / VAE, shelf / "good")
+    for name in ("cut-off", "torn"):
+        put(checkpoint_root / VAE, shelf / name)
+    (shelf / "cut-off" / "model.safetensors").unlink()
+    (shelf / "torn" / "card.json").write_text("{", encoding="utf-8")
+    for page in PAGES:
+        session = open_app(page)
+        assert session.widget("model").value == "good"
+        assert "2 checkpoints cannot be read" in session.words
+        assert "model.safetensors is missing" in session.words
+        assert "card.json is not JSON" in session.words
+        assert "git checkout -- checkpoints/torn" in session.words
+
+
+def test_weights_that_only_loading_finds_broken_give_way_to_another_model(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / VAE, shelf / "good")
+    put(checkpoint_root / VAE, shelf / "poisoned", title="Poisoned")
+    poison_weights(shelf / "poisoned")
+    session = open_app(model="poisoned")
+    assert session.widget("model").value == "good"
+    assert "Poisoned cannot be read" in session.notices
+    assert "One checkpoint cannot be read" in session.words
+    assert "NaN" in session.words
+    assert session.views() == ["map-good"]
+    session.run()
+    assert not session.notices
+    assert "One checkpoint cannot be read" in session.words
+
+
+def test_where_all_checkpoints_are_broken_the_page_says_so_and_how_to_train_one(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / VAE, shelf / "poisoned")
+    poison_weights(shelf / "poisoned")
+    session = open_app()
+    assert session.app.title[0].value == "No model yet"
+    assert "One checkpoint cannot be read" in session.words
