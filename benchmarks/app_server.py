@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -17,9 +19,23 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 60
 
 
+class Server(NamedTuple):
+    """A server that runs."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def run_app() -> Iterator[int]:
-    """Start `streamlit run app.py`, give the port it answers at, and stop it at the end.
+def run_app(script: str = "app.py", checkpoints: Path | None = None) -> Iterator[Server]:
+    """Start `streamlit run app.py`, and stop it at the end.
+
+    Parameters
+    ----------
+    script : str
+        Another script, below this project's folder.
+    checkpoints : Path, optional
+        Where the app finds its models, instead of where this process does.
 
     Raises
     ------
@@ -30,14 +46,19 @@ def run_app() -> Iterator[int]:
         port = free.getsockname()[1]
     options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
     flags = [f"--server.{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *flags]
+    command = [sys.executable, "-m", "streamlit", "run", script, *flags]
+    environment = dict(os.environ)
+    if checkpoints:
+        environment["VAE_EXPLORER_CHECKPOINTS"] = str(checkpoints)
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             if not _answers(server, f"http://127.0.0.1:{port}/_stcore/health"):
                 log.seek(0)
                 raise RuntimeError(f"The app does not answer. It wrote:\n{log.read()}")
-            yield port
+            yield Server(port, server.pid)
         finally:
             server.terminate()
             server.wait()

@@ -29,8 +29,9 @@ HOST = "127.0.0.1"
 class Route:
     """The route of one checkpoint, asked with the headers that a browser's page sends."""
 
-    def __init__(self, port: int, checkpoint: str) -> None:
+    def __init__(self, port: int, checkpoint: str, stage: str = "benchmark") -> None:
         self.port = port
+        self._stage = stage
         self._path = f"/api/decode/{checkpoint}"
         self._kept = http.client.HTTPConnection(HOST, port)
 
@@ -44,7 +45,7 @@ class Route:
             self._ask(connection, z)
 
     def _ask(self, connection: http.client.HTTPConnection, z: NDArray[np.float32]) -> None:
-        connection.request("POST", self._path, z.tobytes(), self._headers("benchmark"))
+        connection.request("POST", self._path, z.tobytes(), self._headers(self._stage))
         response = connection.getresponse()
         answer = response.read()
         if response.status != 200:
@@ -99,8 +100,8 @@ def main() -> None:
         for piece in decoding(checkpoint.model, z):
             piece()
 
-    with run_app() as port:
-        route = Route(port, args.checkpoint)
+    with run_app() as app:
+        route = Route(app.port, args.checkpoint)
         ways = {
             "in this process": decode_here,
             "the route": route.call,

@@ -48,9 +48,9 @@ def main() -> None:
             f"  the map is drawn        {statistics.median(drawn):6.2f} s, worst {max(drawn):.2f} s"
         )
         print(f"A rerun, from the click to its end, median of {RERUNS}:")
-        with run_app() as port:
+        with run_app() as app:
             for path, controls in PAGES.items():
-                page = _open(browser, port, path)
+                page = _open(browser, app.port, path)
                 times = [_time_rerun(page, controls[k % 2]) for k in range(RERUNS)]
                 print(f"  {path or 'latent_map':22}{statistics.median(times):6.0f} ms")
         browser.close()
@@ -59,9 +59,9 @@ def main() -> None:
 def _time_start(browser: Browser) -> tuple[float, float]:
     """Return seconds until the server answers, and until the first screen's map is drawn."""
     began = time.perf_counter()
-    with run_app() as port:
+    with run_app() as app:
         served = time.perf_counter() - began
-        _open(browser, port, "").locator(".vae-plot .nsewdrag").wait_for()
+        _open(browser, app.port, "").locator(".vae-plot .nsewdrag").wait_for()
         return served, time.perf_counter() - began
 
 

@@ -25,6 +25,7 @@ def put(
     *,
     count: int | None = None,
     seed: int | None = None,
+    scale: float = 1,
     **changes: object,
 ) -> ModelCard:
     """Copy a checkpoint to `path`, changed.
@@ -37,6 +38,8 @@ def put(
         Encodings to keep, from the first on; t-SNE is left out then.
     seed : int, optional
         Draws other weights.
+    scale : float
+        Moves the encodings away from the origin.
     **changes
         Fields of the card.
     """
@@ -45,6 +48,7 @@ def put(
     if count is not None:
         arrays = {name: None if a is None else a[:count] for name, a in vars(encodings).items()}
         encodings, latent = Encodings(**arrays), {}
+    encodings = replace(encodings, z_mean=(scale * encodings.z_mean).astype(np.float32))
     if seed is not None:
         model = build_model(model.config, seed).eval()
     return save_checkpoint(

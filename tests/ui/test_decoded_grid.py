@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from made import put
 from PIL import Image
 from scipy.special import ndtr
 from session import Files, Open, Picture, Session, read_mosaic
@@ -123,6 +125,27 @@ def test_a_drag_beyond_the_limits_ends_at_them(open_app: Open):
     values = session.view(KEYS[VAE])["values"]
     assert values == {"x": values["x"], "y": 0, "extent": 0.1}
     assert 0 < values["x"] <= reach_of(VAE)
+
+
+@pytest.mark.parametrize(("source", "extent"), [(VAE, 3), (AUTOENCODER, 40)])
+def test_only_a_plain_autoencoders_grid_opens_as_wide_as_its_encodings(
+    open_app: Open, shelf: Path, checkpoint_root: Path, source, extent
+):
+    z_mean = load_checkpoint(checkpoint_root / source).encodings.z_mean
+    put(checkpoint_root / source, shelf / "wide", scale=39.5 / np.abs(z_mean).max())
+    assert open_app(PAGE).view("grid-wide-z-0-1")["values"]["extent"] == extent
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "still"])
+def test_a_window_out_of_another_models_reach_is_moved_into_it(
+    open_app: Open, shelf: Path, checkpoint_root: Path, live
+):
+    put(checkpoint_root / VAE, shelf / "near")
+    put(checkpoint_root / VAE, shelf / "wide", scale=10)
+    session = open_app(PAGE, model="wide", live=live, n="3", x="15", extent="12")
+    session.set(model="near")
+    reach = np.ceil(np.abs(load_checkpoint("near").encodings.z_mean).max())
+    assert session.link == {"n": "3", "x": f"{reach:g}", "extent": f"{max(reach, 4):g}"}
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "still"])

@@ -24,6 +24,21 @@ def test_models_go_by_their_titles_and_the_folders_name_stands_small(open_app: O
     assert f"`{DEEP}`" in session.words
 
 
+def test_two_models_of_one_title_are_told_apart_by_their_folders(
+    open_app: Open, shelf: Path, checkpoint_root: Path
+):
+    put(checkpoint_root / AUTOENCODER, shelf / "other")
+    for name in ("first", "second"):
+        put(checkpoint_root / VAE, shelf / name)
+    session = open_app()
+    assert session.widget("model").options == [
+        "Digits, 8×8, VAE, 2-D (first)",
+        "Digits, 8×8, autoencoder, 2-D",
+        "Digits, 8×8, VAE, 2-D (second)",
+    ]
+    assert session.set(model="second").views() == ["map-second"]
+
+
 def test_the_fashion_vae_opens_first_where_it_is_there(
     open_app: Open, shelf: Path, checkpoint_root: Path
 ):

@@ -415,7 +415,9 @@ function createMap(host) {
     const near = nearest(request.shown, box);
     caption.textContent = `${data.plane ? "near " : ""}${near.name}`;
     caption.style.setProperty("--class-colour", near.colour);
+    const appears = lens.hidden && !away;
     lens.hidden = away;
+    if (appears) place(); // only now has it a size
     announce(host, request);
   }
 

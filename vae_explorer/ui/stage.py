@@ -69,10 +69,11 @@ def show_map(
     """
     if is_live():
         z = None if view.plane else checkpoint.encodings.z_mean[view.rows]
-        return draw_map(
+        selected = draw_map(
             figure, key, checkpoint.card, plane=view.plane, z=z, rows=view.rows,
             channel=key, p_values=p_values, pinned=pinned, visitor=visitor, on_pin=on_pin,
         )  # fmt: skip
+        return selected[selected < len(checkpoint.encodings.row_id)]  # retrained on fewer pictures
     _explain_release()
     event = st.plotly_chart(
         figure, key=f"{key}-still", theme=None,
@@ -128,9 +129,16 @@ def show_grid(
         captions=captions or [""] * len(z), ticks=ticks, axis_names=names, framed=framed,
         template=theme(),
     )  # fmt: skip
+    clicks = f"{key}-clicks"
+    # A new key forgets the click, so that the same tile can be clicked again.
+    still = f"{key}-still-{st.session_state.setdefault(clicks, 0)}"
+
+    def report_once() -> None:
+        _report_click(still, report)
+        st.session_state[clicks] += 1
+
     st.plotly_chart(
-        figure, key=f"{key}-still", theme=None,
-        on_select=lambda: _report_click(f"{key}-still", report), selection_mode="points",
+        figure, key=still, theme=None, on_select=report_once, selection_mode="points",
         width="content", config={"displayModeBar": False},
     )  # fmt: skip
 

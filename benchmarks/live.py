@@ -1,0 +1,209 @@
+"""How soon a picture follows the pointer, against the same picture by a slider and a rerun.
+
+A headless Chromium moves its mouse over the app's pages, once a frame. What is timed runs from
+the pointer event's own timestamp until the pixels stand on the canvas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.app_server import run_app
+from benchmarks.chromium import launch
+from benchmarks.hand import Movement, box_of, drag_slider, hover_map, open_page
+from benchmarks.route import Route
+from vae_explorer.checkpoints import find_checkpoint, load_checkpoint, save_checkpoint
+from vae_explorer.config import ModelConfig
+from vae_explorer.encodings import Encodings
+from vae_explorer.models import build_model, count_parameters
+
+FASHION, DIGITS, COLOUR = "fashion-vae-2d", "mnist-mlp-vae-20d", "untrained-colour"
+WANTED = {FASHION: 16, DIGITS: 33, COLOUR: 33}
+"""Milliseconds, the 95th percentile."""
+CLIENTS = 9
+RATE = 60  # moves per second of a client
+RELEASES = 20
+
+_WATCH_PICTURE = """
+window.took = [];
+let released = 0;
+addEventListener("pointerup", (event) => (released = event.timeStamp), true);
+document.addEventListener("load", ({target}) => {
+  if (released && target.matches?.("[data-testid=stImage] img")) {
+    took.push(performance.now() - released);
+  }
+}, true);
+"""
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10, help="of each movement (10)")
+    seconds = parser.parse_args().seconds
+    with sync_playwright() as playwright, _offer_checkpoints() as checkpoints:
+        browser = launch(playwright)
+        with run_app("benchmarks/slider_app.py", checkpoints) as app:
+            slider = _release_slider(browser, app.port)
+        with run_app(checkpoints=checkpoints) as app:
+            reruns = _measure_maps(browser, app.port, seconds, slider)
+            reruns += _measure_grid(browser, app.port, seconds)
+            print(f"\nReruns during these movements: {reruns} (wanted: 0)")
+            _measure_crowd(browser, app.port, seconds)
+        browser.close()
+
+
+def _measure_maps(browser: Browser, port: int, seconds: float, slider: NDArray[np.float64]) -> int:
+    decoder = count_parameters(build_model(_colour_config()).decoder) / 1e6
+    titles = {
+        FASHION: FASHION,
+        DIGITS: DIGITS,
+        COLOUR: f"64×64 colour, {decoder:.2f} M in its decoder, untrained",
+    }
+    print(f"From the pointer to the pixels, {seconds:g} s over each map")
+    print(f"{'':50}  p50 ms  p95 ms  wanted  frames/s  × st.slider")
+    reruns = 0
+    for name, title in titles.items():
+        movement = _hover(browser, port, name, seconds)
+        ratio = np.median(slider) / np.median(movement.latencies)
+        print(
+            f"{title:50}{_percentiles(movement.latencies)}  ≤ {WANTED[name]:4}"
+            f"{movement.frames_per_second:10.1f}{ratio:13.1f}"
+        )
+        reruns += movement.reruns
+    print(f"{'st.slider and a rerun, from the release':50}{_percentiles(slider)}")
+    return reruns
+
+
+def _measure_grid(browser: Browser, port: int, seconds: float) -> int:
+    page = open_page(browser, port, f"decoded_grid?model={FASHION}&n=20")
+    drag_slider(page, 1)  # so that it knows how long a full grid takes
+    movement = drag_slider(page, seconds)
+    print(f"\nA grid of 20×20 while its slider is dragged for {seconds:g} s")
+    print(f"{'full grids per second, each after a coarse one':50}{movement.full_per_second:8.1f}")
+    print(f"{'frames drawn per second, coarse or full':50}{movement.frames_per_second:8.1f}")
+    print(f"{'milliseconds to the coarse one, p50 and p95':50}{_percentiles(movement.latencies)}")
+    page.context.close()
+    return movement.reruns
+
+
+def _measure_crowd(browser: Browser, port: int, seconds: float) -> None:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        clients = [pool.submit(_drag_client, port, seconds + 2, seed) for seed in range(CLIENTS)]
+        movement = _hover(browser, port, FASHION, seconds)
+        outcomes = [client.result() for client in clients]
+    latencies = np.concatenate([times for times, _ in outcomes])
+    errors = sum(count for _, count in outcomes)
+    print(f"\n10 draggers at once: this browser, and {CLIENTS} HTTP clients at {RATE} moves/s")
+    print(f"{'':50}  p50 ms  p95 ms  wanted  errors")
+    print(f"{'the browser':50}{_percentiles(movement.latencies)}  ≤  150")
+    print(f"{'the clients':50}{_percentiles(latencies)}  ≤  150{errors:8}")
+
+
+def _hover(browser: Browser, port: int, name: str, seconds: float) -> Movement:
+    page = open_page(browser, port, f"?model={name}")
+    hover_map(page, 1)  # the first pictures load the model
+    movement = hover_map(page, seconds)
+    page.context.close()
+    return movement
+
+
+def _drag_client(port: int, seconds: float, seed: int) -> tuple[NDArray[np.float64], int]:
+    """Ask as a stage does: one request on its way, then the newest place of the hand.
+
+    Returns milliseconds from each place that was asked for to its picture, and the refusals.
+    """
+    route = Route(port, FASHION, stage=f"client-{seed}")
+    rng = np.random.default_rng(seed)
+    times, errors, place = [], 0, -1
+    began = time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds:
+        if int(passed * RATE) == place:
+            time.sleep((place + 1) / RATE - passed)
+            continue
+        place = int(passed * RATE)
+        try:
+            route.call(rng.standard_normal((1, 2)).astype("<f4"))
+            times.append(1e3 * (time.perf_counter() - began - place / RATE))
+        except RuntimeError:
+            errors += 1
+    return np.array(times), errors
+
+
+def _release_slider(browser: Browser, port: int) -> NDArray[np.float64]:
+    """Drag Streamlit's slider; return milliseconds from each release to the new picture."""
+    page = browser.new_page()
+    page.add_init_script(_WATCH_PICTURE)
+    page.goto(f"http://127.0.0.1:{port}")
+    page.locator("[data-testid=stImage] img").wait_for()
+    box, thumb = box_of(page.get_by_test_id("stSlider")), box_of(page.get_by_role("slider"))
+    for count in range(RELEASES):
+        page.mouse.move(box["x"] + box["width"] * 0.1, thumb["y"])
+        page.mouse.down()
+        to = 0.2 + 0.6 * count / RELEASES  # each time another picture
+        page.mouse.move(box["x"] + box["width"] * to, thumb["y"], steps=5)
+        page.mouse.up()
+        page.wait_for_function("(count) => took.length > count", arg=count)
+    took = np.array(page.evaluate("took"))
+    page.close()
+    return took
+
+
+def _percentiles(milliseconds: NDArray[np.float64]) -> str:
+    return "".join(f"{p:8.1f}" for p in np.percentile(milliseconds, (50, 95)))
+
+
+@contextmanager
+def _offer_checkpoints() -> Iterator[Path]:
+    """Give a folder with two of the shipped models, and a larger decoder that was never trained."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (FASHION, DIGITS):
+            shutil.copytree(find_checkpoint(name), Path(folder, name))
+        _save_untrained(Path(folder, COLOUR))
+        yield Path(folder)
+
+
+def _colour_config() -> ModelConfig:
+    return ModelConfig(image_size=64, image_channels=3, latent_dim=128, channels=(32, 64, 128, 256))
+
+
+def _save_untrained(path: Path) -> None:
+    config = _colour_config()
+    z_mean = np.random.default_rng(0).standard_normal((2000, config.latent_dim), np.float32)
+    rows = np.arange(len(z_mean))
+    fashion = load_checkpoint(FASHION)
+    card = replace(
+        fashion.card,
+        title="Untrained, 64×64 colour",
+        dataset=replace(fashion.card.dataset, name="none", title="None"),
+        model=config,
+        metrics={},
+        label_names=(),
+        attribute_names=(),
+    )
+    save_checkpoint(
+        path,
+        model=build_model(config).eval(),
+        card=card,
+        encodings=Encodings(
+            row_id=rows, split=np.full(len(rows), "test"), z_mean=z_mean,
+            z_log_var=np.zeros_like(z_mean), labels=None, attributes=None,
+        ),
+        history=fashion.history,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
