@@ -131,7 +131,8 @@ def show_grid(
     )  # fmt: skip
     clicks = f"{key}-clicks"
     # A new key forgets the click, so that the same tile can be clicked again.
-    still = f"{key}-still-{st.session_state.setdefault(clicks, 0)}"
+    count = st.session_state.setdefault(clicks, 0)
+    still = f"{key}-still-{count}" if count else f"{key}-still"
 
     def report_once() -> None:
         _report_click(still, report)
