@@ -211,7 +211,7 @@ def test_samples_are_saved_as_one_picture_and_as_many(open_app: Open, files: Fil
 
 
 def test_a_still_tile_can_be_clicked_again_to_let_it_go(open_app: Open):
-    session = open_app("generate", live=False)
+    session = open_app(PAGE, model=VAE, live=False)
     session.select(f"samples-{VAE}-still", [{"customdata": 2}])
     assert session.link["keep"].startswith("2:")
     session.select(f"samples-{VAE}-still-1", [{"customdata": 2}])
