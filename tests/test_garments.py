@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -108,8 +109,9 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, np.ndarray]:
     """The last pictures shown, by caption."""
     shown: dict[str | None, np.ndarray] = {}
 
-    def show(image: Image.Image, caption: str | None = None, **_options: object) -> None:
-        shown[caption] = np.asarray(image)
+    def show(url: str, caption: str | None = None, **_options: object) -> None:
+        png = base64.b64decode(url.partition(",")[2])
+        shown[caption] = np.asarray(Image.open(io.BytesIO(png)))
 
     monkeypatch.setattr(st, "image", show)
     return shown

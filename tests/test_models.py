@@ -195,3 +195,15 @@ def test_counting_leaves_out_only_the_counter_of_batches() -> None:
     plain, normalised = build_model(CONV), build_model(VARIETY["normalised"])
     # Four buffers and weights per channel: scale, shift, running mean, running variance.
     assert count_parameters(normalised) - count_parameters(plain) == 4 * (4 + 6 + 6 + 4)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 4, 5])
+def test_a_grey_output_is_the_same_convolution_at_inference(kernel: int) -> None:
+    config = ModelConfig(
+        image_size=16, image_channels=1, latent_dim=2, channels=(4, 6), kernel_size=kernel
+    )
+    decoder = build_model(config).decoder
+    z = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        fast = decoder(z)
+    torch.testing.assert_close(fast, decoder(z).detach(), rtol=1e-5, atol=1e-6)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import http.client
 import logging
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +21,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from vae_explorer import checkpoints
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.serving import MAX_IMAGES, latent_bound
-from vae_explorer.ui import routes
+from vae_explorer.ui import model_finder, routes
 from vae_explorer.ui.cache import CheckpointKey
 
 TIMEOUT = 10
@@ -318,21 +320,25 @@ def test_a_strange_stage_id_is_refused(server: Server, stage: str) -> None:
 
 
 def test_a_removed_checkpoint_is_unknown_at_once(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    checkpoint_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()).status == 200
-    monkeypatch.setattr(routes, "list_checkpoints", lambda: ({}, {VAE: "broken"}))
-    assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
+    shutil.copytree(checkpoint_root / VAE, tmp_path / VAE)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    with serve() as server:
+        assert server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()).status == 200
+        shutil.rmtree(tmp_path / VAE)
+        assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
 
 def test_a_checkpoint_that_breaks_while_it_is_loaded_is_refused(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(key: CheckpointKey) -> Checkpoint:
         raise CheckpointError(f"{key.name} is broken.")
 
-    monkeypatch.setattr(routes, "get_checkpoint", fail)
-    assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
+    monkeypatch.setattr(model_finder, "get_checkpoint", fail)
+    with serve() as server:
+        assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
 
 def test_an_overload_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

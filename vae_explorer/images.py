@@ -167,6 +167,7 @@ def zip_of_pngs(
     return buffer.getvalue()
 
 
-def data_url(image: NDArray[np.floating], scale: int = 1) -> str:
+def data_url(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) -> str:
     """Write one image (channels, height, width) as the address of a PNG that carries itself."""
-    return f"data:image/png;base64,{base64.b64encode(png_bytes(image, scale)).decode('ascii')}"
+    png = png_bytes(image, scale, smooth)
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

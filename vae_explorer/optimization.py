@@ -77,17 +77,28 @@ def _cpu_has_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16", False))
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(block: int | None = None, total: int = 2**31 - 1) -> None:
     """Have glibc reuse large blocks instead of handing them back to the kernel.
 
-    Every step allocates and frees the same activations; faulting their pages in anew costs a
-    tenth of a training step. Does nothing where the C library is another one.
+    Every pass through a model allocates and frees the same activations; faulting their pages in
+    anew costs a tenth of a training step and a sixth of decoding a grid. Does nothing where the C
+    library is another one.
+
+    Parameters
+    ----------
+    block : int, optional
+        Bytes, at most 2**25; larger blocks are handed back. By default none are.
+    total : int
+        Bytes that are kept at most.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # malloc.h
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-        libc.mallopt(m_top_pad, 256 * 2**20)
-        libc.mallopt(m_mmap_max, 0)
+        m_trim_threshold, m_top_pad, m_mmap_threshold, m_mmap_max = -1, -2, -3, -4  # malloc.h
+        libc.mallopt(m_trim_threshold, total)
+        if block is None:
+            libc.mallopt(m_top_pad, 256 * 2**20)
+            libc.mallopt(m_mmap_max, 0)
+        else:
+            libc.mallopt(m_mmap_threshold, block)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ MAX_IMAGES = 1024
 """Decoded by one request."""
 MAX_ANSWER_BYTES = 32 * 2**20
 """Of the pixels that one request is answered with, four bytes each."""
-PIECE_PIXELS = 2**14
-"""Decoded in one go: 16 pictures of 32x32, 4 of 64x64, which take 6 ms and as long a picture as
+PIECE_PIXELS = 24 * 2**10
+"""Decoded in one go: 24 pictures of 32x32, 6 of 64x64, which take 6 ms and as long a picture as
 in larger batches (one thread)."""
 
 LITTLE_ENDIAN = np.dtype("<f4")
@@ -135,8 +136,9 @@ def decoding(model: Autoencoder, z: NDArray[np.float32]) -> list[Callable[[], by
         Each returns the RGBA bytes of its images, or raises a `Refusal` with status 422 if the
         decoder overflows; joined in order they are (n, height, width, 4).
     """
-    rows = max(1, PIECE_PIXELS // model.config.image_size**2)
-    return [partial(_decode_rgba, model, z[i : i + rows]) for i in range(0, len(z), rows)]
+    most = max(1, PIECE_PIXELS // model.config.image_size**2)
+    count = min(len(z), 2 * ceil(len(z) / most / 2))  # even: two threads end at the same time
+    return [partial(_decode_rgba, model, part) for part in np.array_split(z, count)]
 
 
 def encoding(model: Autoencoder, image: NDArray[np.float32]) -> list[Callable[[], bytes]]:

@@ -120,11 +120,15 @@ def open_page(
         if message.type == "error" and not (
             "/_stcore/" in message.location["url"] or "net::ERR_FAILED" in message.text
         ):
-            faults.append(f"console: {message.text}")
+            faults.append(f"console: {message.text} ({message.location['url']})")
 
     def follow(request: Request) -> None:
         if re.match("(http|ws)s?:", request.url) and not request.url.startswith(f"{app_url}/"):
             faults.append(f"asked: {request.url}")
+        # A picture that is a file of the server's is gone with the rerun that drops it, and then
+        # missing where a browser is slow: pictures carry themselves.
+        if request.resource_type == "image" and request.url.startswith("http"):
+            faults.append(f"a picture by its file: {request.url}")
 
     def open_page(
         path: str = "", *, dark: bool = False, phone: bool = False, cut_off: bool = False

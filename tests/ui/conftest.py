@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import streamlit as st
-from PIL import Image
-from session import Files, Open, Picture, Session
+from session import Files, Open, Picture, Session, read_picture
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
@@ -52,8 +50,8 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> list[Picture]:
     """Collect the pictures that pages show; clear the list to see only what comes next."""
     shown: list[Picture] = []
 
-    def show(image: Image.Image, caption: str | None = None, **_options: object) -> None:
-        shown.append(Picture(np.asarray(image), caption))
+    def show(image: str, caption: str | None = None, **_options: object) -> None:
+        shown.append(Picture(read_picture(image), caption))
 
     monkeypatch.setattr(st, "image", show)
     return shown

@@ -197,6 +197,9 @@ def read_points(figure: dict) -> np.ndarray:
 
 def read_mosaic(figure: dict) -> np.ndarray:
     """Return the picture (height, width) under a figure's points, in [0, 1]."""
-    url = figure["layout"]["images"][0]["source"]
-    picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-    return np.asarray(picture) / 255
+    return read_picture(figure["layout"]["images"][0]["source"]) / 255
+
+
+def read_picture(url: str) -> np.ndarray:
+    """Return the pixels of a picture that its address carries, uint8."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))

@@ -63,14 +63,15 @@ function appPath() {
   return location.pathname.replace(/[^/]*$/, "");
 }
 
-/** Keeps one request in flight and the newest waiting; draws when the answer comes. */
-function createFeed(source, notes, draw, whenLost) {
-  let busy = false;
+/** Keeps a request in flight (or so many) and the newest waiting; draws when the answer comes. */
+function createFeed(source, notes, draw, whenLost, lanes = 1) {
+  let free = lanes;
   let waiting = null;
   let reached = false;
 
-  async function work(request) {
-    busy = true;
+  async function work(compose) {
+    const request = compose();
+    free--;
     const spinner = setTimeout(() => notes.show("…"), SPINNER_AFTER);
     let pictures = null;
     try {
@@ -78,7 +79,7 @@ function createFeed(source, notes, draw, whenLost) {
     } catch (error) {
       const wait = explain(error);
       if (wait) {
-        setTimeout(() => next(request), wait);
+        setTimeout(() => next(() => request), wait);
         return;
       }
     } finally {
@@ -105,47 +106,47 @@ function createFeed(source, notes, draw, whenLost) {
       notes.show("The server does not answer. Trying again …");
       return RETRY_AFTER;
     }
-    if (error.status === 503) return BUSY_FOR;
-    if (error.status !== 409) notes.show(error.message); // 409: a newer one took its place
+    const replaced = error.status === 409; // by a newer one
+    if (error.status === 503 || (replaced && lanes > 1)) return BUSY_FOR;
+    if (!replaced) notes.show(error.message);
     return 0;
   }
 
   function next(fallback) {
-    const request = waiting ?? fallback;
+    const compose = waiting ?? fallback;
     waiting = null;
-    busy = request !== null;
-    if (request) work(request);
+    free++;
+    if (compose) work(compose);
   }
 
-  /** request: {z, since: timestamp of what caused it, ...} */
-  return (request) => {
-    if (busy) waiting = request;
-    else work(request);
+  /** compose: makes the request when it is its turn, {z, since: timestamp of what caused it, ...} */
+  return (compose) => {
+    if (free) work(compose);
+    else waiting = compose;
   };
 }
 
 // ------------------------------------------------------------------ drawing
 
 /** Draw pictures as tiles in reading order; grey ones are inverted to ink on paper.
- *  `cells` says which picture each tile shows, where they are not one each. */
-function paint(canvas, pictures, columns, ink, cells = null) {
-  const { width, height, pixels } = pictures;
-  const count = cells ? cells.length : pictures.count;
+ *  `tiles` says which they are, where the others stay as they stand. */
+function paint(canvas, pictures, columns, ink, tiles = null) {
+  const { width, height, count, pixels } = pictures;
   if (ink) {
     const words = new Uint32Array(pixels.buffer);
     for (let i = 0; i < words.length; i++) words[i] ^= 0x00ffffff;
   }
   const rows = Math.ceil(count / columns);
-  if (canvas.width !== columns * width || canvas.height !== rows * height) {
+  if (!tiles && (canvas.width !== columns * width || canvas.height !== rows * height)) {
     canvas.width = columns * width;
     canvas.height = rows * height;
   }
   const context = canvas.getContext("2d");
   const size = width * height * 4;
   for (let i = 0; i < count; i++) {
-    const from = (cells ? cells[i] : i) * size;
-    const tile = new ImageData(pixels.subarray(from, from + size), width, height);
-    context.putImageData(tile, (i % columns) * width, Math.floor(i / columns) * height);
+    const tile = tiles ? tiles[i] : i;
+    const picture = new ImageData(pixels.subarray(i * size, (i + 1) * size), width, height);
+    context.putImageData(picture, (tile % columns) * width, Math.floor(tile / columns) * height);
   }
 }
 
@@ -358,7 +359,7 @@ function createMap(host) {
       const index = data.rows.indexOf(nearest(shown, box).row);
       z = latents.slice(index * data.latent_dim, (index + 1) * data.latent_dim);
     }
-    if (z.length) feed({ z, since, shown });
+    if (z.length) feed(() => ({ z, since, shown }));
     away = false;
     frame ||= requestAnimationFrame(place);
   }
@@ -554,6 +555,15 @@ function createMap(host) {
 // ------------------------------------------------------------------ view: grid
 
 const FRAME = 16; // ms
+const MOST_LATTICES = 9;
+const LANES = 2; // one lattice is decoded while another one is on its way or drawn
+
+/** The tiles of one of several lattices: in each row every so-manieth, shifted from row to row. */
+function latticeOf(which, lattices, columns, count) {
+  const shift = Math.round(Math.sqrt(lattices));
+  const place = (tile) => (tile % columns) + shift * Math.floor(tile / columns);
+  return Array.from({ length: count }, (_, tile) => tile).filter((tile) => place(tile) % lattices === which);
+}
 
 function createGrid(host) {
   host.tabIndex = 0;
@@ -564,7 +574,16 @@ function createGrid(host) {
   const marks = element(frame, "div", "vae-marks");
   const notes = createNotes(host);
   let data, send, feed, source, channel, unfollow, latents, centre;
-  let cost = 0; // ms that the last full grid took
+  let version = 0; // of what is to be seen
+  let lattices = 1; // that the tiles are divided into
+  let asked = [0]; // of each lattice, the version last asked for
+  let drawn = [0]; // of each lattice, the version that stands on the canvas
+  let next = 0; // lattice to ask for
+  let fresh = 0; // lattices drawn since all of them were
+  let took = 0; // ms, of those
+  let last = 0; // time of the last of them
+  let shown = null; // z of every tile on the canvas
+  let moved = 0; // when the hand did, as long as that is not asked for
   let drag = null;
 
   /** All z of the grid, n along a side, from the channel's values; `list` grids are given theirs. */
@@ -595,33 +614,78 @@ function createGrid(host) {
     return z;
   }
 
-  /** For each tile of n along a side the nearest one of a coarse grid with `side` along it. */
-  function standIns(n, side) {
-    const nearest = Array.from({ length: n }, (_, i) => Math.round((i / (n - 1)) * (side - 1)));
-    return nearest.flatMap((row) => nearest.map((column) => row * side + column));
-  }
-
-  /** Ask for the grid: a coarse one first where the full one is known to be slow. */
+  /** What moved is decoded anew: where all tiles take longer than a frame, a lattice of them a frame, each
+   *  where the hand is by then. Together the lattices are the full grid; the first of them is the coarse one. */
   function look(since) {
-    const n = data.columns;
-    const coarse = data.tiles.kind === "plane" && cost > FRAME && since && n > 6;
-    const side = coarse ? Math.max(3, Math.round(n / 3)) : n;
-    feed({ z: latentsOf(channel.values, side), since, side, full: !coarse, asked: performance.now() });
+    version++;
+    moved = since || moved;
+    for (let lane = 0; lane < LANES; lane++) ask();
   }
 
-  function draw(pictures, request) {
-    paint(canvas, pictures, data.columns, data.ink, request.full ? null : standIns(data.columns, request.side));
+  function ask() {
+    if (asked.some((each) => each !== version)) feed(compose);
+  }
+
+  function compose() {
+    const all = latentsOf(channel.values, data.columns);
+    const d = data.latent_dim;
+    const tiles = latticeOf(next, lattices, data.columns, all.length / d);
+    const z = new Float32Array(tiles.length * d);
+    tiles.forEach((tile, i) => z.set(all.subarray(tile * d, (tile + 1) * d), i * d));
+    const request = { z, tiles, all, data, version, lattices, lattice: next, since: moved, at: performance.now() };
+    asked[next] = version;
+    next = (next + 1) % lattices;
+    moved = 0;
+    return request;
+  }
+
+  function draw(pictures, { z, tiles, all, since, ...request }) {
+    if (request.data !== data) return ask(); // of another grid than the one to be seen
+    if (request.lattices === 1) {
+      paint(canvas, pictures, data.columns, data.ink);
+      fit(pictures);
+      shown = all;
+    } else {
+      paint(canvas, pictures, data.columns, data.ink, tiles);
+      const d = data.latent_dim;
+      tiles.forEach((tile, i) => shown.set(z.subarray(i * d, (i + 1) * d), tile * d));
+    }
+    const now = performance.now();
+    took += now - Math.max(request.at, last);
+    last = now;
+    if (request.lattices === lattices) {
+      drawn[request.lattice] = request.version;
+      fresh++;
+    }
+    const passed = fresh === lattices;
+    announce(host, { since, z: shown, full: passed || drawn.every((each) => each === version) });
+    if (passed) {
+      const most = Math.min(MOST_LATTICES, data.columns, all.length / data.latent_dim);
+      divide(Math.min(most, Math.max(1, Math.ceil(took / FRAME))));
+      label();
+      frameTiles();
+    }
+    ask();
+  }
+
+  /** Divide the tiles anew, for the next pass over the grid. */
+  function divide(count) {
+    fresh = took = 0;
+    if (count === lattices) return;
+    const settled = drawn.every((each) => each === version);
+    drawn = Array(count).fill(settled ? version : 0);
+    asked = [...drawn];
+    lattices = count;
+    next = 0;
+  }
+
+  function fit(pictures) {
     const room = Math.min(frame.parentElement.clientWidth - (data.tiles.kind === "plane" ? 56 : 0), data.height);
     const natural = data.columns * pictures.width;
     const width = natural > room ? room : natural * wholeMultiple(natural, room);
     const rows = data.tiles.kind === "plane" ? data.columns : Math.ceil(pictures.count / data.columns);
     canvas.style.width = `${width}px`;
     canvas.style.height = `${(width / data.columns) * rows}px`;
-    if (request.full) cost = performance.now() - request.asked;
-    else look(0); // the coarse one is there: now the full one
-    label();
-    frameTiles();
-    announce(host, request);
   }
 
   function label() {
@@ -713,13 +777,14 @@ function createGrid(host) {
       frame.classList.toggle("vae-plain", data.tiles.kind !== "plane");
       if (source?.checkpoint !== data.checkpoint) {
         source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
-        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true));
+        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true), LANES);
       }
       if (data.tiles.kind === "list") {
         latents = floats(data.tiles.z);
         centre = floats(data.tiles.centre);
       }
       unfollow?.();
+      divide(1);
       channel = openChannel(data.channel);
       channel.give(data.values);
       unfollow = channel.follow(look);
@@ -916,14 +981,14 @@ function createStrip(host) {
     const tick = (now) => {
       const cycle = ((now - began) / (PLAY_SECONDS * 1000)) % 2;
       scrub.value = cycle < 1 ? cycle : 2 - cycle; // there and back
-      screenFeed({ z: along(Number(scrub.value)), since: now });
+      screenFeed(() => ({ z: along(Number(scrub.value)), since: now }));
       timer = requestAnimationFrame(tick);
     };
     timer = requestAnimationFrame(tick);
   });
   scrub.addEventListener("input", (event) => {
     stop();
-    screenFeed({ z: along(Number(scrub.value)), since: event.timeStamp });
+    screenFeed(() => ({ z: along(Number(scrub.value)), since: event.timeStamp }));
   });
 
   return {
@@ -946,8 +1011,8 @@ function createStrip(host) {
         }, lost);
       }
       stop();
-      feed({ z: path, since: 0 });
-      screenFeed({ z: along(Number(scrub.value)), since: 0 });
+      feed(() => ({ z: path, since: 0 }));
+      screenFeed(() => ({ z: along(Number(scrub.value)), since: 0 }));
     },
     destroy: stop,
   };
@@ -1042,7 +1107,7 @@ function createDraw(host) {
   function look(since) {
     redraw();
     const image = likeMnist(paper, data.image_size);
-    if (image) feed({ z: image, since });
+    if (image) feed(() => ({ z: image, since }));
     else {
       channel.move({ z: null, logVar: null }, 0);
       seen.width = answer.width = 0;

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import streamlit as st
-from PIL import Image, ImageDraw
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
@@ -72,30 +71,16 @@ def is_smooth() -> bool:
     return bool(st.session_state.get("smooth", False))
 
 
-def icon() -> Image.Image:
-    """Draw the browser tab's icon: points of four classes."""
-    picture = Image.new("RGBA", (64, 64))
-    draw = ImageDraw.Draw(picture)
-    for x, y, radius, colour in (
-        (18, 20, 14, 0),
-        (47, 17, 10, 1),
-        (20, 49, 10, 2),
-        (46, 46, 15, 4),
-    ):
-        draw.circle((x, y), radius, fill=CLASS_COLOURS[colour])
-    return picture
+def icon() -> str:
+    """Draw the browser tab's icon, as SVG: it travels in the page, so no file of it can be gone."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64">{_draw_mark(1.0)}</svg>'
 
 
 def logo() -> str:
     """Draw the name at the head of the sidebar, as SVG that is readable on both themes."""
-    dots = "".join(
-        f'<circle cx="{x * 0.45}" cy="{y * 0.45 + 1}" r="{radius * 0.45}" '
-        f'fill="{CLASS_COLOURS[colour]}"/>'
-        for x, y, radius, colour in _DOTS
-    )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="30">'
-        f"{dots}"
+        f"{_draw_mark(0.45, 1)}"
         '<text x="38" y="21" font-family="Source Sans, sans-serif" font-size="18" '
         f'font-weight="700" fill="{_BRAND}">VAE Explorer</text></svg>'
     )
@@ -104,3 +89,11 @@ def logo() -> str:
 def theme() -> Literal["light", "dark"]:
     """Return the theme that the page is seen in."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def _draw_mark(scale: float, down: float = 0.0) -> str:
+    return "".join(
+        f'<circle cx="{x * scale}" cy="{y * scale + down}" r="{radius * scale}" '
+        f'fill="{CLASS_COLOURS[colour]}"/>'
+        for x, y, radius, colour in _DOTS
+    )

@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,19 +24,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from vae_explorer.fair_pool import FairPool
+from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.serving import (
     Refusal,
     decoding,
     encoding,
-    latent_bound,
     max_image_bytes,
     max_latents_bytes,
     read_image,
     read_latents,
 )
-from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
+from vae_explorer.ui.model_finder import ModelFinder
 
 MAX_WORKERS = 8
 """Threads that compute; fewer where there are fewer cores."""
@@ -62,10 +61,12 @@ def live_routes() -> list[Route]:
 
     Each address also answers below any base path, which Streamlit does not add to these.
     """
+    models = ModelFinder()
+    keep_freed_memory(block=2**25, total=2**28)
     pool = FairPool(min(os.cpu_count() or 1, MAX_WORKERS))
     endpoints: dict[str, Callable[..., object]] = {
-        "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool)),
-        "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool)),
+        "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool, models)),
+        "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
         "/api/plotly.min.js": _send_plotly,
     }
     return [
@@ -102,46 +103,29 @@ class LiveEndpoint:
         await response(scope, receive, send)
 
 
-async def _decode(pool: FairPool, request: Request) -> Response:
+async def _decode(pool: FairPool, models: ModelFinder, request: Request) -> Response:
     stage = _stage_of(request)
-    checkpoint, bound = await run_in_threadpool(_find, request.path_params["name"])
-    config = checkpoint.card.model
+    model = await models.find(request.path_params["name"])
+    config = model.checkpoint.card.model
     body = await _read_body(request, max_latents_bytes(config))
-    z = read_latents(body, config, bound)
-    pieces = await _unless_gone(request, pool.run(stage, decoding(checkpoint.model, z)))
+    z = read_latents(body, config, model.bound)
+    pieces = await _unless_gone(request, pool.run(stage, decoding(model.checkpoint.model, z)))
     size = str(config.image_size)
     headers = {"X-Count": str(len(z)), "X-Height": size, "X-Width": size}
     return _bytes_response(pieces, headers)
 
 
-async def _encode(pool: FairPool, request: Request) -> Response:
+async def _encode(pool: FairPool, models: ModelFinder, request: Request) -> Response:
     stage = _stage_of(request)
-    checkpoint, _ = await run_in_threadpool(_find, request.path_params["name"])
-    config = checkpoint.card.model
+    model = await models.find(request.path_params["name"])
+    config = model.checkpoint.card.model
     image = read_image(await _read_body(request, max_image_bytes(config)), config)
-    pieces = await _unless_gone(request, pool.run(stage, encoding(checkpoint.model, image)))
+    pieces = await _unless_gone(request, pool.run(stage, encoding(model.checkpoint.model, image)))
     return _bytes_response(pieces, {"X-Latent-Dim": str(config.latent_dim)})
 
 
 def _bytes_response(pieces: list[bytes], headers: dict[str, str]) -> Response:
     return Response(b"".join(pieces), 200, headers, "application/octet-stream")
-
-
-def _find(name: str) -> tuple[Checkpoint, float]:
-    """Return a checkpoint, and its bound on coordinates; the name is only compared."""
-    cards, _ = list_checkpoints()
-    if name not in cards:
-        raise Refusal(404, "No such model. To see which there are: python -m vae_explorer list")
-    key = key_of(cards[name])
-    try:
-        return get_checkpoint(key), _bound_of(key)
-    except CheckpointError as error:
-        raise Refusal(404, "This model was removed or broken just now.") from error
-
-
-@lru_cache(maxsize=64)
-def _bound_of(key: CheckpointKey) -> float:
-    return latent_bound(get_checkpoint(key).encodings)
 
 
 def _check_origin(request: Request) -> None:

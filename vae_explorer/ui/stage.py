@@ -16,7 +16,7 @@ from streamlit.elements.plotly_chart import PlotlyState
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
-from vae_explorer.images import as_shown, data_url, tile, to_pil
+from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.live import (
     PLOTLY_CONFIG,
@@ -168,15 +168,19 @@ def show_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str)
 def show_picture(image: np.ndarray, caption: str, width: int = 112) -> None:
     """Show one image (channels, height, width), crisp, at a whole multiple of its size."""
     scale = max(1, width // image.shape[-1])
-    st.image(
-        to_pil(as_shown(image), scale, is_smooth()), caption=caption, width=image.shape[-1] * scale
-    )
+    _show(as_shown(image), scale, caption)
 
 
 def show_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side as one picture."""
     mosaic = tile(as_shown(images), len(images), gap=4)
-    st.image(to_pil(mosaic, scale, is_smooth()), width=mosaic.shape[-1] * scale)
+    _show(mosaic, scale)
+
+
+def _show(image: np.ndarray, scale: int, caption: str | None = None) -> None:
+    # By an address that carries the picture: a file of the server's is gone once a rerun no longer
+    # shows it, also for a browser that is only about to ask for it.
+    st.image(data_url(image, scale, is_smooth()), caption=caption, width=image.shape[-1] * scale)
 
 
 def _explain_release() -> None:
