@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from vae_explorer.batches import split_rows
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
 from vae_explorer.losses import negative_elbo
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.optimization import keep_freed_memory, learning_rate
 from vae_explorer.presets import find_preset
-from vae_explorer.trainer import split_rows
 from vae_explorer.training import train
 
 MODEL = find_preset("fashion-vae")

@@ -36,7 +36,7 @@ LATENT = {
     "tsne": np.linspace(0, 1, 10, dtype=np.float32).reshape(5, 2),
     "tsne_rows": np.array([0, 3, 5, 7, 19]),
     "attribute_vector.Smiling": np.array([1, 2, 3], np.float32),
-    "prior_weights": np.ones(4, np.float32),
+    "of_another_version": np.ones(4, np.float32),
 }
 
 

@@ -101,9 +101,8 @@ def test_a_model_is_trained_listed_and_evaluated(
 
     assert command("evaluate", OUT, "--json") == 0
     numbers = json.loads(capsys.readouterr().out)
-    written = {name: metric.value for name, metric in card.metrics.items()}
-    assert numbers.pop("kl_per_dimension") == list(written.pop("kl_per_dimension"))
-    assert numbers == written
+    values = {name: metric.value for name, metric in card.metrics.items()}
+    assert numbers == {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     assert command("evaluate", OUT, "--write", "--importance-samples", "2") == 0
     again = load_checkpoint(OUT).card

@@ -199,3 +199,20 @@ def test_an_unknown_preset_lists_those_there_are(name: str, hint: str | None) ->
         find_preset(name)
     assert all(preset in str(error.value) for preset in PRESETS)
     assert (f"Did you mean {hint!r}?" in str(error.value)) == (hint is not None)
+
+
+@pytest.mark.parametrize("channels", [(8, 4), (8, 4, 2, 1), (8, 0, 2)])
+def test_decoder_channels_are_one_more_than_channels(channels: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="3 positive numbers"):
+        ModelConfig(32, 1, 2, channels=(4, 8), decoder_channels=channels)
+
+
+def test_features_are_those_of_a_named_classifier() -> None:
+    with pytest.raises(ConfigError, match=r"feature_network.*train-classifier"):
+        TrainConfig("celeba", feature_weight=1.0)
+
+
+@pytest.mark.parametrize("start", [-0.1, 1.0])
+def test_a_discriminator_is_listened_to_within_the_run(start: float) -> None:
+    with pytest.raises(ConfigError, match=r"below 1 \(say 0.15\)"):
+        TrainConfig("celeba", adversarial_start=start)

@@ -145,7 +145,9 @@ def test_an_autoencoder_has_no_variational_metrics(
     autoencoder: Autoencoder, digits: ImageDataset
 ) -> None:
     evaluation = evaluate(autoencoder, digits, importance_samples=3)
-    assert evaluation.metrics.keys() == {"reconstruction", "squared_error", "psnr"}
+    assert evaluation.metrics.keys() == {
+        "reconstruction", "squared_error", "psnr", "squared_error_percentiles",
+    }  # fmt: skip
     assert evaluation.encodings.z_log_var is None
 
 
@@ -174,3 +176,12 @@ def test_the_same_twice_and_another_seed_only_adds_noise(
     assert {name: first[name] for name in ("kl", "psnr")} == {
         name: other[name] for name in ("kl", "psnr")
     }
+
+
+def test_half_of_the_pictures_cost_less_than_the_middle_percentile(
+    vae: Autoencoder, digits: ImageDataset
+) -> None:
+    images = held_out_images(digits)
+    errors = np.square(decode(vae, encode(vae, images)[0]) - images).sum((1, 2, 3))
+    found = evaluate(vae, digits).metrics["squared_error_percentiles"].value
+    assert found == pytest.approx(np.percentile(errors, range(0, 101, 5)), rel=1e-4)

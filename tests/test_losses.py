@@ -12,8 +12,11 @@ from torch.distributions import kl_divergence as reference_kl
 from vae_explorer.config import ModelConfig
 from vae_explorer.losses import (
     bernoulli_nll,
+    feature_distance,
     gaussian_constant,
     gaussian_nll,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
     kl_divergence,
     negative_elbo,
     reconstruction_nll,
@@ -206,3 +209,33 @@ def test_a_published_scaling_is_the_same_objective(
     for theirs, mine in pairs:
         assert mine.abs().max() > 0
         torch.testing.assert_close(theirs, constant * mine, rtol=1e-4, atol=1e-7)
+
+
+def test_feature_distance_is_zero_for_the_same_and_one_a_layer_for_none() -> None:
+    layers = [torch.randn(2, 3, 8, 8), 100 * torch.randn(2, 5, 4, 4)]
+    assert feature_distance(layers, layers) == 0
+    nothing = [torch.zeros_like(layer) for layer in layers]
+    assert feature_distance(nothing, layers).item() == pytest.approx(2)
+
+
+def test_feature_distance_does_not_depend_on_a_layers_scale() -> None:
+    ours, theirs = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    small, large = (
+        feature_distance([ours], [theirs]),
+        feature_distance([1e3 * ours], [1e3 * theirs]),
+    )
+    assert large.item() == pytest.approx(small.item(), rel=1e-5)
+
+
+def test_a_discriminator_that_is_sure_enough_learns_no_more() -> None:
+    sure = torch.full((4, 1, 2, 2), 1.5)
+    assert hinge_discriminator_loss(sure, -sure) == 0
+    assert hinge_discriminator_loss(-sure, sure) == 5
+    assert hinge_discriminator_loss(torch.zeros(4), torch.zeros(4)) == 2
+
+
+def test_a_decoder_gains_by_every_patch_that_passes_for_real() -> None:
+    logits = torch.zeros(4, 1, 2, 2, requires_grad=True)
+    hinge_generator_loss(logits).backward()
+    assert logits.grad is not None
+    assert (logits.grad == -1 / 16).all()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from vae_explorer.config import ModelConfig
 from vae_explorer.models import Autoencoder, build_model, count_parameters, reparameterize
@@ -43,6 +44,7 @@ def same_weights(a: Autoencoder, b: Autoencoder) -> bool:
         ("mnist-vae", 69_076, 65_089),
         ("mnist-mlp-vae", 330_040, 322_784),
         ("faces-vae-32", 653_584, 700_803),
+        ("faces-vae-64", 1_740_896, 940_643),
     ],
 )
 def test_presets_have_the_published_numbers_of_parameters(
@@ -61,6 +63,7 @@ def test_every_preset_is_counted_above() -> None:
         "mnist-vae",
         "mnist-mlp-vae",
         "faces-vae-32",
+        "faces-vae-64",
     }
 
 
@@ -207,3 +210,30 @@ def test_a_grey_output_is_the_same_convolution_at_inference(kernel: int) -> None
     with torch.no_grad():
         fast = decoder(z)
     torch.testing.assert_close(fast, decoder(z).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_nearest_upsampling_spreads_the_latent_evenly() -> None:
+    """Where transposed convolutions weave a checkerboard, a flat map stays flat inside."""
+    config = ModelConfig(
+        image_size=32,
+        image_channels=3,
+        latent_dim=2,
+        channels=(4, 8),
+        decoder_channels=(8, 6, 4),
+        upsampling="nearest",
+    )
+    decoder = build_model(config).decoder
+    with torch.no_grad():
+        for parameter in decoder.body[0].parameters():  # the projection: one value everywhere
+            parameter.fill_(0.5)
+        inner = decoder(torch.ones(1, 2))[..., 8:-8, 8:-8]
+    assert (inner.amax((2, 3)) - inner.amin((2, 3))).max() < 1e-5
+
+
+def test_a_decoder_may_be_wider_than_the_encoder() -> None:
+    config = ModelConfig(
+        image_size=16, image_channels=1, latent_dim=2, channels=(4, 8), decoder_channels=(32, 16, 8)
+    )
+    body = build_model(config).decoder.body
+    weights = [layer.weight for layer in body if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    assert [tuple(weight.shape[:2]) for weight in weights] == [(32, 16), (16, 8), (1, 8)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,15 +11,21 @@ from vae_explorer.sampling import available_priors, sample_latents
 CORNERS = np.array([[-2, 10, 0], [4, 30, 0.5], [0, 20, 0.25]], np.float32)
 
 
-def make_checkpoint(kind: str) -> SimpleNamespace:
+def make_checkpoint(kind: str, latent: Mapping[str, np.ndarray] | None = None) -> SimpleNamespace:
     """Stand in for a checkpoint by the few fields that sampling reads."""
     model = SimpleNamespace(kind=kind, latent_dim=3)
     return SimpleNamespace(
         card=SimpleNamespace(name="made-up", model=model),
         encodings=SimpleNamespace(z_mean=CORNERS),
+        latent=dict(latent or {}),
     )
 
 
+FITTED = {
+    "prior_weights": np.array([0.25, 0.75], np.float32),
+    "prior_means": np.array([[9, 9, 9], [-9, 0, 9]], np.float32),
+    "prior_factors": np.stack([np.eye(3), 0.1 * np.eye(3)]).astype(np.float32),
+}
 VAE, AUTOENCODER = make_checkpoint("vae"), make_checkpoint("autoencoder")
 BOTH = pytest.mark.parametrize(
     ("checkpoint", "prior"), [(VAE, "standard"), (AUTOENCODER, "box")], ids=["vae", "autoencoder"]
@@ -76,6 +83,17 @@ def test_no_samples_are_an_empty_array(checkpoint, prior):
 def test_a_vae_offers_its_prior_and_an_autoencoder_its_box():
     assert available_priors(VAE) == ("standard",)
     assert available_priors(AUTOENCODER) == ("box",)
+    assert available_priors(make_checkpoint("vae", FITTED)) == ("standard", "fitted")
+    assert available_priors(make_checkpoint("autoencoder", FITTED)) == ("box", "fitted")
+
+
+def test_the_fitted_prior_is_the_mixture_that_the_checkpoint_carries():
+    z = sample_latents(make_checkpoint("vae", FITTED), 4_000, "fitted", temperature=0.5)
+    first = z[:, 0] > 0
+    assert first.mean() == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_allclose(z[first].mean(0), [9, 9, 9], atol=0.1)
+    np.testing.assert_allclose(z[first].std(0), 0.5, rtol=0.1)
+    np.testing.assert_allclose(z[~first].std(0), 0.05, rtol=0.1)
 
 
 @pytest.mark.parametrize(

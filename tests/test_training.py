@@ -17,6 +17,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from vae_explorer.__main__ import main
+from vae_explorer.batches import TrainingError, split_rows
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import encode_dataset
@@ -31,7 +32,6 @@ from vae_explorer.runs import (
     load_state,
     save_config,
 )
-from vae_explorer.trainer import TrainingError, split_rows
 from vae_explorer.training import train
 
 PROJECT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def without_time(history: list[EpochMetrics]) -> list[EpochMetrics]:
 
 def assert_same_state(one: RunState, other: RunState) -> None:
     """Equal bit for bit, but for the time it took."""
-    for group in ("weights", "average", "best", "optimizer"):
+    for group in ("weights", "average", "best", "optimizer", "perception"):
         ours, theirs = getattr(one, group), getattr(other, group)
         assert ours.keys() == theirs.keys()
         assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
@@ -156,6 +156,53 @@ def test_every_step_is_told(
     assert {metrics.total_steps for metrics in told} == {STEPS_PER_EPOCH}
     assert epoch.train_loss == pytest.approx(np.mean([float(each.loss) for each in told]))
     assert epoch.train_kl == pytest.approx(np.mean([float(each.kl) for each in told]))
+
+
+# A discriminator, and what goes with it
+
+ADVERSARIAL: dict[str, JsonValue] = {
+    "adversarial_weight": 5.0, "adversarial_start": 0.4, "mirror": True, "clip_norm": 50.0,
+}  # fmt: skip
+
+
+def test_with_a_discriminator_a_run_resumes_bit_for_bit_too(
+    tmp_path: Path, train_tiny: TrainTiny
+) -> None:
+    through, stopped = tmp_path / "through", tmp_path / "stopped"
+    train_tiny(through, **ADVERSARIAL)
+    train_tiny(stopped, stop=stop_after(2 * STEPS_PER_EPOCH + 1), **ADVERSARIAL)
+    train_tiny(stopped, resume=True, **ADVERSARIAL)
+    assert load_state(through).perception
+    assert_same_state(load_state(stopped), load_state(through))
+
+
+def test_a_discriminator_changes_nothing_before_it_is_listened_to(
+    tmp_path: Path, train_tiny: TrainTiny
+) -> None:
+    train_tiny(tmp_path / "without", stop=stop_after(STEPS_PER_EPOCH))
+    train_tiny(
+        tmp_path / "with",
+        stop=stop_after(STEPS_PER_EPOCH),
+        adversarial_weight=5.0,
+        adversarial_start=0.5,
+    )
+    ours, theirs = load_state(tmp_path / "with"), load_state(tmp_path / "without")
+    assert all(torch.equal(ours.weights[name], theirs.weights[name]) for name in ours.weights)
+
+
+def test_with_a_discriminator_the_last_epoch_is_published(
+    tmp_path: Path, train_tiny: TrainTiny
+) -> None:
+    train_tiny(tmp_path / "run", **ADVERSARIAL)
+    state = load_state(tmp_path / "run")
+    average = {name.removeprefix("module."): t for name, t in state.average.items()}
+    assert all(torch.equal(tensor, average[name]) for name, tensor in state.best.items())
+
+
+def test_clipping_bounds_a_step(tmp_path: Path, train_tiny: TrainTiny) -> None:
+    history = train_tiny(tmp_path / "run", learning_rate=0.5, clip_norm=1e-9, warmup_steps=0)
+    # Adam's step does not depend on the gradient's scale, unless that is below its ε.
+    assert abs(history[-1].train_loss - history[0].train_loss) < 0.2 * history[0].train_loss
 
 
 # Stop and resume
@@ -297,8 +344,8 @@ def test_training_ends_when_it_gets_no_better(
     history = train_tiny(tmp_path / "run", model=model, **changes)
     state = load_state(tmp_path / "run")
     assert len(history) < 400
-    assert state.best_epoch == min(history, key=lambda metrics: metrics.validation_loss)
-    assert len(history) - state.best_epoch.epoch == 4
+    best = min(history, key=lambda metrics: metrics.validation_loss)
+    assert len(history) - best.epoch == 4
     assert any(not torch.equal(state.best[name], state.weights[name]) for name in state.best)
     assert train_tiny(tmp_path / "run", model=model, resume=True, **changes) == []
 
@@ -423,7 +470,8 @@ def test_kept_epochs_are_the_encodings_of_the_held_out_split(
     model = build_model(tiny_vae_config).eval()
     model.load_state_dict(state.best)
     expected = encode_dataset(model, digits, digits.rows("test")).z_mean
-    kept = load_file(run / "epochs" / f"{state.best_epoch.epoch:04d}.safetensors")["z_mean"]
+    best = min(state.history, key=lambda metrics: metrics.validation_loss)
+    kept = load_file(run / "epochs" / f"{best.epoch:04d}.safetensors")["z_mean"]
     assert kept.dtype == np.float16
     np.testing.assert_allclose(kept, expected, rtol=2e-3, atol=1e-3)
 

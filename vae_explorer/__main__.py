@@ -1,4 +1,4 @@
-"""The command line: prepare data, train, evaluate, list."""
+"""The command line: prepare data, train, train a classifier, evaluate, list."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vae_explorer import commands
+from vae_explorer import classifier_commands, commands
+from vae_explorer.attribute_networks import CHANNELS
+from vae_explorer.batches import TrainingError
 from vae_explorer.checkpoints import CheckpointError
 from vae_explorer.config import ConfigError
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.presets import PRESETS
 from vae_explorer.runs import RunError
-from vae_explorer.trainer import TrainingError
 
 EXAMPLES = """
 examples:
@@ -21,6 +22,8 @@ examples:
   python -m vae_explorer train --dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae
   python -m vae_explorer train --out checkpoints/my-vae --resume
   python -m vae_explorer evaluate checkpoints/my-vae --importance-samples 64
+  python -m vae_explorer train-classifier --dataset celeba --architecture residual \\
+      --out checkpoints/classifiers/my-judge
   python -m vae_explorer list
 """
 
@@ -90,6 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     trained.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
     trained.set_defaults(command=commands.run_train)
 
+    classifier = subparsers.add_parser(
+        "train-classifier", help="train a network of attributes, for a loss or to judge by"
+    )
+    classifier.add_argument("--dataset", help="with attributes: celeba, folder")
+    classifier.add_argument("--architecture", help=", ".join(CHANNELS))
+    classifier.add_argument("--out", type=Path, required=True, help="checkpoints/classifiers/NAME")
+    classifier.add_argument(
+        "--epochs", type=int, help=f"passes over the data ({classifier_commands.EPOCHS})"
+    )
+    classifier.add_argument("--seed", type=int, help="of weights and batches (0)")
+    again = classifier.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on after the last epoch")
+    again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    classifier.add_argument("--replace", action="store_true", help="replace what is in --out")
+    classifier.set_defaults(command=classifier_commands.run_train_classifier)
+
     evaluated = subparsers.add_parser("evaluate", help="measure a checkpoint on held-out data")
     evaluated.add_argument("checkpoint", type=Path)
     evaluated.add_argument("--json", action="store_true", help="print JSON")
@@ -99,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluated.set_defaults(command=commands.run_evaluate)
 
-    for reads_data in (prepared, trained, evaluated):
+    for reads_data in (prepared, trained, classifier, evaluated):
         reads_data.add_argument("--root", type=Path, default=Path("data"), help="of data (data)")
         reads_data.add_argument("--source", type=Path, default=None, help="folder or zip of images")
 

@@ -13,9 +13,13 @@ import typing
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.config_base import Config, ConfigError, JsonValue
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT_VERSION = 1
 """Of the checkpoint's files. It rises when an older version could no longer read them."""
@@ -118,11 +122,7 @@ class ModelCard:
         CardError
             If a number is infinite or NaN, which JSON does not have.
         """
-        values = dataclasses.asdict(self)
-        try:
-            return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        except ValueError as error:
-            raise CardError("Every number of a card must be finite; found inf or NaN.") from error
+        return format_card(self)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -133,21 +133,35 @@ class ModelCard:
         CardError
             If it is not JSON, was made by a newer version, or does not fit.
         """
-        try:
-            values = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise CardError(f"card.json is not JSON: {error}.") from error
-        if not isinstance(values, dict):
-            raise CardError(f"card.json must hold one JSON object; found {reprlib.repr(values)}.")
-        version = values.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise CardError(
-                f"It was made by a newer version of VAE Explorer: format {version}, where this "
-                f"one reads {FORMAT_VERSION}. Update this copy: git pull."
-            )
-        if version != FORMAT_VERSION:
-            raise CardError(f"format_version must be {FORMAT_VERSION}; found {version!r}.")
-        return _read_fields(cls, values, "card.json")
+        return parse_card(cls, text)
+
+
+def format_card(card: DataclassInstance) -> str:
+    """Return the text of a card's file; `CardError` where a number is infinite or NaN."""
+    values = dataclasses.asdict(card)
+    try:
+        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise CardError("Every number of a card must be finite; found inf or NaN.") from error
+
+
+def parse_card(cls: type[T], text: str) -> T:
+    """Read what `format_card` wrote, strictly; raises `CardError` as `ModelCard.from_json` does."""
+    try:
+        values = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise CardError(f"card.json is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise CardError(f"card.json must hold one JSON object; found {reprlib.repr(values)}.")
+    version = values.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CardError(
+            f"It was made by a newer version of VAE Explorer: format {version}, where this "
+            f"one reads {FORMAT_VERSION}. Update this copy: git pull."
+        )
+    if version != FORMAT_VERSION:
+        raise CardError(f"format_version must be {FORMAT_VERSION}; found {version!r}.")
+    return _read_fields(cls, values, "card.json")
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -158,7 +172,7 @@ def _read_fields(cls: type[T], values: JsonValue, where: str) -> T:
     """Build a dataclass from a JSON object that has exactly its fields."""
     if not isinstance(values, dict):
         raise CardError(f"{where} must be an object {{...}}; found {reprlib.repr(values)}.")
-    if issubclass(cls, ModelConfig | TrainConfig):
+    if issubclass(cls, Config):
         try:
             return cls.from_dict(values)
         except ConfigError as error:

@@ -16,11 +16,13 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.priors import check_prior
 
 MODEL = "model.safetensors"
 ENCODINGS = "encodings.safetensors"
@@ -31,9 +33,10 @@ ATTRIBUTE_VECTOR = "attribute_vector."
 """Prefix of an attribute's vector among the arrays of `LATENT`."""
 
 T = TypeVar("T")
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def pack_model(model: Autoencoder) -> bytes:
+def pack_model(model: nn.Module) -> bytes:
     """Return the weights as safetensors, under the names of the model's state_dict."""
     state = model.state_dict()
     return safetensors.torch.save(
@@ -59,6 +62,17 @@ def unpack_model(config: ModelConfig, data: bytes) -> Autoencoder:
             model = build_model(config)
     except (RuntimeError, TypeError) as error:
         raise ValueError("The card's model cannot be built: a size exceeds 64 bits.") from error
+    return fill(model, data)
+
+
+def fill(model: Network, data: bytes) -> Network:
+    """Give a network on the meta device its stored weights; returns it as `unpack_model` does.
+
+    Raises
+    ------
+    ValueError
+        If a weight is missing, unexpected, not finite, or of another shape or dtype.
+    """
     wanted, found = model.state_dict(), _parse(safetensors.torch.load, MODEL, data)
     if missing := sorted(wanted.keys() - found.keys()):
         raise ValueError(f"{MODEL} lacks {len(missing)} weights, such as {missing[0]}.")
@@ -133,7 +147,7 @@ def unpack_latent(latent_dim: int, rows: int, data: bytes) -> dict[str, np.ndarr
     Raises
     ------
     ValueError
-        If a t-SNE or an attribute vector has another shape or is not finite.
+        If a t-SNE, a fitted prior or an attribute vector has another shape or is not finite.
     """
     latent = _parse(safetensors.numpy.load, LATENT, data)
     for name, array in latent.items():
@@ -141,6 +155,7 @@ def unpack_latent(latent_dim: int, rows: int, data: bytes) -> dict[str, np.ndarr
             raise ValueError(f"{name} must be finite; found NaN or infinite values.")
         if name.startswith(ATTRIBUTE_VECTOR) and array.shape != (latent_dim,):
             raise ValueError(f"{name} must have the shape ({latent_dim},); found {array.shape}.")
+    check_prior(latent, latent_dim)
     if ("tsne" in latent) != ("tsne_rows" in latent):
         raise ValueError(f"{LATENT} must hold both tsne and tsne_rows, or neither.")
     if "tsne" in latent:

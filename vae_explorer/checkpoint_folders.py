@@ -37,22 +37,22 @@ def read_card(folder: Path) -> ModelCard:
     ValueError
         If it cannot be read, or lists too few files.
     """
-    card = ModelCard.from_json(_read_file(folder, CARD).decode(errors="replace"))
+    card = ModelCard.from_json(read_file(folder, CARD).decode(errors="replace"))
     if missing := {MODEL, ENCODINGS, HISTORY} - card.sha256.keys():
         raise ValueError(f"sha256 in {CARD} lacks {', '.join(sorted(missing))}.")
     return dataclasses.replace(card, name=folder.name)
 
 
-def read_files(folder: Path, card: ModelCard) -> dict[str, bytes]:
-    """Read the files that a card lists; what is returned is what was hashed.
+def read_files(folder: Path, sha256: Mapping[str, str]) -> dict[str, bytes]:
+    """Read the files that a card lists by their digests; what is returned is what was hashed.
 
     Raises
     ------
     ValueError
         If a file is missing, or its sha256 is not the card's.
     """
-    contents = {file: _read_file(folder, file) for file in card.sha256}
-    for file, wanted in card.sha256.items():
+    contents = {file: read_file(folder, file) for file in sha256}
+    for file, wanted in sha256.items():
         found = hashlib.sha256(contents[file]).hexdigest()
         if found != wanted:
             raise ValueError(
@@ -80,7 +80,7 @@ def verify(folder: Path) -> ModelCard:
 @lru_cache(maxsize=256)
 def _verify(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> ModelCard:
     card = read_card(folder)
-    read_files(folder, card)
+    read_files(folder, card.sha256)
     return card
 
 
@@ -132,7 +132,8 @@ def _swap(new: Path, path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _read_file(folder: Path, file: str) -> bytes:
+def read_file(folder: Path, file: str) -> bytes:
+    """Read one file; ValueError where it is missing or cannot be read."""
     try:
         return (folder / file).read_bytes()
     except FileNotFoundError as error:

@@ -226,7 +226,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _read(folder: Path) -> Checkpoint:
     card = read_card(folder)
-    contents = read_files(folder, card)
+    contents = read_files(folder, card.sha256)
     encodings = files.unpack_encodings(card, contents[files.ENCODINGS])
     latent: dict[str, np.ndarray] = {}
     if files.LATENT in contents:

@@ -26,6 +26,7 @@ from vae_explorer.runs import (
     EpochMetrics,
     RunError,
     StepMetrics,
+    best_of,
     history_columns,
     load_config,
     load_state,
@@ -38,7 +39,7 @@ RUNS = Path("runs")
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Fetch and cache a data set."""
-    dataset = _dataset(args, args.dataset, args.size)
+    dataset = open_dataset(args, args.dataset, args.size)
     parts = (f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
     size = "x".join(str(side) for side in dataset.images.shape[1:])
     print(f"{len(dataset.images):,} images of {size}: {', '.join(parts)}")
@@ -63,10 +64,10 @@ def run_train(args: argparse.Namespace) -> int:
         refuse_changes(given, model_config, config)
     devices = PartialState()  # of `accelerate launch`, or the only one
     with devices.main_process_first():
-        dataset = _dataset(args, config.dataset, model_config.image_size)
+        dataset = open_dataset(args, config.dataset, model_config.image_size)
         if devices.is_main_process:
             if not resume:
-                _clear(run, restart=given.get("restart", False))
+                clear_run(run, restart=given.get("restart", False))
             save_config(run, model_config, config)
     keep_freed_memory()
 
@@ -95,7 +96,7 @@ def run_train(args: argparse.Namespace) -> int:
     state = load_state(run)
     model = build_model(model_config).eval()
     model.load_state_dict(state.best)
-    best = state.best_epoch
+    best = best_of(state.history, config)
     print(f"Best epoch: {best.epoch if best else 0}. Evaluating on the held-out split ...")
     title = given.get("title")
     card = publish(model, config, dataset, history_columns(state.history), out, title=title)
@@ -109,7 +110,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a checkpoint; with --write, publish it anew with these numbers."""
     checkpoint = load_checkpoint(args.checkpoint)
     data = checkpoint.card.dataset
-    dataset = _dataset(args, data.name, data.image_size)
+    dataset = open_dataset(args, data.name, data.image_size)
     samples = args.importance_samples
     if samples < 0:
         raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
@@ -157,7 +158,7 @@ def _resume_command(given: Mapping[str, object]) -> str:
     return " ".join(["python -m vae_explorer train --resume", *options, *again])
 
 
-def _clear(run: Path, *, restart: bool) -> None:
+def clear_run(run: Path, *, restart: bool) -> None:
     """Make room for a new run; one that is not finished goes only with --restart."""
     if not (run / "state.safetensors").exists():
         return
@@ -169,7 +170,7 @@ def _clear(run: Path, *, restart: bool) -> None:
     shutil.rmtree(run)
 
 
-def _dataset(args: argparse.Namespace, name: str, size: int | None) -> ImageDataset:
+def open_dataset(args: argparse.Namespace, name: str, size: int | None) -> ImageDataset:
     """Open a data set, preparing it first where that was not done yet."""
     if name not in DATASETS:
         raise DatasetError(unknown_name("data set", name, list(DATASETS)))

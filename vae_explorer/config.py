@@ -6,67 +6,17 @@ in `vae_explorer.presets`; any other model is a `ModelConfig` with other values.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
-JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+from vae_explorer.config_base import Config, ConfigError, JsonValue, unknown_name
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot be built; the message says what would be right."""
+__all__ = ["ConfigError", "JsonValue", "ModelConfig", "TrainConfig", "unknown_name"]
 
 
 @dataclass(frozen=True)
-class _Config:
-    """JSON round trip and type checks shared by the two configurations."""
-
-    def to_dict(self) -> dict[str, JsonValue]:
-        """Return the fields as plain JSON values."""
-        values = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, JsonValue]) -> Self:
-        """Build a configuration from `to_dict`'s output; absent fields take their defaults.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown or missing field, or a value of the wrong type or range.
-        """
-        known = {field.name: field for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ConfigError(unknown_name(f"{cls.__name__} field", name, list(known)))
-        missing = [
-            f.name
-            for f in known.values()
-            if f.default is dataclasses.MISSING and f.name not in values
-        ]
-        if missing:
-            raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-    def _check_types(self) -> None:
-        for name, kind in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if not _fits(value, kind):
-                raise ConfigError(f"{name} must be {_describe(kind)}; found {value!r}.")
-
-    def _check_minimum(self, minimum: float, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and not minimum <= value < math.inf:
-                raise ConfigError(f"{name} must be at least {minimum:g}; found {value!r}.")
-
-
-@dataclass(frozen=True)
-class ModelConfig(_Config):
+class ModelConfig(Config):
     """Everything that is needed to build a model, and nothing else."""
 
     image_size: int
@@ -81,8 +31,13 @@ class ModelConfig(_Config):
     """Convolutions of stride 2, or one hidden layer on flattened pixels."""
     channels: tuple[int, ...] = ()
     """Output channels of the encoder's convolutions; the decoder mirrors them. `()` for an MLP."""
+    decoder_channels: tuple[int, ...] = ()
+    """Channels of the decoder's feature maps, from its first; `()` mirrors the encoder."""
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    """How the decoder doubles the size: transposed convolutions, or nearest neighbours and a 3x3
+    convolution, which leaves no checkerboard (Odena et al. 2016)."""
     kernel_size: int = 3
-    """Height and width of every convolution's kernel."""
+    """Height and width of the other convolutions' kernels."""
     hidden_dim: int | None = None
     """Width of a dense layer before the heads. An MLP has it on both sides and needs it."""
     normalization: Literal["none", "batch"] = "none"
@@ -97,8 +52,8 @@ class ModelConfig(_Config):
     """Variance of the Gaussian likelihood, in squared units of a pixel in [0, 1]."""
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_minimum(1, "image_size", "latent_dim", "kernel_size", "hidden_dim")
+        self.check_types()
+        self.check_minimum(1, "image_size", "latent_dim", "kernel_size", "hidden_dim")
         if self.image_channels not in (1, 3):
             raise ConfigError(
                 f"image_channels must be 1 (grey) or 3 (colour); found {self.image_channels}."
@@ -129,12 +84,24 @@ class ModelConfig(_Config):
             )
         if self.normalization != "none":
             raise ConfigError("An mlp has no batch normalisation: normalization must be 'none'.")
+        if self.decoder_channels or self.upsampling != "transposed":
+            raise ConfigError(
+                "An mlp does not upsample: leave decoder_channels and upsampling out."
+            )
 
     def _check_convolutions(self) -> None:
         if not self.channels or min(self.channels) < 1:
             raise ConfigError(
                 "channels needs one positive number per convolution, such as (32, 64); "
                 f"found {self.channels}."
+            )
+        stages = len(self.channels) + 1
+        if self.decoder_channels and (
+            len(self.decoder_channels) != stages or min(self.decoder_channels) < 1
+        ):
+            raise ConfigError(
+                f"decoder_channels needs {stages} positive numbers, one more than channels: of "
+                f"the first feature map, and after each doubling; found {self.decoder_channels}."
             )
         step = 2 ** len(self.channels)
         if self.image_size % step:
@@ -147,7 +114,7 @@ class ModelConfig(_Config):
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Config):
+class TrainConfig(Config):
     """How a model is trained: all that the weights depend on, beside the model and the data."""
 
     dataset: str
@@ -170,15 +137,38 @@ class TrainConfig(_Config):
     """Share of the train split set aside to choose the best epoch by."""
     seed: int = 0
     """Seeds the initial weights, the validation rows, the order of the batches, and ε."""
+    mirror: bool = False
+    """Whether half of the training pictures, drawn anew each epoch, are seen mirrored."""
+    clip_norm: float = 0.0
+    """Largest norm of a step's gradient; 0 does not clip."""
+    feature_network: str = ""
+    """Classifier below checkpoints/classifiers by whose features reconstructions are compared."""
+    feature_weight: float = 0.0
+    """Nats per unit of `losses.feature_distance`; 0 leaves it out."""
+    adversarial_weight: float = 0.0
+    """Nats per unit of `losses.hinge_generator_loss`; 0 trains without a discriminator."""
+    adversarial_start: float = 0.15
+    """Share of the steps after which the discriminator is listened to."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the forward pass; losses are always float32. "auto": bf16 where it pays."""
     keep_epochs: bool = False
     """Keep every epoch's encodings of the held-out split in the run's folder."""
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_minimum(1, "epochs", "batch_size")
-        self._check_minimum(0, "beta", "warmup_steps", "patience")
+        self.check_types()
+        self.check_minimum(1, "epochs", "batch_size")
+        self.check_minimum(0, "beta", "warmup_steps", "patience", "clip_norm")
+        self.check_minimum(0, "feature_weight", "adversarial_weight")
+        if self.feature_weight and not self.feature_network:
+            raise ConfigError(
+                "A feature_weight needs feature_network, the name of a classifier in "
+                "checkpoints/classifiers. Train one: python -m vae_explorer train-classifier"
+            )
+        if not 0 <= self.adversarial_start < 1:
+            raise ConfigError(
+                "adversarial_start must be a share of the run, at least 0 and below 1 (say 0.15); "
+                f"found {self.adversarial_start}."
+            )
         if not 0 <= self.seed < 2**32:  # what scikit-learn's t-SNE takes
             raise ConfigError(f"seed must lie in 0 ... {2**32 - 1}; found {self.seed}.")
         if not 0 < self.learning_rate < math.inf:
@@ -194,36 +184,3 @@ class TrainConfig(_Config):
                 "validation_fraction must lie between 0 and 1 (say 0.05); "
                 f"found {self.validation_fraction}."
             )
-
-
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Say that `name` is no `what`, which one may have been meant, and which there are."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"There is no {what} {name!r}.{hint} There are: {', '.join(sorted(known))}."
-
-
-def _fits(value: object, kind: object) -> bool:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return value in arguments
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
-    if arguments:  # a union
-        return any(_fits(value, argument) for argument in arguments)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, typing.cast(type, kind))
-
-
-def _describe(kind: object) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(repr(value) for value in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return "a list of whole numbers"
-    if typing.get_args(kind):
-        return " or ".join(_describe(argument) for argument in typing.get_args(kind))
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(typing.cast(type, kind), "nothing")

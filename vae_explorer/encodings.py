@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -55,6 +55,10 @@ class Encodings:
             _check("labels", self.labels, np.int64, 1, n)
         if self.attributes is not None:
             _check("attributes", self.attributes, np.bool_, 2, n)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return those rows (m,) alone."""
+        return replace(self, **{k: a[rows] for k, a in vars(self).items() if a is not None})
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """Return arrays and metadata for safetensors, in the smallest types that serve.
@@ -146,6 +150,17 @@ def encode_dataset(model: Autoencoder, dataset: ImageDataset, rows: np.ndarray) 
         labels=None if dataset.labels is None else dataset.labels[rows],
         attributes=None if dataset.attributes is None else dataset.attributes[rows],
     )
+
+
+def join_encodings(first: Encodings, second: Encodings) -> Encodings:
+    """Put the rows of two encodings by one model, of one data set, after one another."""
+    others = vars(second)
+    joined = {
+        name: np.concatenate([array, others[name]])
+        for name, array in vars(first).items()
+        if array is not None
+    }
+    return replace(first, **joined)
 
 
 def _check(

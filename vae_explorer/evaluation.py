@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vae_explorer.appearance import Judge, measure_appearance
 from vae_explorer.cards import Metric
 from vae_explorer.encodings import Encodings, encode_dataset
 from vae_explorer.losses import gaussian_constant, kl_divergence, reconstruction_nll
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 BATCH = 250
 ACTIVE_VARIANCE = 0.01
+PERCENTILES = range(0, 101, 5)
+"""Of the squared error, so that a page can say how usual a picture's is."""
 
 
 class Evaluation(NamedTuple):
@@ -33,6 +37,8 @@ def evaluate(
     model: Autoencoder,
     dataset: ImageDataset,
     *,
+    latent: Mapping[str, np.ndarray] = MappingProxyType({}),
+    judge: Judge | None = None,
     importance_samples: int = 0,
     seed: int = 0,
 ) -> Evaluation:
@@ -44,6 +50,10 @@ def evaluate(
         In eval mode.
     dataset : ImageDataset
         Its held-out split is used whole.
+    latent : mapping of str to ndarray
+        A checkpoint's arrays about its latent space, whose fitted prior is judged.
+    judge : callable, optional
+        Gives the features by which colour pictures are judged; see `appearance`.
     importance_samples : int
         Posterior samples per image for the importance-weighted bound; 0 leaves it out.
     seed : int
@@ -73,6 +83,8 @@ def evaluate(
                 "nats per image",
                 f"{protocol}, k = {importance_samples} posterior samples an image, seed {seed}",
             )
+    if model.config.image_channels == 3:
+        metrics |= measure_appearance(model, dataset, encodings, latent, judge)
     return Evaluation(metrics, encodings)
 
 
@@ -112,6 +124,12 @@ def _reconstruction_metrics(
                 f"decode(z_mean) against the image; {protocol}",
             ),
             Metric("psnr", float(psnr), "dB", f"per image, then averaged; {protocol}"),
+            Metric(
+                "squared_error_percentiles",
+                tuple(np.percentile(errors.cpu().numpy(), PERCENTILES).tolist()),
+                "squared pixel values in [0, 1], summed per image",
+                f"0th, 5th ... 100th; decode(z_mean) against the image; {protocol}",
+            ),
         )
     }
 

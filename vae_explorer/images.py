@@ -171,3 +171,10 @@ def data_url(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) 
     """Write one image (channels, height, width) as the address of a PNG that carries itself."""
     png = png_bytes(image, scale, smooth)
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def picture_url(picture: Image.Image) -> str:
+    """Write a photo as the address of a JPEG that carries itself."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, format="JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

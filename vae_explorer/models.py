@@ -164,28 +164,34 @@ def _downsampling(config: ModelConfig) -> list[nn.Module]:
 
 
 def _upsampling(config: ModelConfig) -> list[nn.Module]:
-    inputs, size, kernel = config.channels[-1], config.feature_size, config.kernel_size
+    mirrored = (config.channels[-1], *reversed(config.channels))
+    inputs, *stages = config.decoder_channels or mirrored
+    size, kernel = config.feature_size, config.kernel_size
     features = inputs * size**2
     layers: list[nn.Module] = [nn.Linear(config.latent_dim, features)]
     if config.activate_projection:
         layers += _normalization(config, nn.BatchNorm1d, features)
         layers.append(_activation(config))
     layers.append(nn.Unflatten(1, (inputs, size, size)))
-    for outputs in reversed(config.channels):  # (n, inputs, s, s) -> (n, outputs, 2 s, 2 s)
-        layers.append(
-            nn.ConvTranspose2d(
-                inputs,
-                outputs,
-                kernel,
-                stride=2,
-                padding=(kernel - 1) // 2,
-                output_padding=kernel % 2,  # doubles the size for even and odd kernels alike
+    for outputs in stages:  # (n, inputs, s, s) -> (n, outputs, 2 s, 2 s)
+        if config.upsampling == "nearest":
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1)]
+        else:
+            layers.append(
+                nn.ConvTranspose2d(
+                    inputs,
+                    outputs,
+                    kernel,
+                    stride=2,
+                    padding=(kernel - 1) // 2,
+                    output_padding=kernel % 2,  # doubles the size for even and odd kernels alike
+                )
             )
-        )
         layers += _normalization(config, nn.BatchNorm2d, outputs)
         layers.append(_activation(config))
         inputs = outputs
     output = _GreyOutput if config.image_channels == 1 else nn.Conv2d
+    kernel = 3 if config.upsampling == "nearest" else kernel
     layers.append(output(inputs, config.image_channels, kernel, padding="same"))
     return layers
 

@@ -64,12 +64,18 @@ def restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tens
 
 def chooses_bf16(config: TrainConfig, model: ModelConfig, device: torch.device) -> bool:
     """Say whether the forward pass runs in bfloat16: as configured, or where it pays."""
+    if config.precision == "auto" and device.type == "cpu" and model.architecture == "mlp":
+        return False  # on a CPU only convolutions gain
+    return prefers_bf16(config, device)
+
+
+def prefers_bf16(config: TrainConfig, device: torch.device) -> bool:
+    """Say the same of a network of convolutions."""
     if config.precision != "auto":
         return config.precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    # On a CPU only convolutions gain, and only where the instructions for it are there.
-    return device.type == "cpu" and model.architecture == "conv" and _cpu_has_bf16()
+    return device.type == "cpu" and _cpu_has_bf16()  # where the instructions for it are there
 
 
 def _cpu_has_bf16() -> bool:

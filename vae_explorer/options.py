@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig, unknown_name
 from vae_explorer.data import DATASETS
-from vae_explorer.presets import find_preset
+from vae_explorer.presets import RECIPES, find_preset
 
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
@@ -55,13 +55,18 @@ def refuse_changes(given: Options, model: ModelConfig, train: TrainConfig) -> No
 
 
 def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """Merge the file of --config, the preset of --model, and single options; the latter win."""
+    """Merge the preset of --model with its recipe, the file of --config, and single options.
+
+    The latter win.
+    """
     path = given.get("config")
     file = _read_config(path) if isinstance(path, Path) else {}
     model_values: JsonValue = file.get("model", {})
     if "model" in given:
         model_values = str(given["model"])
+    recipe: Mapping[str, JsonValue] = {}
     if isinstance(model_values, str):
+        recipe = RECIPES.get(model_values, {})
         model_values = find_preset(model_values).to_dict()
     options = {name: v for name, v in given.items() if not isinstance(v, Path) and v is not None}
     if "lr" in options:
@@ -73,7 +78,7 @@ def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
 
     return (
         {**_table(model_values), **single(ModelConfig)},
-        {**_table(file.get("train", {})), **single(TrainConfig)},
+        {**recipe, **_table(file.get("train", {})), **single(TrainConfig)},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_explorer.config import ConfigError, ModelConfig, unknown_name
+from vae_explorer.config import ConfigError, JsonValue, ModelConfig, unknown_name
 
 PRESETS: dict[str, ModelConfig] = {
     "fashion-vae": ModelConfig(
@@ -34,9 +34,38 @@ PRESETS: dict[str, ModelConfig] = {
         # 2,000 x the mean squared error over 3,072 values, written as squared error / (2 variance)
         variance=3072 / 4000,
     ),
+    "faces-vae-64": ModelConfig(
+        image_size=64,
+        image_channels=3,
+        latent_dim=128,
+        channels=(32, 64, 128, 256),
+        decoder_channels=(256, 128, 64, 32, 24),
+        upsampling="nearest",
+        kernel_size=4,
+        normalization="batch",
+        activation="leaky_relu",
+        activate_projection=True,
+        likelihood="gaussian",
+        variance=0.05,
+    ),
 }
-"""The published models: Foster 2022 (fashion, faces), Keras' "Variational AutoEncoder" example
-(mnist-vae; Chollet 2020) and PyTorch's (mnist-mlp-vae, after Kingma & Welling 2014)."""
+"""The published models: Foster 2022 (fashion, faces-vae-32), Keras' "Variational AutoEncoder"
+example (mnist-vae; Chollet 2020), PyTorch's (mnist-mlp-vae, after Kingma & Welling 2014); and our
+own of faces, meant to be trained with features and a discriminator (vae_explorer/perception.py)."""
+
+RECIPES: dict[str, dict[str, JsonValue]] = {
+    "faces-vae-32": {"epochs": 20, "learning_rate": 5e-4},
+    "faces-vae-64": {
+        "epochs": 20,
+        "learning_rate": 1e-3,
+        "mirror": True,
+        "clip_norm": 2000.0,
+        "feature_network": "attributes-strided",
+        "feature_weight": 2000.0,
+        "adversarial_weight": 500.0,
+    },
+}
+"""How a published model is trained where nothing else is said: fields of `TrainConfig`."""
 
 
 def find_preset(name: str) -> ModelConfig:

@@ -8,21 +8,28 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, ModelCard
+from vae_explorer.appearance import find_judge
+from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
+from vae_explorer.checkpoint_files import ATTRIBUTE_VECTOR
 from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
+from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
 from vae_explorer.evaluation import evaluate
+from vae_explorer.latent import attribute_vector
 from vae_explorer.models import Autoencoder, count_parameters
+from vae_explorer.priors import fit_prior
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
 TSNE_ROWS = 3_000
+TRAIN_ROWS = 4_000
+"""Encodings of the train split that are stored where there are attributes to learn from."""
 
 
 def publish(
@@ -59,32 +66,24 @@ def publish(
     ModelCard
         As written.
     """
-    metrics, encodings = evaluate(model, dataset, importance_samples=importance_samples)
+    found = _measure(model, dataset, config.seed, importance_samples)
     spec = DATASETS[dataset.name]
     card = ModelCard(
         format_version=FORMAT_VERSION,
         name=out.name,
         title=title or default_title(spec.short_title or spec.title, model.config),
-        dataset=DatasetInfo(
-            name=spec.name,
-            title=spec.title,
-            licence=spec.licence,
-            terms=spec.terms,
-            citation=spec.citation,
-            url=spec.url,
-            image_size=dataset.images.shape[-1],
-        ),
+        dataset=describe_dataset(dataset),
         model=model.config,
         train=config,
         seed=config.seed,
-        metrics=metrics,
+        metrics=found.metrics,
         label_names=dataset.label_names,
         attribute_names=dataset.attribute_names,
         parameters={
             "encoder": count_parameters(model.encoder),
             "decoder": count_parameters(model.decoder),
         },
-        versions=_versions(),
+        versions=package_versions(),
         created=datetime.now(UTC).date().isoformat(),
         sha256={},
     )
@@ -92,30 +91,30 @@ def publish(
         out,
         model=model,
         card=card,
-        encodings=encodings,
+        encodings=found.encodings,
         history=dict(history),
-        latent=_embedding(encodings.z_mean, config.seed),
+        latent=found.latent,
     )
 
 
 def evaluate_again(
     checkpoint: Checkpoint, dataset: ImageDataset, *, importance_samples: int = 0
 ) -> ModelCard:
-    """Measure a checkpoint anew and put the numbers into its card; all else stays as it was.
+    """Measure a checkpoint anew and put the numbers into its card; its weights stay as they were.
 
     Returns
     -------
     ModelCard
         As written. A number that was not measured this time is no longer in it.
     """
-    metrics, encodings = evaluate(checkpoint.model, dataset, importance_samples=importance_samples)
+    found = _measure(checkpoint.model, dataset, checkpoint.card.seed, importance_samples)
     return save_checkpoint(
         checkpoint.path,
         model=checkpoint.model,
-        card=dataclasses.replace(checkpoint.card, metrics=metrics),
-        encodings=encodings,
+        card=dataclasses.replace(checkpoint.card, metrics=found.metrics),
+        encodings=found.encodings,
         history=checkpoint.history,
-        latent=checkpoint.latent,
+        latent=found.latent,
     )
 
 
@@ -124,6 +123,36 @@ def default_title(dataset_title: str, model: ModelConfig) -> str:
     kind = "VAE" if model.kind == "vae" else "autoencoder"
     network = ", MLP" if model.architecture == "mlp" else ""
     return f"{dataset_title}, {kind}, {model.latent_dim}-D{network}"
+
+
+class _Measured(NamedTuple):
+    metrics: dict[str, Metric]
+    encodings: Encodings
+    latent: dict[str, np.ndarray]
+
+
+def _measure(
+    model: Autoencoder, dataset: ImageDataset, seed: int, importance_samples: int
+) -> _Measured:
+    """Learn from the train split's encodings; measure on the held-out ones."""
+    train = encode_dataset(model, dataset, dataset.rows("train"))
+    latent = fit_prior(train.z_mean, seed)
+    if train.attributes is not None:
+        for name, has in zip(dataset.attribute_names, train.attributes.T, strict=True):
+            if 0 < has.sum() < len(has):
+                latent[ATTRIBUTE_VECTOR + name] = attribute_vector(train.z_mean, has)
+    metrics, encodings = evaluate(
+        model,
+        dataset,
+        latent=latent,
+        judge=find_judge(dataset.attribute_names),
+        importance_samples=importance_samples,
+    )
+    latent |= _embedding(encodings.z_mean, seed)
+    if train.attributes is not None:
+        rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
+        encodings = join_encodings(encodings, train.take(np.sort(rows)))
+    return _Measured(metrics, encodings, latent)
 
 
 def _embedding(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -139,7 +168,22 @@ def _embedding(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     return {"tsne": plane.astype(np.float32), "tsne_rows": rows}
 
 
-def _versions() -> dict[str, str]:
+def describe_dataset(dataset: ImageDataset) -> DatasetInfo:
+    """Say in a card which data it was, and on which terms."""
+    spec = DATASETS[dataset.name]
+    return DatasetInfo(
+        name=spec.name,
+        title=spec.title,
+        licence=spec.licence,
+        terms=spec.terms,
+        citation=spec.citation,
+        url=spec.url,
+        image_size=dataset.images.shape[-1],
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a training depends on."""
     packages = ("torch", "numpy", "scikit-learn", "safetensors")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {"python": platform.python_version(), **versions}

@@ -13,7 +13,7 @@ file is written to a sibling and renamed into place: a kill at any moment leaves
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,8 @@ class RunState:
     best: dict[str, Tensor]
     """The averaged weights after the best epoch so far."""
     optimizer: dict[str, Tensor]
+    perception: dict[str, Tensor] = field(default_factory=dict)
+    """The discriminator that learns beside the model, where there is one."""
     step: int = 0
     """Steps done since the first epoch began."""
     sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -80,13 +82,18 @@ class RunState:
     """Spent on the epoch under way."""
     history: list[EpochMetrics] = field(default_factory=list)
 
-    @property
-    def best_epoch(self) -> EpochMetrics | None:
-        """The epoch with the lowest validation loss."""
-        return min(self.history, key=lambda metrics: metrics.validation_loss, default=None)
+
+def best_of(history: Sequence[EpochMetrics], config: TrainConfig) -> EpochMetrics | None:
+    """Return the epoch whose weights are published: of the lowest validation loss.
+
+    With a discriminator it is the last one: what that improves, no loss on held-out rows says.
+    """
+    if config.adversarial_weight:
+        return history[-1] if history else None
+    return min(history, key=lambda metrics: metrics.validation_loss, default=None)
 
 
-_TENSORS = ("weights", "average", "best", "optimizer")
+_TENSORS = ("weights", "average", "best", "optimizer", "perception")
 
 
 def save_state(run: Path, state: RunState) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_explorer.priors import WEIGHTS, sample_prior
+
 if TYPE_CHECKING:
     from vae_explorer.checkpoints import Checkpoint
 
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
 def available_priors(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Name the priors that `sample_latents` can draw from for this checkpoint.
 
-    A plain autoencoder has no prior; what it has is the box around its encodings.
+    A plain autoencoder has no prior; what it has is the box around its encodings, and what was
+    fitted to them.
     """
-    return ("box",) if checkpoint.card.model.kind == "autoencoder" else ("standard",)
+    own = "box" if checkpoint.card.model.kind == "autoencoder" else "standard"
+    return (own, "fitted") if WEIGHTS in checkpoint.latent else (own,)
 
 
 def sample_latents(
@@ -36,11 +40,13 @@ def sample_latents(
     checkpoint : Checkpoint
     n : int
         How many.
-    prior : {"standard", "box"}
-        "standard": N(0, I), the prior of a VAE. "box": uniform in the axis-aligned box of the
-        stored encodings, for a plain autoencoder.
+    prior : {"standard", "fitted", "box"}
+        "standard": N(0, I), the prior of a VAE. "fitted": the mixture of Gaussians that was
+        fitted to the train split's encodings (`vae_explorer.priors`). "box": uniform in the
+        axis-aligned box of the stored encodings, for a plain autoencoder.
     temperature : float
-        Factor on the distance from the middle: on the standard deviation, or on the box's sides.
+        Factor on the distance from the middle: on the standard deviation (of each Gaussian of a
+        mixture), or on the box's sides.
     seed : int
         Of the random generator.
 
@@ -57,6 +63,7 @@ def sample_latents(
     References
     ----------
     Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, section 3 (the prior).
+    Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020 (the fitted one).
     Kingma and Dhariwal, "Glow", NeurIPS 2018, section 6 (the temperature).
     """
     if n < 0:
@@ -72,6 +79,8 @@ def sample_latents(
     shape = (n, checkpoint.card.model.latent_dim)
     if prior == "standard":
         return (temperature * generator.standard_normal(shape)).astype(np.float32)
+    if prior == "fitted":
+        return sample_prior(checkpoint.latent, n, temperature, seed)
     lowest = checkpoint.encodings.z_mean.min(axis=0)
     highest = checkpoint.encodings.z_mean.max(axis=0)
     middle, half_side = (lowest + highest) / 2, (highest - lowest) / 2

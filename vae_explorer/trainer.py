@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from vae_explorer.batches import TrainingError, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.losses import negative_elbo
@@ -28,10 +29,12 @@ from vae_explorer.optimization import (
     read_moments,
     restore_moments,
 )
+from vae_explorer.perception import Perception
 from vae_explorer.runs import (
     EpochMetrics,
     RunState,
     StepMetrics,
+    best_of,
     load_state,
     save_epoch,
     save_state,
@@ -42,33 +45,6 @@ if TYPE_CHECKING:
 
 VALIDATION_BATCH = 256
 FINITE_CHECK_EVERY = 50  # steps; each check waits for the device
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to do."""
-
-
-def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Part the train split into rows to learn from and rows to choose the best epoch by.
-
-    Returns
-    -------
-    tuple of ndarray of int64
-        Disjoint rows, a function of `config.seed` and `config.validation_fraction` alone.
-
-    Raises
-    ------
-    TrainingError
-        If one part is left without a row.
-    """
-    rows = np.random.default_rng([config.seed, 1]).permutation(dataset.rows("train"))
-    held = round(len(rows) * config.validation_fraction)
-    if not 0 < held < len(rows):
-        raise TrainingError(
-            f"A validation_fraction of {config.validation_fraction:g} of {len(rows)} training "
-            "pictures leaves one side empty; use more pictures, or another fraction."
-        )
-    return rows[held:], np.sort(rows[:held])
 
 
 class Trainer:
@@ -88,6 +64,7 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.autocast = chooses_bf16(config, model_config, self.device)
 
+        self.perception = Perception(config, model_config.image_channels, self.accelerator)
         self.model = build_model(model_config, config.seed).to(self.device)
         torch.nn.utils.convert_conv2d_weight_memory_format(self.model, torch.channels_last)
         self.network = self.accelerator.prepare(self.model)
@@ -119,7 +96,7 @@ class Trainer:
         """Do the steps that the epoch under way still lacks."""
         epoch = len(self.history)
         first = self.step - epoch * self.steps_per_epoch
-        order = np.random.default_rng([self.config.seed, 2, epoch]).permutation(self.train_rows)
+        order = order_of_epoch(self.train_rows, self.config, epoch)
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         self.network.train()
         for index in range(first, self.steps_per_epoch):
@@ -146,7 +123,7 @@ class Trainer:
             seconds=self.seconds,
         )
         self.history.append(metrics)
-        if metrics is min(self.history, key=lambda each: each.validation_loss):
+        if metrics is best_of(self.history, self.config):
             self.best = self._average_weights()
         self.sums, self.seconds = torch.zeros_like(self.sums), 0.0
         if self.config.keep_epochs and self.accelerator.is_main_process:
@@ -167,6 +144,7 @@ class Trainer:
                 average=self.average.state_dict(),
                 best=self.best,
                 optimizer=read_moments(self.optimizer),
+                perception=self.perception.state(),
                 step=self.step,
                 sums=(loss, reconstruction, kl),
                 seconds=self.seconds,
@@ -183,18 +161,30 @@ class Trainer:
         self.sums = torch.tensor(state.sums, device=self.device)
         self.seconds = state.seconds
         restore_moments(self.optimizer, state.optimizer)
+        self.perception.load(state.perception)
 
     def _step(self, rows: np.ndarray, rank: int) -> StepMetrics:
+        rate = learning_rate(self.step, self.total_steps, self.config)
+        progress = self.step / self.total_steps
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.total_steps, self.config)
+            group["lr"] = rate
         self._seed_noise(3, self.step, rank)
         images = self._images(rows)
+        if self.config.mirror:
+            images = mirrored(images, self.config, self.step, rank)
         with self._forward_precision():
             output = self.network(images, self.generator)
+            reconstructions = torch.sigmoid(output.logits.float())
+            penalty = self.perception.penalty(reconstructions, images, progress)
         parts = negative_elbo(output, images, self.model.config, self.config.beta)
+        parts = parts._replace(loss=parts.loss + penalty)
         self.optimizer.zero_grad()
         self.accelerator.backward(parts.loss)
+        if self.config.clip_norm:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
+        with self._forward_precision():
+            self.perception.learn(reconstructions.detach(), images, progress, rate)
         self.average.update_parameters(self.model)
         self.sums += torch.stack(parts).detach()
         self.step += 1
@@ -210,9 +200,10 @@ class Trainer:
         sums = torch.zeros(3, device=self.device)
         for start in range(0, len(self.validation_rows), VALIDATION_BATCH):
             images = self._images(self.validation_rows[start : start + VALIDATION_BATCH])
-            parts = negative_elbo(
-                model(images, self.generator), images, model.config, self.config.beta
-            )
+            output = model(images, self.generator)
+            parts = negative_elbo(output, images, model.config, self.config.beta)
+            penalty = self.perception.feature_penalty(torch.sigmoid(output.logits), images)
+            parts = parts._replace(loss=parts.loss + penalty)
             sums += torch.stack(parts) * len(images)
         self._check_finite(sums)  # also finds out what the epoch's last step has broken
         return self.accelerator.reduce(sums / len(self.validation_rows), "mean").tolist()

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vae_explorer.batches import TrainingError
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.runs import EpochMetrics, StepMetrics
-from vae_explorer.trainer import Trainer, TrainingError
+from vae_explorer.trainer import Trainer
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset

@@ -9,10 +9,11 @@ from PIL import Image, ImageFilter
 from vae_explorer.data.pictures import PictureBombError, open_picture, to_rgb
 from vae_explorer.data.sources import PictureError
 
-MAX_BYTES = 25 * 2**20
-MAX_PIXELS = 50_000_000
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 32
 
-_READABLE = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+_READABLE = "a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture"
 _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%PDF": "a PDF",
     b"PK\x03\x04": "a ZIP archive or an office document",
@@ -20,12 +21,7 @@ _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%!PS": "PostScript",
     b"<": "SVG or a web page",
 }
-_FOREIGN_BRANDS = {  # of a file of boxes (ISO 14496-12), which names itself after its first 8 bytes
-    b"heic": "a HEIC photo, as iPhones save them",
-    b"heix": "a HEIC photo, as iPhones save them",
-    b"mif1": "a HEIF photo",
-    b"avif": "an AVIF picture",
-}
+_PICTURE_BRANDS = (b"hei", b"hev", b"mif", b"msf", b"avi")  # what such a file begins its name with
 
 # Of the conversion in section 2 of the paper that `fit_garment` cites.
 _SIDE = 28
@@ -63,7 +59,8 @@ def read_upload(
     Raises
     ------
     UploadError
-        If it is empty, too large, no picture of a kind that is read, damaged or cut short.
+        If it is empty, too large or too small, no picture of a kind that is read, damaged or cut
+        short.
     """
     if not data:
         raise UploadError(f"This file is empty. Choose {_READABLE}.")
@@ -82,6 +79,11 @@ def read_upload(
         pixels = image.width * image.height
         if pixels > max_pixels:
             raise _too_many(f"{image.width:,} × {image.height:,} = {pixels:,}", max_pixels)
+        if min(image.size) < MIN_SIDE:
+            raise UploadError(
+                f"This picture has {image.width:,} × {image.height:,} pixels, and both sides need "
+                f"{MIN_SIDE}. Choose a larger one."
+            )
         try:
             return to_rgb(image)
         except PictureError as error:
@@ -171,8 +173,8 @@ def _corner_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _name_kind(data: bytes) -> str:
-    if data[4:8] == b"ftyp":
-        return _FOREIGN_BRANDS.get(data[8:12], "a video") + ", which is not read here"
+    if data[4:8] == b"ftyp" and not data[8:12].startswith(_PICTURE_BRANDS):
+        return "a video, which is not read here"
     for start, kind in _FOREIGN.items():
         if data.lstrip().startswith(start):
             return f"{kind}, which is not read here"

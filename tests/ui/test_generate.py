@@ -16,6 +16,7 @@ from vae_explorer.sampling import sample_latents
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 MODELS = pytest.mark.parametrize("model", [VAE, DEEP, AUTOENCODER])
+OWN = {VAE: "standard", DEEP: "standard", AUTOENCODER: "box"}
 PAGE = "generate"
 
 
@@ -23,8 +24,8 @@ def read_latents(session: Session, model: str) -> np.ndarray:
     """Return the latents that the live grid decodes, (n, latent_dim)."""
     view = session.view(f"samples-{model}")
     tiles, temperature = view["tiles"], view["values"]["temperature"]
-    centre = read_floats(tiles["centre"])
-    z = read_floats(tiles["z"]).reshape(-1, len(centre))
+    d = load_checkpoint(model).card.model.latent_dim
+    centre, z = (read_floats(tiles[name]).reshape(-1, d) for name in ("centre", "z"))
     moved = centre + temperature * (z - centre)
     return np.where(np.array(tiles["fixed"])[:, None], z, moved)
 
@@ -36,7 +37,7 @@ def click_tile(session: Session, model: str, index: int) -> Session:
 
 @MODELS
 def test_samples_come_from_the_models_prior(open_app: Open, model):
-    session = open_app(PAGE, model=model, seed="7", side="4")
+    session = open_app(PAGE, model=model, seed="7", side="4", prior=OWN[model])
     prior = "box" if model == AUTOENCODER else "standard"
     wanted = sample_latents(load_checkpoint(model), 16, prior, seed=7)
     np.testing.assert_allclose(read_latents(session, model), wanted, atol=1e-6)
@@ -123,7 +124,9 @@ def test_keeps_beyond_a_smaller_grid_come_back_with_a_larger_one(open_app: Open)
 
 @MODELS
 def test_at_temperature_zero_all_but_the_kept_are_the_middle(open_app: Open, model):
-    session = open_app(PAGE, model=model, side="4", keep="3:8:1", temperature="0")
+    session = open_app(
+        PAGE, model=model, side="4", keep="3:8:1", temperature="0", prior=OWN[model]
+    )
     z_mean = load_checkpoint(model).encodings.z_mean
     middle = (z_mean.min(axis=0) + z_mean.max(axis=0)) / 2 if model == AUTOENCODER else 0
     z = read_latents(session, model)
@@ -216,3 +219,38 @@ def test_a_still_tile_can_be_clicked_again_to_let_it_go(open_app: Open):
     assert session.link["keep"].startswith("2:")
     session.select(f"samples-{VAE}-still-1", [{"customdata": 2}])
     assert "keep" not in session.link
+
+
+def test_the_fitted_prior_is_offered_beside_the_models_own(open_app: Open):
+    session = open_app(PAGE, model=VAE, seed="7", side="4", prior="fitted")
+    wanted = sample_latents(load_checkpoint(VAE), 16, "fitted", seed=7)
+    np.testing.assert_allclose(read_latents(session, VAE), wanted, atol=1e-6)
+    assert "mixture of Gaussians" in session.words
+    click_tile(session, VAE, 2)
+    assert session.link["keep"] == "2:7:1:fitted"
+    session.set(prior="standard")
+    np.testing.assert_allclose(read_latents(session, VAE)[2], wanted[2], atol=1e-6)
+
+
+def test_at_temperature_zero_the_fitted_prior_gives_its_means(open_app: Open):
+    session = open_app(PAGE, model=DEEP, side="4", prior="fitted", temperature="0")
+    means = load_checkpoint(DEEP).latent["prior_means"]
+    gaps = np.linalg.norm(read_latents(session, DEEP)[:, None] - means, axis=2)
+    assert gaps.min(axis=1).max() < 1e-5
+
+
+def test_both_priors_stand_side_by_side(open_app: Open):
+    session = open_app(PAGE, model=VAE, seed="7", side="4", prior="both")
+    checkpoint = load_checkpoint(VAE)
+    for prior in ("standard", "fitted"):
+        tiles = session.view(f"samples-{VAE}-{prior}")["tiles"]
+        wanted = sample_latents(checkpoint, 16, prior, seed=7)
+        np.testing.assert_allclose(read_floats(tiles["z"]).reshape(16, 2), wanted, atol=1e-6)
+    session.send(f"samples-{VAE}-fitted", "clicked", {"tile": 1, "z": wanted[1].tolist()})
+    assert "Nearest encodings" in session.words
+    assert "keep" not in session.link
+
+
+def test_a_keep_of_no_known_prior_is_said_to_be_none(open_app: Open):
+    session = open_app(PAGE, model=VAE, keep="2:7:1:nonsense")
+    assert "a prior in it is none" in session.notices

@@ -7,15 +7,17 @@ import struct
 
 import numpy as np
 from PIL import Image, ImageOps
+from pillow_heif import register_heif_opener
 
 from vae_explorer.data.sources import PictureError
 
 # Not every format that Pillow knows: EPS, for one, would start another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF", "AVIF")
+register_heif_opener()
 
 
 # Besides OSError, Pillow lets the others through for files that are damaged in odd ways.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_DAMAGE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 class PictureBombError(PictureError):

@@ -6,18 +6,20 @@ A roll says how to draw the sample again, so a link reopens the very same pictur
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.sampling import sample_latents
+from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.tiles import ListTiles
 
 _KEEPS = "keep"
 _SEEDS = 10**6
+_FITTED = "fitted"
 
 
 class Roll(NamedTuple):
@@ -25,22 +27,23 @@ class Roll(NamedTuple):
 
     seed: int
     temperature: float
+    prior: str = ""
+    """Of those the model offers; any other name is the model's own."""
 
 
 def kept_slots(count: int) -> dict[int, Roll]:
     """Return the kept slots below `count` with their rolls."""
     nothing: dict[int, Roll] = {}
     keeps = seed_from_url(_KEEPS, nothing, _parse)
-    text = ",".join(f"{slot}:{roll.seed}:{roll.temperature:g}" for slot, roll in keeps.items())
-    write_to_url(_KEEPS, text, "")
+    write_to_url(_KEEPS, ",".join(_write(slot, roll) for slot, roll in keeps.items()), "")
     return {slot: roll for slot, roll in keeps.items() if slot < count}
 
 
-def toggle_keep(slot: int, seed: int, temperature: float) -> None:
+def toggle_keep(slot: int, roll: Roll) -> None:
     """Keep a slot as it was rolled, or let it go."""
     keeps = dict(st.session_state[_KEEPS])
     if keeps.pop(slot, None) is None:
-        keeps[slot] = Roll(seed, temperature)
+        keeps[slot] = roll
     st.session_state[_KEEPS] = keeps
 
 
@@ -49,25 +52,36 @@ def forget_keeps() -> None:
     st.session_state[_KEEPS] = {}
 
 
-def draw_tiles(checkpoint: Checkpoint, prior: str, count: int, seed: int) -> ListTiles:
+def draw_tiles(
+    checkpoint: Checkpoint, prior: str, count: int, seed: int, keeps: Mapping[int, Roll]
+) -> ListTiles:
     """Draw samples: kept slots as they were rolled, the others anew, for a temperature to move."""
     z = sample_latents(checkpoint, count, prior, 1.0, seed)
     fixed = np.zeros(count, bool)
-    for slot, roll in kept_slots(count).items():
-        z[slot] = sample_latents(checkpoint, slot + 1, prior, roll.temperature, roll.seed)[slot]
+    own, *others = available_priors(checkpoint)
+    for slot, roll in keeps.items():
+        source = roll.prior if roll.prior in others else own
+        z[slot] = sample_latents(checkpoint, slot + 1, source, roll.temperature, roll.seed)[slot]
         fixed[slot] = True
-    centre = sample_latents(checkpoint, 1, prior, temperature=0.0)[0]
+    centre = sample_latents(checkpoint, count, prior, 0.0, seed)
     return ListTiles(z, centre, fixed, "temperature")
+
+
+def _write(slot: int, roll: Roll) -> str:
+    text = f"{slot}:{roll.seed}:{roll.temperature:g}"
+    return f"{text}:{roll.prior}" if roll.prior == _FITTED else text
 
 
 def _parse(text: str) -> dict[int, Roll]:
     keeps = {}
     for part in text.split(",")[:100]:
         try:
-            slot, seed, temperature = part.split(":")
-            keeps[int(slot)] = Roll(int(seed), float(temperature))
-        except ValueError:
+            slot, seed, temperature, *prior = part.split(":")
+            keeps[int(slot)] = Roll(int(seed), float(temperature), *prior)
+        except (TypeError, ValueError):
             raise ValueError("it takes slot:seed:temperature, joined by commas") from None
+        if prior not in ([], [_FITTED]):
+            raise ValueError("a prior in it is none")
         if not (0 <= int(slot) < 100 and 0 <= int(seed) < _SEEDS):
             raise ValueError("a slot or seed in it is out of range")
         if not (math.isfinite(float(temperature)) and 0 <= float(temperature) <= 2):

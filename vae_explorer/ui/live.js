@@ -590,9 +590,9 @@ function createGrid(host) {
   function latentsOf(values, n) {
     if (data.tiles.kind === "list") {
       const t = values[data.tiles.temperature];
-      const d = centre.length;
+      const d = data.latent_dim;
       return latents.map((value, i) =>
-        data.tiles.fixed[Math.floor(i / d)] ? value : centre[i % d] + t * (value - centre[i % d]));
+        data.tiles.fixed[Math.floor(i / d)] ? value : centre[i] + t * (value - centre[i]));
     }
     const { plane, spacing } = data.tiles;
     const steps = gridSteps(values[data.tiles.extent], n, spacing);
@@ -1203,7 +1203,73 @@ function createDraw(host) {
 
 // ------------------------------------------------------------------ mounting
 
-const VIEWS = { map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw };
+// ------------------------------------------------------------------ view: a photo, and the faces in it
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function createPhoto(host) {
+  const frame = element(host, "div", "vae-photo");
+  const picture = element(frame, "img", "");
+  const overlay = document.createElementNS(SVG, "svg");
+  frame.append(overlay);
+  let data, send, eyes = [];
+
+  function mark(kind, attributes, className) {
+    const made = document.createElementNS(SVG, kind);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.setAttribute("class", className);
+    overlay.append(made);
+    return made;
+  }
+
+  function show() {
+    overlay.replaceChildren();
+    const dot = Math.max(...data.size) / 160;
+    data.faces.forEach(({ box, landmarks }, index) => {
+      const [left, top, right, bottom] = box;
+      const chosen = index === data.chosen;
+      const outline = mark("rect", {
+        x: left, y: top, width: right - left, height: bottom - top, rx: 2 * dot, tabindex: 0, role: "button",
+        "aria-label": `Face ${index + 1}`, "aria-pressed": chosen,
+      }, chosen ? "vae-face vae-chosen" : "vae-face");
+      const choose = () => send("chosen", { face: index });
+      outline.addEventListener("click", choose);
+      outline.addEventListener("keydown", (event) => (event.key === "Enter" || event.key === " ") && choose());
+      if (chosen) for (const [x, y] of landmarks) mark("circle", { cx: x, cy: y, r: dot }, "vae-landmark");
+    });
+    for (const [x, y] of eyes) mark("circle", { cx: x, cy: y, r: 1.5 * dot }, "vae-landmark");
+  }
+
+  frame.addEventListener("click", (event) => {
+    if (!data.places) return;
+    const box = picture.getBoundingClientRect();
+    const place = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    eyes.push([place[0] * data.size[0], place[1] * data.size[1]]);
+    show();
+    if (eyes.length < 2) return;
+    send("eyes", { places: eyes });
+    eyes = [];
+  });
+
+  return {
+    update(component) {
+      ({ data, setTriggerValue: send } = component);
+      if (picture.src !== data.picture) {
+        picture.src = data.picture;
+        eyes = [];
+      }
+      picture.alt = data.description;
+      frame.classList.toggle("vae-aiming", data.places);
+      overlay.setAttribute("viewBox", `0 0 ${data.size[0]} ${data.size[1]}`);
+      show();
+    },
+    destroy() {},
+  };
+}
+
+const VIEWS = {
+  map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw, photo: createPhoto,
+};
 
 const CORNERS = `
   <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" stroke-width="2">

@@ -6,44 +6,23 @@ this module says what each view is given, and takes what comes back on release.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import plotly
 import plotly.graph_objects as go
-import streamlit as st
-from streamlit.runtime.state.common import WidgetCallback
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.planes import Plane
+from vae_explorer.ui.component import Callback, draw_view
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting, pack_floats, pack_plane
-
-_HERE = Path(__file__).parent
-_UNREACHABLE = "route_unreachable"
 
 PLOTLY_CONFIG = {
     "displaylogo": False,
     "scrollZoom": True,
     "modeBarButtonsToRemove": ["sendChartToCloud"],  # nothing leaves the machine
 }
-
-_mount = st.components.v2.component(
-    "vae_explorer_stage",
-    js=(_HERE / "live.js").read_text(encoding="utf-8"),
-    css=(_HERE / "live.css").read_text(encoding="utf-8"),
-    isolate_styles=False,  # Plotly writes its styles into the page
-)
-
-
-Callback = Callable[[Mapping[str, object]], None]
-
-
-def is_live() -> bool:
-    """Say whether the browser reaches the decode route, as far as it is known."""
-    return not st.session_state.get(_UNREACHABLE, False)
 
 
 def draw_map(
@@ -104,7 +83,7 @@ def draw_map(
         "description": "Latent map: arrow keys move a crosshair, Enter pins, Escape frees.",
         **_model(card),
     }
-    state = _draw(key, data, {"selected": []}, pin=on_pin)
+    state = draw_view(key, data, {"selected": []}, pin=on_pin)
     selected = state.get("selected") if dragmode in ("select", "lasso") else []
     return np.array(selected or [], dtype=np.int64)
 
@@ -149,7 +128,7 @@ def draw_grid(
         "description": description,
         **_model(card),
     }
-    _draw(key, data, {}, clicked=on_click, values=on_values)
+    draw_view(key, data, {}, clicked=on_click, values=on_values)
 
 
 def draw_sliders(
@@ -169,13 +148,13 @@ def draw_sliders(
         "channel": channel,
         "values": {setting.name: values[setting.name] for setting in settings},
     }
-    _draw(key, data, {}, values=on_values)
+    draw_view(key, data, {}, values=on_values)
 
 
 def draw_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:
     """Draw the pictures along a path (k, latent_dim), with a player along it."""
     data = {"view": "strip", "path": pack_floats(path), "description": description, **_model(card)}
-    _draw(key, data, {})
+    draw_view(key, data, {})
 
 
 def draw_box(
@@ -200,41 +179,52 @@ def draw_box(
         "channel": channel,
         **_model(card),
     }
-    _draw(key, data, {})
+    draw_view(key, data, {})
 
 
-def _draw(
+def draw_photo(
+    address: str,
+    size: tuple[int, int],
+    faces: Sequence[tuple[Sequence[float], Sequence[Sequence[float]]]],
     key: str,
-    data: Mapping[str, object],
-    default: Mapping[str, object],
-    **on_triggers: Callback,
-) -> Mapping[str, object]:
-    """Mount the component; each trigger's callback gets what the browser sent."""
-    callbacks: dict[str, WidgetCallback] = {
-        f"on_{name}_change": partial(_hand_over, key, name, callback)
-        for name, callback in on_triggers.items()
+    *,
+    chosen: int | None,
+    aims: bool,
+    height: int,
+    description: str,
+    on_face: Callback,
+    on_eyes: Callback,
+) -> None:
+    """Draw a photo with the faces that were found in it.
+
+    Parameters
+    ----------
+    address : str
+        Of the picture, which it carries itself.
+    size : (int, int)
+        Width and height in pixels, in which the faces are given.
+    faces : sequence of (box, landmarks)
+        (x0, y0, x1, y1), and five (x, y).
+    chosen : int or None
+        The face whose landmarks are shown.
+    aims : bool
+        Whether clicks mark the two eyes instead of choosing a face.
+    on_face, on_eyes : callable
+        Called with {"face": int}, and with {"places": [[x, y], [x, y]]}.
+    """
+    data = {
+        "view": "photo",
+        "picture": address,
+        "size": size,
+        "faces": [
+            {"box": list(box), "landmarks": [list(p) for p in marks]} for box, marks in faces
+        ],
+        "chosen": chosen,
+        "places": aims,
+        "height": height,
+        "description": description,
     }
-    callbacks |= {f"on_{name}_change": lambda: None for name in default}
-    callbacks["on_unreachable_change"] = partial(_note_reach, key)
-    state: Mapping[str, object] = _mount(
-        key=key,
-        data=data,
-        default={**default, "unreachable": False},
-        width="stretch",
-        height="content",
-        **callbacks,
-    )
-    return state
-
-
-def _hand_over(key: str, name: str, callback: Callback) -> None:
-    value = st.session_state[key].get(name)
-    if value is not None:
-        callback(value)
-
-
-def _note_reach(key: str) -> None:
-    st.session_state[_UNREACHABLE] = bool(st.session_state[key].get("unreachable"))
+    draw_view(key, data, {}, chosen=on_face, eyes=on_eyes)
 
 
 def _model(card: ModelCard) -> dict[str, object]:

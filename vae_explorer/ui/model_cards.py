@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from vae_explorer.cards import ModelCard
@@ -78,7 +79,8 @@ def show_terms(card: ModelCard) -> None:
 def show_strip(checkpoint: Checkpoint) -> None:
     """Show some held-out pictures, where they are at hand, over their reconstructions."""
     card, encodings = checkpoint.card, checkpoint.encodings
-    rows = range(0, len(encodings.row_id), max(1, len(encodings.row_id) // _STRIP))[:_STRIP]
+    unseen = np.flatnonzero(encodings.split != "train")
+    rows = unseen[:: max(1, len(unseen) // _STRIP)][:_STRIP]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
     originals = find_originals(card)
     scale = max(1, 600 // (_STRIP * (card.model.image_size + 4)))

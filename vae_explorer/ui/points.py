@@ -35,6 +35,15 @@ def name_label(checkpoint: Checkpoint, row: int) -> str:
     return "" if labels is None else checkpoint.card.label_names[labels[row]]
 
 
+def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the encodings (n, latent_dim) nearest to n latents, and a sentence about each."""
+    z_mean = checkpoint.encodings.z_mean
+    rows, distances = nearest(z, z_mean, 1)
+    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
+    pairs = zip(names, distances[:, 0], strict=True)
+    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
+
+
 def show_pin(checkpoint: Checkpoint, row: int) -> None:
     """Show one encoding: original, reconstruction, posterior, neighbours."""
     card, encodings = checkpoint.card, checkpoint.encodings

@@ -18,14 +18,13 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.component import Callback, is_live
 from vae_explorer.ui.live import (
     PLOTLY_CONFIG,
-    Callback,
     draw_box,
     draw_grid,
     draw_map,
     draw_strip,
-    is_live,
 )
 from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles

@@ -72,12 +72,12 @@ class PlaneTiles:
 
 @dataclass(frozen=True)
 class ListTiles:
-    """Latents of their own, which a temperature moves towards and away from their centre."""
+    """Latents of their own, which a temperature moves towards and away from their centres."""
 
     z: np.ndarray
     """(n, latent_dim) at temperature 1; fixed ones as they are."""
     centre: np.ndarray
-    """(latent_dim,): where temperature 0 puts all."""
+    """(n, latent_dim): where temperature 0 puts each."""
     fixed: np.ndarray
     """bool (n,): tiles that the temperature does not move."""
     temperature: str
@@ -97,6 +97,11 @@ class ListTiles:
             "fixed": self.fixed.tolist(),
             "temperature": self.temperature,
         }
+
+
+def still_tiles(z: np.ndarray) -> ListTiles:
+    """Return latents (n, latent_dim) that no temperature moves."""
+    return ListTiles(z, z, np.ones(len(z), bool), "temperature")
 
 
 def pack_plane(plane: Plane | None) -> dict[str, object] | None:

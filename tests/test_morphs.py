@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vae_explorer.images import to_uint8
+from vae_explorer.latent import slerp
+from vae_explorer.morphs import detail_of, enlarge, lay_over, morph_path
+
+RNG = np.random.default_rng(0)
+PORTRAITS = RNG.random((2, 3, 32, 32)).astype(np.float32)
+FRAMES = RNG.random((5, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_a_path_begins_and_ends_at_the_faces(path: str) -> None:
+    a, b = RNG.normal(size=(2, 16))
+    z = morph_path(a, b, 7, path)
+    assert z.shape == (7, 16)
+    np.testing.assert_allclose(z[[0, -1]], [a, b], rtol=1e-5, atol=1e-5)
+
+
+def test_a_straight_path_cuts_through_the_middle_and_a_spherical_one_keeps_its_distance() -> None:
+    a, b = RNG.normal(size=(2, 200))
+    straight, round_ = (morph_path(a, b, 3, path)[1] for path in ("linear", "spherical"))
+    np.testing.assert_allclose(straight, (a + b) / 2, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(round_, slerp(a, b, 0.5), rtol=1e-5)
+    assert np.linalg.norm(round_) > 1.2 * np.linalg.norm(straight)
+
+
+def test_a_morph_of_one_step_is_none() -> None:
+    with pytest.raises(ValueError, match="two ends; found 1"):
+        morph_path([0.0], [1.0], 1)
+
+
+def test_enlarging_keeps_flat_pictures_and_the_range() -> None:
+    flat = np.full((1, 3, 4, 4), 0.3, np.float32)
+    np.testing.assert_allclose(enlarge(flat, 16), 0.3, atol=1e-6)
+    large = enlarge(FRAMES, 20)
+    assert large.shape == (5, 3, 20, 20)
+    assert large.min() >= 0 and large.max() <= 1
+
+
+def test_with_all_detail_the_ends_are_the_photos_themselves() -> None:
+    details = tuple(
+        detail_of(portrait, frame)
+        for portrait, frame in zip(PORTRAITS, FRAMES[[0, -1]], strict=True)
+    )
+    shown = lay_over(FRAMES, details, 1.0)
+    np.testing.assert_array_equal(shown[[0, -1]], to_uint8(PORTRAITS))
+
+
+def test_without_detail_a_morph_is_the_models_own() -> None:
+    details = (PORTRAITS[0] - 0.5, PORTRAITS[1] - 0.5)
+    np.testing.assert_array_equal(lay_over(FRAMES, details, 0.0), to_uint8(enlarge(FRAMES, 32)))
+
+
+def test_detail_fades_with_the_distance_from_its_end() -> None:
+    grey = np.full((5, 3, 8, 8), 0.5, np.float32)
+    first, last = np.full((3, 8, 8), 0.4, np.float32), np.zeros((3, 8, 8), np.float32)
+    shown = lay_over(grey, (first, last), 1.0)[:, 0, 0, 0] / 255
+    np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5), atol=1 / 255)

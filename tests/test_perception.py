@@ -1,0 +1,98 @@
+"""The terms beside the likelihood: what they look at, and whom they teach."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from vae_explorer import classifier
+from vae_explorer.attribute_networks import ClassifierConfig, build_classifier
+from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.config import TrainConfig
+from vae_explorer.perception import PatchDiscriminator, Perception
+
+CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
+
+
+def make_images(seed: int, n: int = 8) -> torch.Tensor:
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def perception(monkeypatch: pytest.MonkeyPatch) -> Perception:
+    network = build_classifier(CONFIG).eval().requires_grad_(False)
+    monkeypatch.setattr(classifier, "load_classifier", lambda _name: network)
+    config = TrainConfig(
+        "celeba", feature_network="tiny", feature_weight=10.0, adversarial_weight=3.0,
+        adversarial_start=0.5, learning_rate=1e-2,
+    )  # fmt: skip
+    return Perception(config, 3, Accelerator(cpu=True))
+
+
+def test_a_perfect_reconstruction_has_no_feature_penalty(perception: Perception) -> None:
+    images = make_images(0)
+    assert perception.penalty(images, images, 0.0) == 0
+    assert perception.penalty(make_images(1), images, 0.0) > 0
+
+
+def test_the_nearer_the_features_the_lower_the_penalty(perception: Perception) -> None:
+    images, noise = make_images(0), make_images(1)
+    near, far = (perception.penalty(images + k * (noise - images), images, 0.0) for k in (0.1, 0.5))
+    assert near < far
+
+
+def test_the_discriminator_is_listened_to_from_its_start_on(perception: Perception) -> None:
+    images = make_images(0)
+    assert perception.penalty(images, images, 0.49) == 0
+    heard = perception.penalty(images, images, 0.5)
+    with torch.no_grad():
+        logits = perception.raw(images)
+    assert heard.item() == pytest.approx(
+        -3 * logits.mean().item(), rel=0.05
+    )  # the norm moves with each pass
+
+
+def test_the_penalty_teaches_the_reconstruction_and_nobody_else(perception: Perception) -> None:
+    ours = make_images(1).requires_grad_()
+    perception.penalty(ours, make_images(0), 0.9).backward()
+    assert ours.grad is not None and ours.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in perception.raw.parameters())
+    assert perception.classifier is not None
+    assert all(parameter.grad is None for parameter in perception.classifier.parameters())
+
+
+def test_the_discriminator_learns_to_tell_them_apart(perception: Perception) -> None:
+    images, blurred = make_images(0, 32), make_images(1, 32).mean((2, 3), keepdim=True)
+    fakes = blurred.expand(-1, -1, 16, 16)
+    for _ in range(60):
+        perception.learn(fakes, images, 0.9, 1e-2)
+    with torch.no_grad():
+        assert perception.raw(images).mean() > 0.5 > -0.5 > perception.raw(fakes).mean()
+
+
+def test_the_discriminator_waits_until_shortly_before_it_is_heard(perception: Perception) -> None:
+    before = {name: tensor.clone() for name, tensor in perception.raw.state_dict().items()}
+    perception.learn(make_images(1), make_images(0), 0.4, 1e-2)
+    after = perception.raw.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    perception.learn(make_images(1), make_images(0), 0.46, 1e-2)
+    assert any(not torch.equal(t, perception.raw.state_dict()[name]) for name, t in before.items())
+
+
+def test_a_missing_network_is_named() -> None:
+    config = TrainConfig("celeba", feature_network="no-such-network", feature_weight=1.0)
+    with pytest.raises(CheckpointError, match="no-such-network"):
+        Perception(config, 3, Accelerator(cpu=True))
+
+
+def test_a_patch_is_part_of_a_picture() -> None:
+    discriminator = PatchDiscriminator(3)
+    image = make_images(0, 1).repeat(1, 1, 4, 4).requires_grad_()  # 64 x 64
+    logits = discriminator(image)
+    assert logits.shape == (1, 1, 8, 8)
+    logits[0, 0, 0, 0].backward()
+    assert image.grad is not None
+    seen = image.grad.abs().sum((0, 1)) > 0
+    assert seen[:24, :24].any()
+    assert not seen[40:].any() and not seen[:, 40:].any()

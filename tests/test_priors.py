@@ -1,0 +1,79 @@
+"""The fitted prior: a planted mixture is found again, and drawn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vae_explorer.priors import check_prior, fit_prior, sample_prior
+
+CENTRES = np.array([[-6.0, 0.0], [6.0, 0.0], [0.0, 8.0], [0.0, -8.0], [6.0, 8.0]])
+
+
+def planted(n: int = 3_000, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return CENTRES[rng.integers(len(CENTRES), size=n)] + 0.5 * rng.standard_normal((n, 2))
+
+
+@pytest.fixture(scope="module")
+def prior() -> dict[str, np.ndarray]:
+    return fit_prior(planted())
+
+
+def distances_to_centres(z: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(z[:, None] - CENTRES, axis=2).min(1)
+
+
+def test_samples_lie_where_the_encodings_do(prior: dict[str, np.ndarray]) -> None:
+    z = sample_prior(prior, 2_000, 1.0, seed=0)
+    assert z.dtype == np.float32
+    assert np.quantile(distances_to_centres(z), 0.99) < 2.5  # N(0, I) has next to nothing there
+    np.testing.assert_allclose(z.mean(0), planted().mean(0), atol=0.5)
+    np.testing.assert_allclose(np.cov(z.T), np.cov(planted().T), rtol=0.1, atol=1)
+
+
+def test_one_gaussian_is_enough_for_one() -> None:
+    z = np.random.default_rng(0).standard_normal((4_000, 3)) @ np.diag([1, 2, 3]) + 5
+    prior = fit_prior(z)
+    assert len(prior["prior_weights"]) == 1
+    np.testing.assert_allclose(prior["prior_means"][0], [5, 5, 5], atol=0.2)
+    covariance = prior["prior_factors"][0] @ prior["prior_factors"][0].T
+    np.testing.assert_allclose(np.diag(covariance), [1, 4, 9], rtol=0.1)
+
+
+def test_at_temperature_zero_every_sample_is_a_mean(prior: dict[str, np.ndarray]) -> None:
+    z = sample_prior(prior, 50, 0.0, seed=3)
+    gaps = np.linalg.norm(z[:, None] - prior["prior_means"], axis=2)
+    assert gaps.min(1).max() < 1e-6
+
+
+def test_more_samples_only_add_some_at_the_end(prior: dict[str, np.ndarray]) -> None:
+    few, many = (sample_prior(prior, n, 1.0, seed=5) for n in (7, 70))
+    np.testing.assert_array_equal(few, many[:7])
+
+
+def test_the_same_seed_fits_the_same(prior: dict[str, np.ndarray]) -> None:
+    again = fit_prior(planted())
+    for name, array in prior.items():
+        np.testing.assert_array_equal(array, again[name])
+
+
+def test_a_handful_of_rows_will_do() -> None:
+    z = np.random.default_rng(0).standard_normal((5, 20))
+    assert np.isfinite(sample_prior(fit_prior(z), 3, 1.0, 0)).all()
+
+
+def test_one_row_is_too_few() -> None:
+    with pytest.raises(ValueError, match=r"two encodings .* found \(1, 2\)"):
+        fit_prior(np.zeros((1, 2)))
+
+
+def test_arrays_that_do_not_fit_are_refused(prior: dict[str, np.ndarray]) -> None:
+    check_prior({}, 2)
+    check_prior(prior, 2)
+    with pytest.raises(ValueError, match="only prior_weights"):
+        check_prior({"prior_weights": prior["prior_weights"]}, 2)
+    with pytest.raises(ValueError, match="prior_means must have the shape"):
+        check_prior(prior, 3)
+    with pytest.raises(ValueError, match="shares"):
+        check_prior({**prior, "prior_weights": -prior["prior_weights"]}, 2)

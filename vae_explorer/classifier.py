@@ -1,0 +1,232 @@
+"""Networks that tell the attributes of a face, as they lie in `checkpoints/classifiers/<name>/`.
+
+| file | what |
+|---|---|
+| `model.safetensors` | the weights |
+| `card.json` | the `ClassifierCard`, with a sha256 of the weights; written last |
+
+"attributes-strided" serves the loss of a training, "attributes-judge" judges what came of it.
+They tell what the labels of their data call an attribute, and keep its biases.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_explorer import checkpoints
+from vae_explorer.attribute_networks import (
+    IMAGE_CHANNELS,
+    AttributeClassifier,
+    ClassifierConfig,
+    build_classifier,
+)
+from vae_explorer.cards import format_card, parse_card
+from vae_explorer.checkpoint_files import MODEL, fill, pack_model
+from vae_explorer.checkpoint_folders import (
+    CARD,
+    has_card,
+    read_file,
+    read_files,
+    staged,
+    write_files,
+)
+from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.classifier_cards import ClassifierCard
+from vae_explorer.config_base import unknown_name
+from vae_explorer.inference import CHUNK
+
+__all__ = [
+    "CLASSIFIERS",
+    "AttributeClassifier",
+    "ClassifierConfig",
+    "load_classifier",
+    "pooled_features",
+    "predict_attributes",
+    "save_classifier",
+]
+
+CLASSIFIERS = "classifiers"
+"""Folder below the checkpoints', which lists none of it."""
+
+
+def save_classifier(
+    path: Path, classifier: AttributeClassifier, card: ClassifierCard
+) -> ClassifierCard:
+    """Write a network of attributes; a crash at any moment leaves the one at `path` whole.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. One that is there already must hold a card, or nothing.
+    classifier : AttributeClassifier
+        On any device.
+    card : ClassifierCard
+        Its name, network and sha256 are filled in here.
+
+    Returns
+    -------
+    ClassifierCard
+        As written.
+
+    Raises
+    ------
+    CheckpointError
+        If what would be written could not be loaded, or the disk refuses.
+    """
+    path = path.resolve()
+    if path.exists() and not has_card(path) and (path.is_file() or any(path.iterdir())):
+        raise CheckpointError(
+            f"{path.name!r} was not saved: something that is no classifier has that name, and is "
+            f"kept. Choose another name, such as {path.name}-2."
+        )
+    weights = pack_model(classifier)
+    digest = hashlib.sha256(weights).hexdigest()
+    card = dataclasses.replace(
+        card, name=path.name, network=classifier.config, sha256={MODEL: digest}
+    )
+    try:
+        with staged(path) as folder:
+            write_files(folder, {MODEL: weights, CARD: format_card(card).encode()})
+            _read(folder)  # what cannot be loaded replaces nothing
+    except (OSError, ValueError) as error:
+        reason = f"{error.strerror}." if isinstance(error, OSError) else error
+        raise CheckpointError(f"The classifier {path.name!r} was not saved: {reason}") from error
+    return card
+
+
+def load_classifier(name_or_path: str | Path) -> AttributeClassifier:
+    """Read a network of attributes, verifying its weights against the card's sha256 first.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A str without a separator is a name below `checkpoints/classifiers`; anything else a path.
+
+    Returns
+    -------
+    AttributeClassifier
+        In eval mode and frozen, on the CPU, in channels_last.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or anything in it is broken.
+    """
+    folder = _find(name_or_path)
+    try:
+        return _read(folder)
+    except ValueError as error:
+        raise CheckpointError(
+            f"The classifier {folder.name!r} is broken. {error} If it came with the project, get "
+            f"it back: git checkout -- checkpoints/{CLASSIFIERS}/{folder.name}. Else train it "
+            f"again: python -m vae_explorer train-classifier --out {folder} --replace ..."
+        ) from error
+
+
+def predict_attributes(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
+    """Say how likely each attribute is in each image.
+
+    Parameters
+    ----------
+    classifier : AttributeClassifier
+        In eval mode, on any device; it is not changed.
+    images : ndarray of float32 (n, 3, height, width)
+        In [0, 1], of any size; n may be 0.
+
+    Returns
+    -------
+    ndarray of float32 (n, attributes)
+        Probabilities, columns as `classifier.config.attributes`.
+
+    Raises
+    ------
+    ValueError
+        If the images have another dtype or shape, or are not finite.
+    """
+    width = len(classifier.config.attributes)
+    return _in_chunks(classifier, lambda chunk: torch.sigmoid(classifier(chunk)), images, width)
+
+
+def pooled_features(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
+    """Describe each image by the network's last feature map, averaged over its places.
+
+    Parameters
+    ----------
+    classifier, images
+        As for `predict_attributes`.
+
+    Returns
+    -------
+    ndarray of float32 (n, channels[-1])
+
+    Raises
+    ------
+    ValueError
+        As `predict_attributes` does.
+    """
+    return _in_chunks(classifier, classifier.pooled, images, classifier.config.channels[-1])
+
+
+def _in_chunks(
+    classifier: AttributeClassifier,
+    function: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    width: int,
+) -> np.ndarray:
+    """Map images to rows (n, width), a few at a time."""
+    if images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != IMAGE_CHANNELS:
+        raise ValueError(
+            f"images must be float32 (n, {IMAGE_CHANNELS}, height, width); "
+            f"found {images.dtype} {images.shape}."
+        )
+    if not np.isfinite(images).all():
+        count = np.count_nonzero(~np.isfinite(images))
+        raise ValueError(f"images must be finite; found {count} values that are NaN or infinite.")
+    device = next(classifier.parameters()).device
+    rows = np.empty((len(images), width), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(images), CHUNK):
+            chunk = torch.from_numpy(images[start : start + CHUNK].copy()).to(device)
+            rows[start : start + CHUNK] = function(chunk).float().cpu().numpy()
+    return rows
+
+
+def _find(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, Path) or {"/", os.sep}.intersection(name_or_path):
+        folder = Path(name_or_path)
+        if has_card(folder):
+            return folder.resolve()
+        raise CheckpointError(
+            f"There is no classifier in {folder}: it has no {CARD}. To train one: "
+            f"python -m vae_explorer train-classifier --out {folder}"
+        )
+    root = checkpoints.CHECKPOINTS / CLASSIFIERS
+    # The name is only compared, so that no path is ever made of what was typed.
+    folders = {card.parent.name: card.parent for card in root.glob(f"*/{CARD}")}
+    if name_or_path in folders:
+        return folders[name_or_path]
+    known = f"There are no classifiers in {root}."
+    if folders:
+        known = unknown_name("classifier", name_or_path[:80], list(folders))
+    raise CheckpointError(
+        f"{known} To train one: "
+        "python -m vae_explorer train-classifier --out checkpoints/classifiers/NAME"
+    )
+
+
+def _read(folder: Path) -> AttributeClassifier:
+    card = parse_card(ClassifierCard, read_file(folder, CARD).decode(errors="replace"))
+    if card.sha256.keys() != {MODEL}:
+        raise ValueError(f"sha256 in {CARD} must name {MODEL} alone; found {list(card.sha256)}.")
+    contents = read_files(folder, card.sha256)
+    with torch.device("meta"):
+        classifier = build_classifier(card.network)
+    return fill(classifier, contents[MODEL])

@@ -1,0 +1,166 @@
+"""What makes reconstructions look right to an eye, beside the likelihood: two optional terms.
+
+Both are added to the negative ELBO while a model trains; neither is part of the model, of its KL
+term or of the number that a card calls its ELBO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from vae_explorer.config import TrainConfig
+from vae_explorer.losses import (
+    feature_distance,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
+from vae_explorer.optimization import read_moments, restore_moments
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Network = TypeVar("Network", bound=nn.Module)
+
+LAYERS = 3
+"""Of the classifier's blocks, from the image on, whose features are compared."""
+PATCH_CHANNELS = (64, 128, 256)
+LEAKY_SLOPE = 0.2
+DISCRIMINATOR_BETAS = (0.5, 0.99)
+DISCRIMINATOR_RATE = 0.5  # of the model's learning rate
+HEAD_START = 0.9  # of the steps before it is listened to, the discriminator only waits
+
+
+class PatchDiscriminator(nn.Module):
+    """Says of each patch of an image whether it is real (Isola et al. 2017, section 3.2.2).
+
+    Three strided convolutions, spectrally normalised (Miyato et al. 2018): a patch is 22 pixels
+    wide.
+    """
+
+    def __init__(self, image_channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = image_channels
+        for outputs in PATCH_CHANNELS:  # (n, inputs, s, s) -> (n, outputs, s / 2, s / 2)
+            convolution = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+            layers += [spectral_norm(convolution), nn.LeakyReLU(LEAKY_SLOPE)]
+            inputs = outputs
+        layers.append(spectral_norm(nn.Conv2d(inputs, 1, 3, padding=1)))
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (n, channels, height, width) in [0, 1] to logits (n, 1, h / 8, w / 8)."""
+        return self.body(2 * images - 1)
+
+
+class Perception:
+    """The terms of one training, and the discriminator that learns beside it.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Says which terms there are, and what they weigh.
+    image_channels : int
+    accelerator : Accelerator
+        Of the training.
+
+    Raises
+    ------
+    CheckpointError
+        If the classifier is not there, or broken.
+    """
+
+    def __init__(self, config: TrainConfig, image_channels: int, accelerator: Accelerator) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.classifier = self.discriminator = None
+        if config.feature_weight:
+            from vae_explorer.classifier import load_classifier
+
+            classifier = load_classifier(config.feature_network).to(accelerator.device)
+            self.classifier = _channels_last(classifier)
+        if config.adversarial_weight:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                raw = PatchDiscriminator(image_channels).to(accelerator.device)
+            self.raw = _channels_last(raw)
+            self.discriminator = accelerator.prepare(raw)
+            self.optimizer = torch.optim.Adam(
+                raw.parameters(), lr=config.learning_rate, betas=DISCRIMINATOR_BETAS
+            )
+
+    def penalty(self, reconstructions: Tensor, images: Tensor, progress: float) -> Tensor:
+        """Return what is added to the loss, a scalar in nats per image.
+
+        Parameters
+        ----------
+        reconstructions, images : Tensor, (n, channels, height, width)
+            In [0, 1].
+        progress : float
+            Share of the run's steps that are done.
+        """
+        total = self.feature_penalty(reconstructions, images)
+        if self.discriminator is not None and progress >= self.config.adversarial_start:
+            for parameter in self.raw.parameters():
+                parameter.requires_grad_(False)  # only the decoder learns by this pass
+            fake = self.discriminator(reconstructions)
+            total = total + self.config.adversarial_weight * hinge_generator_loss(fake)
+        return total
+
+    def feature_penalty(self, reconstructions: Tensor, images: Tensor) -> Tensor:
+        """Return the features' part of it; zero where there is none."""
+        if self.classifier is None:
+            return torch.zeros((), device=images.device)
+        with torch.no_grad():
+            targets = self.classifier.features(images, LAYERS)
+        features = self.classifier.features(reconstructions, LAYERS)
+        return self.config.feature_weight * feature_distance(features, targets)
+
+    def learn(
+        self, reconstructions: Tensor, images: Tensor, progress: float, learning_rate: float
+    ) -> None:
+        """Let the discriminator learn from the step's images and reconstructions.
+
+        It begins a little before it is listened to, so that its first word is not noise.
+        """
+        if self.discriminator is None or progress < self.config.adversarial_start * HEAD_START:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = DISCRIMINATOR_RATE * learning_rate
+        for parameter in self.raw.parameters():
+            parameter.requires_grad_(True)
+        logits = self.discriminator(torch.cat([images, reconstructions.detach()]))
+        real, fake = logits.chunk(2)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(hinge_discriminator_loss(real, fake))
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the discriminator's weights and its optimizer's moments, by name."""
+        if self.discriminator is None:
+            return {}
+        weights = {f"weights.{name}": tensor for name, tensor in self.raw.state_dict().items()}
+        return weights | {f"adam.{name}": t for name, t in read_moments(self.optimizer).items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` returned."""
+        if self.discriminator is None:
+            return
+        self.raw.load_state_dict(_below("weights.", state))
+        restore_moments(self.optimizer, _below("adam.", state))
+
+
+def _channels_last(network: Network) -> Network:
+    """Lay weights out for the faster convolutions, also spectrally normalised ones."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}

@@ -1,0 +1,62 @@
+"""The component behind every live view: mounted here, drawn by `live.js`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.state.common import WidgetCallback
+
+_HERE = Path(__file__).parent
+_UNREACHABLE = "route_unreachable"
+
+_mount = st.components.v2.component(
+    "vae_explorer_stage",
+    js=(_HERE / "live.js").read_text(encoding="utf-8"),
+    css=(_HERE / "live.css").read_text(encoding="utf-8"),
+    isolate_styles=False,  # Plotly writes its styles into the page
+)
+
+
+Callback = Callable[[Mapping[str, object]], None]
+
+
+def is_live() -> bool:
+    """Say whether the browser reaches the decode route, as far as it is known."""
+    return not st.session_state.get(_UNREACHABLE, False)
+
+
+def draw_view(
+    key: str,
+    data: Mapping[str, object],
+    default: Mapping[str, object],
+    **on_triggers: Callback,
+) -> Mapping[str, object]:
+    """Mount the component; each trigger's callback gets what the browser sent."""
+    callbacks: dict[str, WidgetCallback] = {
+        f"on_{name}_change": partial(_hand_over, key, name, callback)
+        for name, callback in on_triggers.items()
+    }
+    callbacks |= {f"on_{name}_change": lambda: None for name in default}
+    callbacks["on_unreachable_change"] = partial(_note_reach, key)
+    state: Mapping[str, object] = _mount(
+        key=key,
+        data=data,
+        default={**default, "unreachable": False},
+        width="stretch",
+        height="content",
+        **callbacks,
+    )
+    return state
+
+
+def _hand_over(key: str, name: str, callback: Callback) -> None:
+    value = st.session_state[key].get(name)
+    if value is not None:
+        callback(value)
+
+
+def _note_reach(key: str) -> None:
+    st.session_state[_UNREACHABLE] = bool(st.session_state[key].get("unreachable"))
