@@ -124,9 +124,7 @@ def test_keeps_beyond_a_smaller_grid_come_back_with_a_larger_one(open_app: Open)
 
 @MODELS
 def test_at_temperature_zero_all_but_the_kept_are_the_middle(open_app: Open, model):
-    session = open_app(
-        PAGE, model=model, side="4", keep="3:8:1", temperature="0", prior=OWN[model]
-    )
+    session = open_app(PAGE, model=model, side="4", keep="3:8:1", temperature="0", prior=OWN[model])
     z_mean = load_checkpoint(model).encodings.z_mean
     middle = (z_mean.min(axis=0) + z_mean.max(axis=0)) / 2 if model == AUTOENCODER else 0
     z = read_latents(session, model)

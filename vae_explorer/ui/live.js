@@ -682,7 +682,9 @@ function createGrid(host) {
   function fit(pictures) {
     const room = Math.min(frame.parentElement.clientWidth - (data.tiles.kind === "plane" ? 56 : 0), data.height);
     const natural = data.columns * pictures.width;
-    const width = natural > room ? room : natural * wholeMultiple(natural, room);
+    const multiple = wholeMultiple(natural, room);
+    // Whole pixels look best, but not where they leave a good part of the room empty.
+    const width = multiple * natural * 1.4 < room || natural > room ? room : multiple * natural;
     const rows = data.tiles.kind === "plane" ? data.columns : Math.ceil(pictures.count / data.columns);
     canvas.style.width = `${width}px`;
     canvas.style.height = `${(width / data.columns) * rows}px`;
