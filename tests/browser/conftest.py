@@ -105,11 +105,11 @@ def _answers(server: subprocess.Popen[bytes], health: str) -> bool:
 def open_page(
     app_url: str, new_context: Callable[..., BrowserContext]
 ) -> Iterator[Callable[..., Page]]:
-    """Return `open_page(path="", *, dark=False, phone=False, cut_off=False)`: a page that has run.
+    """Return `open_page(path="", *, dark=False, phone=False, cut_off=None)`: a page that has run.
 
-    `cut_off` lets only the app's own socket through, none of the extra routes. The test fails at
-    its end if a page wrote an error to the console, threw one, shows one, or asked anyone but the
-    app for anything.
+    While `cut_off()`, only the app's own socket gets through, none of the extra routes. The test
+    fails at its end if a page wrote an error to the console, threw one, shows one, or asked anyone
+    but the app for anything.
     """
     faults: list[str] = []
     pages: list[Page] = []
@@ -131,7 +131,11 @@ def open_page(
             faults.append(f"a picture by its file: {request.url}")
 
     def open_page(
-        path: str = "", *, dark: bool = False, phone: bool = False, cut_off: bool = False
+        path: str = "",
+        *,
+        dark: bool = False,
+        phone: bool = False,
+        cut_off: Callable[[], bool] | None = None,
     ) -> Page:
         context = new_context(
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 720},
@@ -143,7 +147,9 @@ def open_page(
         context.on("console", hear)
         context.on("request", follow)
         if cut_off:
-            context.route("**/api/**", lambda route: route.abort())
+            context.route(
+                "**/api/**", lambda route: route.abort() if cut_off() else route.continue_()
+            )
         page = context.new_page()
         pages.append(page)
         page.goto(f"{app_url}/{path.lstrip('/')}")

@@ -289,8 +289,6 @@ function loadPlotly(version) {
 const LENS = 132; // px: room for the picture beside the pointer
 const CLICK_REACH = 12; // px: how near to a point a click means that point
 const KEY_STEP = 8; // px
-// A hand's movement as it comes, where the browser tells of it before the next frame: up to 16 ms.
-const RAW_MOVE = "onpointerrawupdate" in window ? "pointerrawupdate" : "pointermove";
 
 function createMap(host) {
   host.tabIndex = 0;
@@ -450,10 +448,17 @@ function createMap(host) {
   };
 
   let pressed = null;
+  let followed = ""; // where the pointer was last looked at
+  function follow(event) {
+    const place = `${event.clientX},${event.clientY}`;
+    if (place === followed || !(event.pointerType === "touch" ? finger !== null : inArea(event))) return;
+    followed = place;
+    look(...within(event), event.timeStamp);
+  }
   const listeners = {
-    [RAW_MOVE](event) {
-      if (event.pointerType === "touch" ? finger !== null : inArea(event)) look(...within(event), event.timeStamp);
-    },
+    // A movement as it comes, up to 16 ms before the frame: where a browser tells of it, and it does not of each.
+    pointerrawupdate: follow,
+    pointermove: follow,
     pointerdown(event) {
       if (!inArea(event)) return;
       pressed = [event.clientX, event.clientY];
@@ -477,6 +482,7 @@ function createMap(host) {
       finger = pressed = null;
     },
     pointerleave(event) {
+      followed = "";
       if (event.pointerType !== "touch") away = lens.hidden = cross.hidden = true;
     },
     keydown(event) {
