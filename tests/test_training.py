@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
 
 from vae_explorer.__main__ import main
 from vae_explorer.batches import TrainingError, split_rows
@@ -22,7 +23,7 @@ from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.models import build_model
-from vae_explorer.optimization import learning_rate, moving_average
+from vae_explorer.optimization import learning_rate, moving_average, refresh_statistics
 from vae_explorer.runs import (
     EpochMetrics,
     RunError,
@@ -603,3 +604,46 @@ def test_a_damaged_configuration_is_said_to_be_so(tmp_path: Path, text: str) -> 
 def test_no_configuration_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no run 'never'.*without --resume"):
         load_config(tmp_path / "never")
+
+
+# Batch normalisation of averaged weights
+
+
+def test_averaged_weights_get_statistics_of_their_own(
+    tmp_path: Path, train_tiny: TrainTiny, tiny_vae_config: ModelConfig
+) -> None:
+    model = replace(tiny_vae_config, normalization="batch")
+    train_tiny(tmp_path / "run", model=model, epochs=1)
+    state = load_state(tmp_path / "run")
+    statistics = [name for name in state.best if name.endswith("running_mean")]
+    assert statistics
+    assert not any(torch.equal(state.best[name], state.weights[name]) for name in statistics)
+
+
+def test_refreshed_statistics_are_those_of_the_images() -> None:
+    config = ModelConfig(
+        image_size=8, image_channels=1, latent_dim=2, channels=(4,), normalization="batch"
+    )
+    model = build_model(config, seed=0)
+    first = next(part for part in model.modules() if isinstance(part, nn.BatchNorm2d))
+    first.running_mean.fill_(1e3)
+    images = torch.rand(4, 16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+    handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    refresh_statistics(model, images, torch.Generator().manual_seed(0))
+    handle.remove()
+    torch.testing.assert_close(first.running_mean, torch.cat(seen).mean(dim=(0, 2, 3)))
+    assert first.momentum == nn.BatchNorm2d(1).momentum
+    assert not model.training
+
+
+def test_a_model_without_batch_normalisation_asks_for_no_images(
+    tiny_vae_config: ModelConfig,
+) -> None:
+    model = build_model(tiny_vae_config)
+
+    def images() -> Iterator[Tensor]:
+        raise AssertionError("asked for images")
+        yield
+
+    refresh_statistics(model, images(), torch.Generator())

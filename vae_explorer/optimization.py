@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_explorer.config import ModelConfig, TrainConfig
 
@@ -38,6 +38,44 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + count) / (10 + count)))
 
     return update
+
+
+@torch.no_grad()
+def refresh_statistics(
+    model: nn.Module, batches: Iterable[Tensor], generator: torch.Generator
+) -> None:
+    """Have a model's batch normalisation take its statistics from images anew.
+
+    Averaged weights need their own: those of the weights in training belong to other activations.
+
+    Parameters
+    ----------
+    model : nn.Module
+        An `Autoencoder`; left in eval mode.
+    batches : iterable of Tensor (n, channels, height, width)
+        Training images in [0, 1]; each batch counts the same. Not asked for where the model has
+        no batch normalisation.
+    generator : torch.Generator
+        Of the noise in the latents.
+
+    References
+    ----------
+    Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization"
+    (https://arxiv.org/abs/1803.05407), section 3.2.
+    """
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    model.train()
+    for images in batches:
+        model(images, generator)
+    model.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def read_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -20,6 +20,8 @@ CHOOSING_ROWS = 20_000
 """Of the others, by which their number is chosen; all would take minutes in 128 dimensions."""
 ROWS, ROWS_PER_DIMENSION = 200, 4
 """What a Gaussian needs for its covariance, at least: so many rows, and so many a dimension."""
+TOLERANCE = 1e-3
+"""A fit is done when a step adds less than this to the log-likelihood of a row, per dimension."""
 REGULARISATION = 1e-4
 """Added to the diagonal of every covariance, so that none collapses onto a few rows."""
 
@@ -39,7 +41,7 @@ def fit_prior(z_mean: ArrayLike, seed: int = 0) -> dict[str, NDArray[np.float32]
     dict of str to ndarray of float32
         "prior_weights" (k,), "prior_means" (k, d) and "prior_factors" (k, d, d): the lower
         Cholesky factors of the covariances. k is the one of `COMPONENTS` with the greatest
-        likelihood on a tenth of the rows, when fitted to others.
+        likelihood on a tenth of the rows, when fitted to others; then fitted to all.
 
     Raises
     ------
@@ -59,7 +61,11 @@ def fit_prior(z_mean: ArrayLike, seed: int = 0) -> dict[str, NDArray[np.float32]
 
     def fit(count: int, to: NDArray[np.float64]) -> GaussianMixture:
         mixture = GaussianMixture(
-            count, reg_covar=REGULARISATION, random_state=seed, init_params="k-means++"
+            count,
+            tol=TOLERANCE * rows.shape[1],
+            reg_covar=REGULARISATION,
+            random_state=seed,
+            init_params="k-means++",
         )
         return mixture.fit(to)
 
@@ -68,8 +74,14 @@ def fit_prior(z_mean: ArrayLike, seed: int = 0) -> dict[str, NDArray[np.float32]
     inner, outer = rows[order[held:][:CHOOSING_ROWS]], rows[order[:held]]
     most = len(inner) / max(ROWS, ROWS_PER_DIMENSION * rows.shape[1])
     counts = [count for count in COMPONENTS if count <= max(1, most)]
-    best = max(counts, key=lambda count: fit(count, inner).score(outer)) if counts[1:] else 1
-    mixture = fit(best, rows)
+    mixture = max((fit(count, inner) for count in counts), key=lambda fitted: fitted.score(outer))
+    # The same Gaussians, from where they stand now, to all rows.
+    mixture.set_params(
+        weights_init=mixture.weights_,
+        means_init=mixture.means_,
+        precisions_init=mixture.precisions_,
+    )
+    mixture.fit(rows)
     return {
         WEIGHTS: mixture.weights_.astype(np.float32),
         MEANS: mixture.means_.astype(np.float32),

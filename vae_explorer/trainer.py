@@ -27,6 +27,7 @@ from vae_explorer.optimization import (
     learning_rate,
     moving_average,
     read_moments,
+    refresh_statistics,
     restore_moments,
 )
 from vae_explorer.perception import Perception
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
 VALIDATION_BATCH = 256
+STATISTICS_IMAGES = 6400
 FINITE_CHECK_EVERY = 50  # steps; each check waits for the device
 
 
@@ -110,6 +112,9 @@ class Trainer:
         """Judge the averaged weights on the validation rows, and save."""
         self._check_finite(self.sums)
         means = self.accelerator.reduce(self.sums / self.steps_per_epoch, "mean").tolist()
+        with self._forward_precision():
+            self._seed_noise(5)
+            refresh_statistics(self.averaged, self._some_training_batches(), self.generator)
         validation_means = self._validate()
         metrics = EpochMetrics(
             epoch=len(self.history) + 1,
@@ -222,6 +227,11 @@ class Trainer:
         pixels = torch.from_numpy(self.dataset.take(rows, self.model.config.image_size))
         images = pixels.to(self.device).float().div_(255)  # (n, channels, height, width)
         return images.contiguous(memory_format=torch.channels_last)
+
+    def _some_training_batches(self) -> Iterator[Tensor]:
+        order = order_of_epoch(self.train_rows, self.config, 0)[:STATISTICS_IMAGES]
+        for start in range(0, len(order), self.batch_size):
+            yield self._images(order[start : start + self.batch_size])
 
     def _seed_noise(self, *key: int) -> None:
         words = np.random.SeedSequence([self.config.seed, *key]).generate_state(1, np.uint64)
