@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vae_explorer.ui.page import close_page, icon, logo
@@ -24,6 +25,10 @@ PAGES = {
         st.Page("pages/decoded_grid.py", title="Decoded grid", icon=":material/grid_on:"),
         st.Page("pages/generate.py", title="Generate", icon=":material/casino:"),
     ],
+    "Faces": [
+        st.Page("pages/your_photo.py", title="Your photo", icon=":material/add_a_photo:"),
+        st.Page("pages/morph.py", title="Morph", icon=":material/animation:"),
+    ],
 }
 
 if get_script_run_ctx() is None:
@@ -33,6 +38,9 @@ if get_script_run_ctx() is None:
     # Threads take turns of 0.5 ms: at Python's 5 ms, one session's rerun holds back another's
     # pictures, which take less than that to decode.
     sys.setswitchinterval(0.0005)
+    # Sessions and requests run side by side: within one, threads would only wait for each other,
+    # for seconds where a core is busy.
+    torch.set_num_threads(1)
     keep_uploads_in_memory()  # once, before the server takes any
     app = st.App(Path(__file__), routes=live_routes())
 else:

@@ -5,7 +5,7 @@ import pytest
 
 from vae_explorer.images import to_uint8
 from vae_explorer.latent import slerp
-from vae_explorer.morphs import detail_of, enlarge, lay_over, morph_path
+from vae_explorer.morphs import corner_grid, detail_of, enlarge, lay_over, morph_path
 
 RNG = np.random.default_rng(0)
 PORTRAITS = RNG.random((2, 3, 32, 32)).astype(np.float32)
@@ -33,6 +33,22 @@ def test_a_morph_of_one_step_is_none() -> None:
         morph_path([0.0], [1.0], 1)
 
 
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_a_field_has_its_corners_at_the_faces_and_its_edges_on_the_paths(path: str) -> None:
+    a, b, c, d = corners = RNG.normal(size=(4, 6))
+    grid = corner_grid(corners, 5, path).reshape(5, 5, 6)
+    np.testing.assert_allclose(grid[[0, 0, -1, -1], [0, -1, 0, -1]], corners, rtol=1e-4, atol=1e-5)
+    edges = [(grid[0], a, b), (grid[-1], c, d), (grid[:, 0], a, c), (grid[:, -1], b, d)]
+    for edge, start, end in edges:
+        np.testing.assert_allclose(edge, morph_path(start, end, 5, path), rtol=1e-4, atol=1e-5)
+
+
+def test_a_straight_field_has_the_mean_of_its_corners_in_the_middle() -> None:
+    corners = RNG.normal(size=(4, 6))
+    middle = corner_grid(corners, 3, "linear")[4]
+    np.testing.assert_allclose(middle, corners.mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
 def test_enlarging_keeps_flat_pictures_and_the_range() -> None:
     flat = np.full((1, 3, 4, 4), 0.3, np.float32)
     np.testing.assert_allclose(enlarge(flat, 16), 0.3, atol=1e-6)
@@ -55,8 +71,8 @@ def test_without_detail_a_morph_is_the_models_own() -> None:
     np.testing.assert_array_equal(lay_over(FRAMES, details, 0.0), to_uint8(enlarge(FRAMES, 32)))
 
 
-def test_detail_fades_with_the_distance_from_its_end() -> None:
+def test_detail_fades_with_the_squared_distance_from_its_end() -> None:
     grey = np.full((5, 3, 8, 8), 0.5, np.float32)
     first, last = np.full((3, 8, 8), 0.4, np.float32), np.zeros((3, 8, 8), np.float32)
     shown = lay_over(grey, (first, last), 1.0)[:, 0, 0, 0] / 255
-    np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5), atol=1 / 255)
+    np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5) ** 2, atol=1 / 255)

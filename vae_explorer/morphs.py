@@ -29,6 +29,24 @@ def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical")
     return slerp(a, b, t) if path == "spherical" else lerp(a, b, t)
 
 
+def corner_grid(corners: ArrayLike, columns: int, path: Path = "spherical") -> Images:
+    """Return latents (columns², latent_dim) between four corners, in reading order.
+
+    Parameters
+    ----------
+    corners : (4, latent_dim)
+        Top left, top right, bottom left, bottom right; the grid's own corners.
+    columns : int
+        Tiles in a row, and rows; two or more.
+    path : {"spherical", "linear"}
+        How it goes from left to right in the first row and in the last, and then down.
+    """
+    a, b, c, d = np.asarray(corners, np.float32)
+    top, bottom = morph_path(a, b, columns, path), morph_path(c, d, columns, path)
+    down = [morph_path(*ends, columns, path) for ends in zip(top, bottom, strict=True)]
+    return np.stack(down, axis=1).reshape(columns**2, -1)
+
+
 def enlarge(images: Images, size: int) -> Images:
     """Enlarge images (n, channels, s, s) to `size` by a bicubic filter, as float32 in [0, 1]."""
     bands = np.asarray(images, np.float32)
@@ -78,4 +96,13 @@ def lay_over(frames: Images, details: tuple[Images, Images], amount: float) -> N
     first, last = details
     t = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
     large = enlarge(frames, first.shape[-1])
-    return to_uint8(large + np.float32(amount) * ((1 - t) * first + t * last))
+    return to_uint8(large + np.float32(amount) * (fade(t) * first + fade(1 - t) * last))
+
+
+def fade(t: Images) -> Images:
+    """Return how much of an end's detail is left at t in [0, 1] of the way from it.
+
+    Squared: in a straight fade both faces' hair and eyes shine through in the middle, and without
+    an overlap the middle is plainly blurred.
+    """
+    return (1 - t) ** 2

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.cards import Metric, ModelCard
 from vae_explorer.checkpoint_files import MODEL
 from vae_explorer.checkpoint_folders import CARD
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
+from vae_explorer.evaluation import PERCENTILES
 from vae_explorer.models import build_model
+from vae_explorer.priors import fit_prior
 
 
 def put(
@@ -85,6 +87,35 @@ def put_colour_mlp(source: Path, path: Path) -> ModelCard:
         ),
         history=checkpoint.history,
     )
+
+
+def put_faces(source: Path, path: Path, *, image_size: int = 16, title: str = "Faces") -> ModelCard:
+    """Save an untrained model of faces, whose fitted prior is far from N(0, I)."""
+    config = ModelConfig(image_size=image_size, image_channels=3, latent_dim=6, channels=(8, 8))
+    z_mean = 3 + np.random.default_rng(0).standard_normal((400, 6)).astype(np.float32)
+    checkpoint = load_checkpoint(source)
+    dataset = replace(checkpoint.card.dataset, name="celeba", title="CelebA")
+    errors = tuple(np.linspace(0, 3 * image_size**2, len(PERCENTILES)).tolist())
+    name = "squared_error_percentiles"
+    metrics = {name: Metric(name, errors, "squared error", "made up")}
+    return save_checkpoint(
+        path,
+        model=build_model(config).eval(),
+        card=replace(
+            checkpoint.card, title=title, model=config, dataset=dataset, label_names=(),
+            metrics=metrics,
+        ),
+        encodings=Encodings(
+            row_id=np.arange(400),
+            split=np.full(400, "train"),
+            z_mean=z_mean,
+            z_log_var=np.full_like(z_mean, -2),
+            labels=None,
+            attributes=None,
+        ),
+        history=checkpoint.history,
+        latent=fit_prior(z_mean),
+    )  # fmt: skip
 
 
 def poison_weights(path: Path) -> None:

@@ -75,7 +75,8 @@ def align(image: Image.Image, face: Face, size: int = 64) -> AlignedFace:
     shrink = max(1, int(photo_pixels / 2))
     corners = transform_points(back, np.array([[0, 0], [size, 0], [0, size], [size, size]], float))
     source, origin = _cut(image, corners, shrink)
-    fine = size * max(1, math.ceil(photo_pixels / shrink))
+    # A face at the crop's own size, but for rounding, must not be enlarged and shrunk again.
+    fine = size * max(1, math.ceil(photo_pixels / shrink - 1e-6))
     warp = back.copy()
     warp[:, :2] *= size / fine
     warp[:, 2] -= origin
@@ -107,7 +108,8 @@ def face_from_eyes(left: Points, right: Points) -> Face:
         If the eyes are at one point, or not finite.
     """
     mean = mean_landmarks(1)
-    matrix = fit_similarity(mean[:2], np.array([left, right], float))
+    # This way round, because eyes at one point have a matrix that leads there, but none back.
+    matrix = invert(fit_similarity(np.array([left, right], float), mean[:2]))
     landmarks = transform_points(matrix, mean)
     frame = transform_points(matrix, np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float))
     (x0, y0), (x1, y1) = frame.min(axis=0).tolist(), frame.max(axis=0).tolist()

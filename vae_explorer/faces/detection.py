@@ -38,6 +38,7 @@ _FIRST_LEVEL = 2
 # The patch cut for a look upright, in sides of CelebA's crop: tried from 0.55 to 0.85.
 _PATCH_CENTRE, _PATCH_SIDE = (0.5, 0.55), 0.65
 _LOOKS = 2
+_TURNED_SIDE = 640
 _TURNS = (35.0, -35.0, 90.0, -90.0, 180.0)
 
 
@@ -80,18 +81,23 @@ def find_faces(image: Image.Image) -> list[Face]:
         If the package that brings the weights is missing or is another.
     """
     networks = load_networks()
-    small = image.convert("RGB")
-    shrink = SEARCHED_SIDE / max(image.size)
-    if shrink < 1:
-        size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-        small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    scale = np.array([image.width / small.width, image.height / small.height])
+    photo = image.convert("RGB")
     with torch.inference_mode():
-        found = _search(networks, small)
+        found = _search_at(networks, photo, SEARCHED_SIDE)
         for degrees in _TURNS:
             if found:
                 break
-            found = _search_turned(networks, small, degrees)
+            found = _search_at(networks, photo, _TURNED_SIDE, degrees)
+    return found
+
+
+def _search_at(networks: Networks, photo: Image.Image, side: int, degrees: float = 0) -> list[Face]:
+    """Find faces in a photo, looked at with its longer side no longer than so many pixels."""
+    shrink = min(1.0, side / max(photo.size))
+    size = (max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink)))
+    small = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    found = _search_turned(networks, small, degrees) if degrees else _search(networks, small)
+    scale = np.array([photo.width / small.width, photo.height / small.height])
     return [
         Face(_as_box(np.tile(scale, 2) * face.box), face.score, scale * face.landmarks)
         for face in found
@@ -109,7 +115,8 @@ def _search_turned(networks: Networks, image: Image.Image, degrees: float) -> li
     for face in _search(networks, turned):
         x0, y0, x1, y1 = face.box
         middle = transform_points(back, np.array([[(x0 + x1) / 2, (y0 + y1) / 2]]))[0]
-        half = np.array([x1 - x0, y1 - y0]) / 2
+        # Around the turned ellipse inside the box: around the box itself is too much for a face.
+        half = np.sqrt(turn**2 @ np.array([x1 - x0, y1 - y0]) ** 2) / 2
         box = _as_box(np.concatenate([middle - half, middle + half]))
         faces.append(Face(box, face.score, transform_points(back, face.landmarks)))
     return faces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import streamlit as st
@@ -10,6 +10,7 @@ import streamlit as st
 from vae_explorer.images import as_shown, png_bytes, tile, zip_of_pngs
 from vae_explorer.ui.controls import choose
 
+_MIME = {"png": "image/png", "zip": "application/zip", "webp": "image/webp", "gif": "image/gif"}
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
 
 
@@ -41,8 +42,18 @@ def offer_pictures(
             names = [f"{name}-{k + 1:03d}" for k in range(len(images))]
             return zip_of_pngs(images, names, scale, smooth)
 
-        files = [("PNG", write_png, f"{name}.png", "image/png")]
+        _offer("PNG", f"{name}.png", write_png)
         if single:
-            files.append(("ZIP of pictures", write_zip, f"{name}.zip", "application/zip"))
-        for label, write, file_name, mime in files:
-            st.download_button(label, write, file_name, mime, on_click="ignore", width="stretch")
+            _offer("ZIP of pictures", f"{name}.zip", write_zip)
+
+
+def offer_files(files: Mapping[str, tuple[str, Callable[[], bytes]]]) -> None:
+    """Offer files: by label, each one's name, and what writes it when it is asked for."""
+    with st.popover("Save", icon=":material/download:", width="stretch"):
+        for label, (name, write) in files.items():
+            _offer(label, name, write)
+
+
+def _offer(label: str, name: str, write: Callable[[], bytes]) -> None:
+    mime = _MIME[name.rpartition(".")[2]]
+    st.download_button(label, write, name, mime, on_click="ignore", width="stretch")

@@ -1,9 +1,10 @@
 /* The stage: every live picture of the app.
  *
- * One component, five views: a map, a grid of tiles, a strip along a path, the sliders (with a
- * pad) that move them, and a box to draw in. `live.py` says what each is given. Nothing here makes
- * the script rerun while something moves: a picture comes from `createSource`, z -> pixels, and on
- * release, and only then, state goes to Python.
+ * One component, eight views: a map, a grid of tiles, a strip along a path, the sliders (with a
+ * pad) that move them, a box to draw in; and of faces, the photo they are found in, a morph between
+ * two, and a field between four. `live.py` and `live_faces.py` say what each is given. Nothing here
+ * makes the script rerun while something moves: a picture comes from `createSource`, z -> pixels,
+ * and on release, and only then, state goes to Python.
  *
  * Views of one page share a channel, by name: a slider in the panel moves the grid on the stage.
  */
@@ -954,27 +955,24 @@ function createSliders(host) {
 
 const PLAY_SECONDS = 4;
 
-function createStrip(host) {
-  const canvas = element(host, "canvas", "vae-picture vae-strip");
+/** z at t in [0, 1] along a path of stored points. */
+function along(path, t, d) {
+  const last = path.length / d - 1;
+  const position = t * last;
+  const from = Math.min(Math.floor(position), Math.max(last - 1, 0));
+  const share = position - from;
+  const to = Math.min(from + 1, last);
+  return Float32Array.from({ length: d }, (_, k) => path[from * d + k] * (1 - share) + path[to * d + k] * share);
+}
+
+/** A button that plays there and back, and a slider. `onMove(t, since)`: t in [0, 1]. */
+function createPlayer(host, onMove) {
   const bar = element(host, "div", "vae-player");
   const play = element(bar, "button", "", { type: "button" });
   const scrub = element(bar, "input", "", {
     type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Along the path",
   });
-  const screen = element(bar, "canvas", "vae-picture vae-screen");
-  const notes = createNotes(host);
-  let data, source, feed, screenFeed, path, timer = 0;
-
-  /** z at t in [0, 1] along the stored points of the path. */
-  function along(t) {
-    const d = data.latent_dim;
-    const last = path.length / d - 1;
-    const position = t * last;
-    const from = Math.min(Math.floor(position), Math.max(last - 1, 0));
-    const share = position - from;
-    const to = Math.min(from + 1, last);
-    return Float32Array.from({ length: d }, (_, k) => path[from * d + k] * (1 - share) + path[to * d + k] * share);
-  }
+  let timer = 0;
 
   function stop() {
     cancelAnimationFrame(timer);
@@ -989,15 +987,38 @@ function createStrip(host) {
     const tick = (now) => {
       const cycle = ((now - began) / (PLAY_SECONDS * 1000)) % 2;
       scrub.value = cycle < 1 ? cycle : 2 - cycle; // there and back
-      screenFeed(() => ({ z: along(Number(scrub.value)), since: now }));
+      onMove(Number(scrub.value), now);
       timer = requestAnimationFrame(tick);
     };
     timer = requestAnimationFrame(tick);
   });
   scrub.addEventListener("input", (event) => {
     stop();
-    screenFeed(() => ({ z: along(Number(scrub.value)), since: event.timeStamp }));
+    onMove(Number(scrub.value), event.timeStamp);
   });
+  stop();
+  return {
+    bar,
+    stop,
+    get at() {
+      return Number(scrub.value);
+    },
+    set at(t) {
+      scrub.value = t;
+    },
+  };
+}
+
+function createStrip(host) {
+  const canvas = element(host, "canvas", "vae-picture vae-strip");
+  const player = createPlayer(host, showAt);
+  const screen = element(player.bar, "canvas", "vae-picture vae-screen");
+  const notes = createNotes(host);
+  let data, source, feed, screenFeed, path;
+
+  function showAt(t, since) {
+    screenFeed(() => ({ z: along(path, t, data.latent_dim), since }));
+  }
 
   return {
     update(component) {
@@ -1018,11 +1039,11 @@ function createStrip(host) {
           announce(host, request);
         }, lost);
       }
-      stop();
+      player.stop();
       feed(() => ({ z: path, since: 0 }));
-      screenFeed(() => ({ z: along(Number(scrub.value)), since: 0 }));
+      showAt(player.at, 0);
     },
-    destroy: stop,
+    destroy: player.stop,
   };
 }
 
@@ -1209,8 +1230,6 @@ function createDraw(host) {
   };
 }
 
-// ------------------------------------------------------------------ mounting
-
 // ------------------------------------------------------------------ view: a photo, and the faces in it
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -1259,6 +1278,18 @@ function createPhoto(host) {
     eyes = [];
   });
 
+  /** A pasted picture takes the way of an upload, with all its checks. */
+  function paste(event) {
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    const input = document.querySelector("[data-testid=stFileUploader] input[type=file]");
+    if (!file || !input) return;
+    const files = new DataTransfer();
+    files.items.add(file);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  document.addEventListener("paste", paste);
+
   return {
     update(component) {
       ({ data, setTriggerValue: send } = component);
@@ -1271,13 +1302,257 @@ function createPhoto(host) {
       overlay.setAttribute("viewBox", `0 0 ${data.size[0]} ${data.size[1]}`);
       show();
     },
+    destroy() {
+      document.removeEventListener("paste", paste);
+    },
+  };
+}
+
+// ------------------------------------------------------------------ view: a face becoming another
+
+const STRIP_PIXELS = 1600;
+
+/** Pixels of a picture by its address: RGBA, size x size, 0 to 255. */
+async function readPicture(address, size) {
+  const picture = new Image();
+  picture.src = address;
+  await picture.decode();
+  const context = createBuffer(size);
+  context.drawImage(picture, 0, 0, size, size);
+  return context.getImageData(0, 0, size, size).data;
+}
+
+/** A canvas that is never shown. */
+function createBuffer(size) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
+  return canvas.getContext("2d", { willReadFrequently: true });
+}
+
+function createMorph(host) {
+  const row = element(host, "div", "vae-morph");
+  const [first, screen, last] = ["img", "canvas", "img"].map((tag) => element(element(row, "figure", ""), tag, ""));
+  const words = [first, screen, last].map((shown) => element(shown.parentElement, "figcaption", ""));
+  const player = createPlayer(host, showAt);
+  player.at = 0.5;
+  const strip = element(host, "canvas", "vae-strip", { role: "img" });
+  const notes = createNotes(host);
+  let data, channel, unfollow, path, checkpoint, source, feed, stripFeed;
+  let small, large; // buffers of the model's size and of the photos'
+  let lacking = null; // the photos minus the reconstructions, of both ends
+  let asked = 0; // how many times they were asked for
+  let frame = null; // the last answers: {pictures, t}, and the strip's pictures
+  let stripes = null;
+
+  function showAt(t, since) {
+    feed(() => ({ z: along(path, t, data.latent_dim), t, since }));
+  }
+
+  /** One of the pictures, at the size of the photos, with what they have and it lacks at t. */
+  function compose(pictures, index, t, amount) {
+    const bytes = pictures.width * pictures.height * 4;
+    const pixels = pictures.pixels.slice(index * bytes, (index + 1) * bytes);
+    small.putImageData(new ImageData(pixels, pictures.width, pictures.height), 0, 0);
+    large.imageSmoothingQuality = "high";
+    large.drawImage(small.canvas, 0, 0, data.size, data.size);
+    const image = large.getImageData(0, 0, data.size, data.size);
+    if (lacking && amount) {
+      const [a, b] = [amount * fade(t), amount * fade(1 - t)];
+      const [from, to] = lacking;
+      for (let i = 0; i < from.length; i++) image.data[i] += a * from[i] + b * to[i];
+    }
+    return image;
+  }
+
+  const detail = () => channel.values[data.detail] ?? 0;
+
+  function drawFrame() {
+    if (!frame) return;
+    screen.getContext("2d").putImageData(compose(frame.pictures, 0, frame.t, detail()), 0, 0);
+    screen.setAttribute("aria-label", `${Math.round(100 * frame.t)} % of the way`);
+    words[1].textContent = `${Math.round(100 * frame.t)} %`;
+  }
+
+  function drawStrip() {
+    if (!stripes) return;
+    const { count } = stripes;
+    const side = Math.min(data.size, Math.floor(STRIP_PIXELS / count));
+    Object.assign(strip, { width: side * count, height: side });
+    strip.style.maxWidth = `${112 * count}px`;
+    const context = strip.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    for (let i = 0; i < count; i++) {
+      large.putImageData(compose(stripes, i, i / (count - 1), detail()), 0, 0);
+      context.drawImage(large.canvas, i * side, 0, side, side);
+    }
+  }
+
+  function draw() {
+    drawFrame();
+    drawStrip();
+  }
+
+  async function findLacking() {
+    const turn = ++asked;
+    lacking = null;
+    const d = data.latent_dim;
+    const ends = Float32Array.from([...path.subarray(0, d), ...path.subarray(path.length - d)]);
+    const [pictures, ...photos] = await Promise.all([
+      source.decode(ends), ...data.pictures.map((address) => readPicture(address, data.size)),
+    ]);
+    if (turn !== asked) return;
+    lacking = photos.map((photo, i) => {
+      const redrawn = compose(pictures, i, 0, 0).data;
+      return Int16Array.from(photo, (value, k) => value - redrawn[k]);
+    });
+    draw();
+  }
+
+  return {
+    update(component) {
+      const before = data && JSON.stringify([data.pictures, data.path, data.size]);
+      data = component.data;
+      path = floats(data.path);
+      const moved = checkpoint !== data.checkpoint;
+      if (moved) {
+        checkpoint = data.checkpoint;
+        const lost = () => component.setStateValue("unreachable", true);
+        source = createSource(checkpoint);
+        small = createBuffer(data.image_size);
+        feed = createFeed(createSource(checkpoint), notes, (pictures, request) => {
+          frame = { pictures, t: request.t };
+          drawFrame();
+          announce(host, request);
+        }, lost);
+        stripFeed = createFeed(createSource(checkpoint), notes, (pictures, request) => {
+          stripes = pictures;
+          drawStrip();
+          announce(host, request);
+        }, lost);
+      }
+      [first, last].forEach((image, i) => {
+        image.src = data.pictures[i];
+        image.alt = words[2 * i].textContent = data.names[i];
+      });
+      unfollow?.();
+      channel = openChannel(data.channel);
+      channel.give(data.values);
+      unfollow = channel.follow(draw);
+      strip.setAttribute("aria-label", data.description);
+      if (moved || before !== JSON.stringify([data.pictures, data.path, data.size])) {
+        Object.assign(screen, { width: data.size, height: data.size });
+        large = createBuffer(data.size);
+        // Without it the model's own pictures are shown; the feeds say what is wrong.
+        findLacking().catch(() => {});
+      }
+      const d = data.latent_dim;
+      const stops = Array.from({ length: data.steps }, (_, i) => along(path, i / (data.steps - 1), d));
+      stripFeed(() => ({ z: Float32Array.from(stops.flatMap((z) => [...z])), since: 0 }));
+      showAt(player.at, 0);
+    },
+    destroy() {
+      player.stop();
+      unfollow?.();
+    },
+  };
+}
+
+/** How much of an end's detail is left at t of the way from it; see `fade` in morphs.py. */
+const fade = (t) => (1 - t) ** 2;
+
+// ------------------------------------------------------------------ view: between four faces
+
+/** From a to b on an arc, as `slerp` in latent.py. */
+function slerp(a, b, t) {
+  const norm = (z) => Math.hypot(...z);
+  const [from, to] = [norm(a), norm(b)];
+  const cosine = a.reduce((sum, value, k) => sum + (value / from) * (b[k] / to), 0);
+  const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
+  const sine = Math.sin(angle);
+  if (!(sine >= 1e-4)) return a.map((value, k) => (1 - t) * value + t * b[k]); // also where a norm is 0
+  const length = (1 - t) * from + t * to;
+  const [p, q] = [(Math.sin((1 - t) * angle) * length) / sine / from, (Math.sin(t * angle) * length) / sine / to];
+  return a.map((value, k) => p * value + q * b[k]);
+}
+
+function createCorners(host) {
+  const row = element(host, "div", "vae-corners");
+  const pictures = [0, 1, 2, 3].map((k) => element(row, "img", `vae-corner-${k}`));
+  const field = element(row, "div", "vae-field", { tabindex: 0, role: "application" });
+  const canvas = element(field, "canvas", "");
+  const knob = element(field, "i", "");
+  const screen = element(row, "canvas", "vae-screen", { role: "img" });
+  const notes = createNotes(host);
+  const place = { x: 0.5, y: 0.5 };
+  let data, checkpoint, feed, gridFeed, corners;
+
+  function latent(x, y) {
+    const between = data.spherical ? slerp : (a, b, t) => a.map((value, k) => (1 - t) * value + t * b[k]);
+    const [a, b, c, d] = corners;
+    return between(between(a, b, x), between(c, d, x), y);
+  }
+
+  function show(since) {
+    // The middle of the first tile is the first corner, and so on.
+    const inset = (t) => `${100 * (0.5 + t * (data.columns - 1)) / data.columns}%`;
+    Object.assign(knob.style, { left: inset(place.x), top: inset(place.y) });
+    feed(() => ({ z: latent(place.x, place.y), since }));
+  }
+
+  function moveTo(event) {
+    const box = field.getBoundingClientRect();
+    const n = data.columns;
+    const within = (share) => Math.max(0, Math.min(1, (share * n - 0.5) / (n - 1)));
+    place.x = within((event.clientX - box.left) / box.width);
+    place.y = within((event.clientY - box.top) / box.height);
+    show(event.timeStamp);
+  }
+
+  field.addEventListener("pointermove", moveTo);
+  field.addEventListener("pointerdown", moveTo);
+  field.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    ["x", "y"].forEach((axis, k) => (place[axis] = Math.max(0, Math.min(1, place[axis] + step[k] / 20))));
+    show(event.timeStamp);
+  });
+
+  return {
+    update(component) {
+      data = component.data;
+      const every = floats(data.corners);
+      const d = data.latent_dim;
+      corners = [0, 1, 2, 3].map((k) => every.slice(k * d, (k + 1) * d));
+      if (checkpoint !== data.checkpoint) {
+        checkpoint = data.checkpoint;
+        const lost = () => component.setStateValue("unreachable", true);
+        feed = createFeed(createSource(checkpoint), notes, (answer, request) => {
+          paint(screen, answer, 1, data.ink);
+          announce(host, request);
+        }, lost);
+        gridFeed = createFeed(createSource(checkpoint), notes, (answer, request) => {
+          paint(canvas, answer, data.columns, data.ink);
+          announce(host, request);
+        }, lost);
+      }
+      pictures.forEach((image, k) => Object.assign(image, { src: data.pictures[k], alt: data.names[k], title: data.names[k] }));
+      field.setAttribute("aria-label", `${data.description}. Arrow keys move within it.`);
+      screen.setAttribute("aria-label", "The face at that place");
+      const n = data.columns;
+      const tiles = Array.from({ length: n * n }, (_, i) => latent((i % n) / (n - 1), Math.floor(i / n) / (n - 1)));
+      gridFeed(() => ({ z: Float32Array.from(tiles.flatMap((z) => [...z])), since: 0 }));
+      show(0);
+    },
     destroy() {},
   };
 }
 
 const VIEWS = {
   map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw, photo: createPhoto,
+  morph: createMorph, corners: createCorners,
 };
+
+// ------------------------------------------------------------------ mounting
 
 const CORNERS = `
   <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" stroke-width="2">

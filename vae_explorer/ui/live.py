@@ -81,7 +81,7 @@ def draw_map(
         "visitor": None if visitor is None else visitor.tolist(),
         "clicks_pin": dragmode in ("pan", "zoom"),
         "description": "Latent map: arrow keys move a crosshair, Enter pins, Escape frees.",
-        **_model(card),
+        **describe_model(card),
     }
     state = draw_view(key, data, {"selected": []}, pin=on_pin)
     selected = state.get("selected") if dragmode in ("select", "lasso") else []
@@ -126,7 +126,7 @@ def draw_grid(
         "values": dict(values),
         "framed": list(framed),
         "description": description,
-        **_model(card),
+        **describe_model(card),
     }
     draw_view(key, data, {}, clicked=on_click, values=on_values)
 
@@ -153,7 +153,12 @@ def draw_sliders(
 
 def draw_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:
     """Draw the pictures along a path (k, latent_dim), with a player along it."""
-    data = {"view": "strip", "path": pack_floats(path), "description": description, **_model(card)}
+    data = {
+        "view": "strip",
+        "path": pack_floats(path),
+        "description": description,
+        **describe_model(card),
+    }
     draw_view(key, data, {})
 
 
@@ -177,57 +182,13 @@ def draw_box(
         "label_names": list(card.label_names),
         "image_size": card.model.image_size,
         "channel": channel,
-        **_model(card),
+        **describe_model(card),
     }
     draw_view(key, data, {})
 
 
-def draw_photo(
-    address: str,
-    size: tuple[int, int],
-    faces: Sequence[tuple[Sequence[float], Sequence[Sequence[float]]]],
-    key: str,
-    *,
-    chosen: int | None,
-    aims: bool,
-    height: int,
-    description: str,
-    on_face: Callback,
-    on_eyes: Callback,
-) -> None:
-    """Draw a photo with the faces that were found in it.
-
-    Parameters
-    ----------
-    address : str
-        Of the picture, which it carries itself.
-    size : (int, int)
-        Width and height in pixels, in which the faces are given.
-    faces : sequence of (box, landmarks)
-        (x0, y0, x1, y1), and five (x, y).
-    chosen : int or None
-        The face whose landmarks are shown.
-    aims : bool
-        Whether clicks mark the two eyes instead of choosing a face.
-    on_face, on_eyes : callable
-        Called with {"face": int}, and with {"places": [[x, y], [x, y]]}.
-    """
-    data = {
-        "view": "photo",
-        "picture": address,
-        "size": size,
-        "faces": [
-            {"box": list(box), "landmarks": [list(p) for p in marks]} for box, marks in faces
-        ],
-        "chosen": chosen,
-        "places": aims,
-        "height": height,
-        "description": description,
-    }
-    draw_view(key, data, {}, chosen=on_face, eyes=on_eyes)
-
-
-def _model(card: ModelCard) -> dict[str, object]:
+def describe_model(card: ModelCard) -> dict[str, object]:
+    """Return what a live view has to know of the model that decodes for it."""
     return {
         "checkpoint": card.name,
         "latent_dim": card.model.latent_dim,

@@ -73,7 +73,7 @@ def show_map(
             channel=key, p_values=p_values, pinned=pinned, visitor=visitor, on_pin=on_pin,
         )  # fmt: skip
         return selected[selected < len(checkpoint.encodings.row_id)]  # retrained on fewer pictures
-    _explain_release()
+    explain_release()
     event = st.plotly_chart(
         figure, key=f"{key}-still", theme=None,
         on_select=lambda: _report_click(f"{key}-still", lambda row: on_pin({"row": row})),
@@ -103,7 +103,7 @@ def show_grid(
             on_click=on_click, on_values=on_values, framed=framed, description=description,
         )  # fmt: skip
         return
-    _explain_release()
+    explain_release()
     ticks: tuple[Sequence[str], Sequence[str]] = ((), ())
     names = ("", "")
     if isinstance(tiles, PlaneTiles):
@@ -182,7 +182,8 @@ def _show(image: np.ndarray, scale: int, caption: str | None = None) -> None:
     st.image(data_url(image, scale, is_smooth()), caption=caption, width=image.shape[-1] * scale)
 
 
-def _explain_release() -> None:
+def explain_release() -> None:
+    """Say why pictures do not follow at once, where the stage is not live."""
     st.caption(
         "Pictures follow when you let go: this host does not let the browser reach the app's "
         "decode route."

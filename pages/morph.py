@@ -1,0 +1,89 @@
+"""Morph: one face becoming another, or a field between four."""
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.animations import write_animation
+from vae_explorer.images import png_bytes, tile
+from vae_explorer.inference import decode
+from vae_explorer.morphs import corner_grid, detail_of, lay_over, morph_path
+from vae_explorer.ui.controls import choose, count
+from vae_explorer.ui.downloads import offer_files
+from vae_explorer.ui.face_choice import choose_faces
+from vae_explorer.ui.face_models import needs_faces
+from vae_explorer.ui.face_stage import show_corners, show_morph
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.sliders import show_sliders
+from vae_explorer.ui.tiles import Setting
+
+SENTENCE = "Every face between two others is a face too. Drag along the way, or let it play."
+TWO = [("morph_from", "From"), ("morph_to", "To")]
+FOUR = [
+    ("corner_a", "Top left"), ("corner_b", "Top right"),
+    ("corner_c", "Bottom left"), ("corner_d", "Bottom right"),
+]  # fmt: skip
+PATHS = {"spherical": "Spherical", "linear": "Linear"}
+PATH_HELP = (
+    "**Spherical** turns from one z to the other and keeps its length, where faces lie. "
+    "**Linear** cuts through the middle, where lengths shrink and faces become average."
+)
+DETAIL = Setting("detail", "Detail of the photos", 0.0, 1.0, 1.0, 0.05)
+DETAIL_HELP = (
+    "What the model's own picture of a face lacks is laid over it, and fades along the way. "
+    "At 1 the ends are the photos themselves, at 0 all is the model's."
+)
+FRAMES, SECONDS = 31, 2.0
+
+checkpoint = current_checkpoint()
+card, model = checkpoint.card, checkpoint.model
+stage, panel = open_page("Morph", SENTENCE)
+needs_faces(card)
+channel = f"morph-{card.name}"
+
+with panel:
+    kind = choose("kind", "Between", {"two": "Two faces", "four": "Four faces"})
+    faces = choose_faces(checkpoint, TWO if kind == "two" else FOUR)
+    st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
+    path = choose("path", "Path", PATHS, help=PATH_HELP)
+latents = np.stack([face.z for face in faces])
+
+if kind == "two":
+    with panel:
+        steps = count("steps", "Steps in the strip", (3, 24), 8)
+        values = show_sliders([DETAIL], f"{channel}-detail", channel)
+        st.caption(DETAIL_HELP)
+
+    def compose(frames: int) -> np.ndarray:
+        """Return the morph as uint8 (frames, SIDE, SIDE, 3)."""
+        ends = decode(model, latents)
+        first, last = (detail_of(f.portrait, end) for f, end in zip(faces, ends, strict=True))
+        images = decode(model, morph_path(*latents, frames, path))
+        return lay_over(images, (first, last), values[DETAIL.name])
+
+    with stage:
+        show_morph(
+            faces, path, channel, checkpoint, steps=steps, values=values, detail=DETAIL.name,
+            compose=compose,
+        )  # fmt: skip
+    files = {
+        "Animated WebP": ("morph.webp", lambda: write_animation(compose(FRAMES), "webp", SECONDS)),
+        "Animated GIF": ("morph.gif", lambda: write_animation(compose(FRAMES), "gif", SECONDS)),
+        "Strip as PNG": (
+            "strip.png",
+            lambda: png_bytes(tile(np.moveaxis(compose(steps), -1, 1) / 255, steps)),
+        ),
+    }
+else:
+    with panel:
+        columns = count("columns", "Faces in a row", (3, 12), 7)
+
+    def write_grid() -> bytes:
+        """Write the grid between the corners."""
+        return png_bytes(tile(decode(model, corner_grid(latents, columns, path)), columns), 2, True)
+
+    with stage:
+        show_corners(faces, path, channel, checkpoint, columns)
+    files = {"Grid as PNG": ("corners.png", write_grid)}
+with panel:
+    offer_files(files)

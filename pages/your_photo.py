@@ -1,0 +1,67 @@
+"""Your photo: the face in it found, aligned, and redrawn by a model."""
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.morphs import enlarge
+from vae_explorer.placement import place_image
+from vae_explorer.ui.controls import switch
+from vae_explorer.ui.face_models import describe_likeness, needs_faces, other_models_of_faces
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.photos import (
+    ask_for_photo,
+    current_photo,
+    is_example,
+    offer_eyes,
+    show_found,
+)
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.stage import show_picture
+from vae_explorer.ui.tray_panel import show_tray
+
+SENTENCE = (
+    "A model of faces has never seen you: it redraws the nearest face that it knows. Upload a "
+    "photo, take one, or try a sample."
+)
+SIDE = 180  # pixels on the screen, of the aligned face and of what is redrawn
+HEIGHT = 270
+
+checkpoint = current_checkpoint()
+card = checkpoint.card
+stage, panel = open_page("Your photo", SENTENCE)
+needs_faces(card)
+
+with panel:
+    ask_for_photo(checkpoint)
+    others = other_models_of_faces(card)
+    compares = bool(others) and switch("compare", "Beside the other models")
+    show_tray()
+
+photo = current_photo()
+face = photo.take_face()
+with stage:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if photo.made_up:
+            st.caption("**1** · Made by the model: nothing has to be found")
+        elif photo.aims:
+            none = "" if photo.faces else "No face was found here. "
+            st.caption(f"{none}Click the two eyes, one after the other.")
+        else:
+            more = "" if len(photo.faces) == 1 else f" {len(photo.faces)} faces: click another."
+            example = " An example, until there is a photo of yours." if is_example(photo) else ""
+            st.caption(f"**1** · Found.{more}{example}")
+        offer_eyes(photo)
+    show_found(photo, HEIGHT)
+    if face is not None:
+        pixels = face.pixels(card.model.image_size)
+        placed = place_image(checkpoint.model, pixels)
+        redrawn = {"**3** · Redrawn": placed.reconstruction}
+        for other in others if compares else ():
+            size = other.card.model.image_size
+            redrawn[other.card.title] = place_image(other.model, face.pixels(size)).reconstruction
+        with st.container(horizontal=True, gap="small"):
+            show_picture(face.pixels(SIDE), "**2** · Aligned", SIDE)
+            for caption, picture in redrawn.items():
+                show_picture(enlarge(picture[None], SIDE)[0], caption, SIDE)
+        error = float(np.square(placed.reconstruction - pixels).sum())
+        st.markdown(describe_likeness(card, error))

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import put, put_faces
+from PIL import Image
+from session import Open, Picture, Session
+from skimage.data import astronaut, coffee
+
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.faces import align, face_from_eyes, find_faces
+from vae_explorer.placement import place_image
+
+PAGE, MODEL = "your_photo", "faces"
+PORTRAIT = Image.fromarray(astronaut())
+NO_FACE = Image.fromarray(coffee())
+
+
+def as_file(image: Image.Image, name: str = "me.png") -> tuple[str, bytes, str]:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return name, buffer.getvalue(), "image/png"
+
+
+def upload(session: Session, image: Image.Image) -> Session:
+    session.app.file_uploader[0].set_value(as_file(image))
+    return session.run()
+
+
+def shown(session: Session) -> dict:
+    """What the view of the photo was given."""
+    return session.view("photo-found")
+
+
+def names_in_tray(session: Session) -> list[str]:
+    return [each.value for each in session.app.text_input]
+
+
+@pytest.fixture
+def session(checkpoint_root: Path, shelf: Path, open_app: Open) -> Session:
+    put_faces(checkpoint_root / "digits-vae-2d", shelf / MODEL)
+    return open_app(PAGE, model=MODEL)
+
+
+def test_it_begins_with_an_example_that_is_nobodys_yet(session: Session) -> None:
+    assert "An example" in session.words
+    assert len(shown(session)["faces"]) == 1
+    assert names_in_tray(session) == []
+
+
+def test_the_steps_are_the_photo_the_aligned_face_and_what_the_model_makes_of_it(
+    session: Session, pictures: list[Picture]
+) -> None:
+    pictures.clear()
+    mirrored = PORTRAIT.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    upload(session, mirrored)
+    (face,) = find_faces(mirrored)
+    np.testing.assert_allclose(shown(session)["faces"][0]["landmarks"], face.landmarks)
+    assert shown(session)["size"] == list(PORTRAIT.size)
+    by_caption = {picture.caption: picture.pixels.astype(int) for picture in pictures}
+    aligned = by_caption["**2** · Aligned"]
+    assert np.abs(aligned - align(mirrored, face, len(aligned)).image).max() <= 1
+    model = load_checkpoint(MODEL).model
+    small = np.asarray(align(mirrored, face, 16).image, np.float32).transpose(2, 0, 1) / 255
+    wanted = 255 * place_image(model, small).reconstruction.mean(axis=(1, 2))
+    found = by_caption["**3** · Redrawn"].mean(axis=(0, 1))
+    np.testing.assert_allclose(found, wanted, atol=2)
+    assert names_in_tray(session) == ["Photo"]
+
+
+def test_how_close_it_came_is_its_place_among_unseen_faces(session: Session) -> None:
+    upload(session, PORTRAIT)
+    (face,) = find_faces(PORTRAIT)
+    small = np.asarray(align(PORTRAIT, face, 16).image, np.float32).transpose(2, 0, 1) / 255
+    error = np.square(place_image(load_checkpoint(MODEL).model, small).reconstruction - small).sum()
+    # The made-up percentiles go evenly from 0 to the number of values.
+    wanted = 100 - round(100 * error / small.size)
+    assert int(re.search(r"about \*\*(\d+) less closely", session.words)[1]) == wanted
+
+
+def test_of_several_faces_one_is_chosen_by_a_click(session: Session) -> None:
+    two = Image.new("RGB", (1024, 512))
+    two.paste(PORTRAIT, (0, 0))
+    two.paste(PORTRAIT.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (512, 0))
+    upload(session, two)
+    assert "2 faces" in session.words
+    assert shown(session)["chosen"] == 0
+    session.send("photo-found", "chosen", {"face": 1})
+    assert shown(session)["chosen"] == 1
+    assert names_in_tray(session) == ["Photo", "Photo 2"]
+    session.send("photo-found", "chosen", {"face": 0})
+    assert names_in_tray(session) == ["Photo", "Photo 2"]  # chosen again, it is no third
+
+
+@pytest.mark.parametrize("value", [{"face": 7}, {"face": -1}, {"face": "1"}, {}])
+def test_a_face_that_is_not_there_is_not_chosen(session: Session, value: dict) -> None:
+    upload(session, PORTRAIT)
+    session.send("photo-found", "chosen", value)
+    assert shown(session)["chosen"] == 0
+
+
+def test_without_a_face_the_eyes_can_be_clicked(session: Session, pictures: list[Picture]) -> None:
+    upload(session, NO_FACE)
+    assert "No face was found" in session.words
+    assert shown(session)["places"]
+    assert names_in_tray(session) == []
+    pictures.clear()
+    session.send("photo-found", "eyes", {"places": [[300, 210], [200, 190]]})
+    assert not shown(session)["places"]
+    wanted = align(NO_FACE, face_from_eyes([200, 190], [300, 210]), 180).image
+    (aligned,) = (picture for picture in pictures if picture.caption == "**2** · Aligned")
+    assert np.abs(aligned.pixels.astype(int) - wanted).max() <= 1
+    assert names_in_tray(session) == ["Photo"]
+
+
+@pytest.mark.parametrize(
+    "places", [[[5, 5], [5, 5]], [[1, 2]], [[None, 1], [2, 3]], "eyes", [], [[1, 2], [3]]]
+)
+def test_eyes_at_one_place_or_nowhere_change_nothing(session: Session, places: object) -> None:
+    upload(session, NO_FACE)
+    session.send("photo-found", "eyes", {"places": places})
+    assert shown(session)["faces"] == []
+    assert names_in_tray(session) == []
+
+
+def test_what_is_no_picture_is_told_and_costs_nothing(session: Session) -> None:
+    upload(session, PORTRAIT)
+    before = shown(session)
+    session.app.file_uploader[0].set_value(("me.png", b"<svg></svg>", "image/png"))
+    session.run()
+    assert [error.value for error in session.app.error] != []
+    assert shown(session) == before
+    assert names_in_tray(session) == ["Photo"]
+
+
+def test_the_camera_is_a_way_in(session: Session) -> None:
+    session.set(photo_source="camera")
+    buffer = io.BytesIO()
+    PORTRAIT.save(buffer, "JPEG")
+    session.app.camera_input[0].set_value(("shot.jpg", buffer.getvalue(), "image/jpeg"))
+    session.run()
+    assert len(shown(session)["faces"]) == 1
+    assert names_in_tray(session) == ["Photo"]
+
+
+def test_samples_need_no_photo(session: Session) -> None:
+    session.set(photo_source="sample").click("A face of the model's own")
+    assert "nothing has to be found" in session.words
+    session.click("A face of the model's own").click("An astronaut")
+    assert names_in_tray(session) == ["Made up", "Made up 2", "Astronaut"]
+
+
+def test_faces_are_renamed_and_forgotten_one_by_one_and_all_at_once(session: Session) -> None:
+    session.set(photo_source="sample").click("A face of the model's own")
+    session.click("A face of the model's own").click("An astronaut")
+    session.set(**{"name-Made up": "Ada"})
+    assert names_in_tray(session) == ["Ada", "Made up 2", "Astronaut"]
+    session.set(**{"name-Made up 2": "Ada"})  # taken
+    assert names_in_tray(session) == ["Ada", "Made up 2", "Astronaut"]
+    session.widget("remove-Ada").click()
+    assert names_in_tray(session.run()) == ["Made up 2", "Astronaut"]
+    session.click("Forget all")
+    assert names_in_tray(session) == []
+    assert "An example" in session.words
+
+
+def test_the_other_models_of_faces_stand_beside_it_on_demand(
+    checkpoint_root: Path, shelf: Path, open_app: Open, pictures: list[Picture]
+) -> None:
+    digits = checkpoint_root / "digits-vae-2d"
+    put_faces(digits, shelf / "faces")
+    put_faces(digits, shelf / "small", image_size=8, title="Smaller")
+    put(digits, shelf / "digits")
+    session = open_app(PAGE, model="faces")
+    assert "Smaller" not in [picture.caption for picture in pictures]
+    session.set(compare=True)
+    assert "Smaller" in [picture.caption for picture in pictures]
+    assert session.link["compare"] == "1"
+
+
+def test_a_model_of_something_else_leads_to_one_of_faces(
+    checkpoint_root: Path, shelf: Path, open_app: Open
+) -> None:
+    put(checkpoint_root / "digits-vae-2d", shelf / "digits")
+    session = open_app(PAGE, model="digits")
+    assert "no model of faces here" in session.words
+    put_faces(checkpoint_root / "digits-vae-2d", shelf / MODEL)
+    session = open_app(PAGE, model="digits").click("Use Faces")
+    assert session.link["model"] == MODEL
+    assert "An example" in session.words
+
+
+def test_a_photo_stays_with_its_session_and_out_of_the_link(
+    session: Session, open_app: Open
+) -> None:
+    upload(session, PORTRAIT)
+    session.set(**{"name-Photo": "Ada"})
+    assert set(session.link) <= {"model"}
+    other = open_app(PAGE, model=MODEL)
+    assert names_in_tray(other) == []
+    assert "An example" in other.words
