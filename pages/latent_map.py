@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.figures import scatter_figure
+from vae_explorer.ui.colours import choose_classes
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.garments import show_garment_upload
 from vae_explorer.ui.overlays import choose_overlays
@@ -21,7 +22,6 @@ DRAG_HELP = (
 )
 
 checkpoint = current_checkpoint()
-encodings = checkpoint.encodings
 stage, panel = open_page(
     "Latent map",
     "Each point is a picture, placed where the encoder puts it in the latent space. "
@@ -33,6 +33,7 @@ with panel:
     show_drawing(map_key, checkpoint)
     visitor = show_garment_upload(checkpoint)
     view = choose_view(checkpoint)
+    classes, class_names = choose_classes(checkpoint)
     drag = choose("drag", "On the map", DRAGS, help=DRAG_HELP)
     overlays = choose_overlays(checkpoint, view)
     details = st.container()
@@ -41,8 +42,8 @@ pin = current_pin(checkpoint)
 row = pin.row
 figure = scatter_figure(
     view.points,
-    None if encodings.labels is None else encodings.labels[view.rows],
-    checkpoint.card.label_names,
+    None if classes is None else classes[view.rows],
+    class_names,
     axis_names=view.axis_names,
     rows=view.rows,
     pinned=view.place(pin),

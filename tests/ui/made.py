@@ -103,7 +103,7 @@ def put_faces(source: Path, path: Path, *, image_size: int = 16, title: str = "F
         model=build_model(config).eval(),
         card=replace(
             checkpoint.card, title=title, model=config, dataset=dataset, label_names=(),
-            metrics=metrics,
+            attribute_names=("Male", "Smiling", "Wearing_Hat"), metrics=metrics,
         ),
         encodings=Encodings(
             row_id=np.arange(400),
@@ -111,7 +111,7 @@ def put_faces(source: Path, path: Path, *, image_size: int = 16, title: str = "F
             z_mean=z_mean,
             z_log_var=np.full_like(z_mean, -2),
             labels=None,
-            attributes=None,
+            attributes=z_mean[:, :3] > 3,
         ),
         history=checkpoint.history,
         latent=fit_prior(z_mean),

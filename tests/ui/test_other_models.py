@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made import put_colour_mlp
-from session import Open, Picture
+from made import put_colour_mlp, put_faces
+from session import Open, Picture, read_array
+
+from vae_explorer.checkpoints import load_checkpoint
 
 LIVE = pytest.mark.parametrize("live", [True, False], ids=["live", "still"])
 
@@ -64,3 +67,44 @@ def test_the_other_pages_show_it_too(open_app: Open, model: str, name, live):
 def test_a_sample_is_near_some_picture(open_app: Open, model: str):
     figure = open_app("generate", live=False).chart(f"samples-{model}-still")
     assert figure["data"][0]["text"][0].startswith("nearest: a picture, ")
+
+
+# Faces: attributes instead of labels
+
+
+@pytest.fixture
+def faces(shelf: Path, checkpoint_root: Path) -> str:
+    put_faces(checkpoint_root / "digits-vae-2d", shelf / "faces")
+    return "faces"
+
+
+@pytest.mark.parametrize("attribute", ["Smiling", "Wearing_Hat"])
+def test_points_are_coloured_by_an_attribute(open_app: Open, faces: str, attribute: str):
+    session = open_app(live=False, model=faces, colour=attribute)
+    encodings = load_checkpoint(faces).encodings
+    column = {"Male": 0, "Smiling": 1, "Wearing_Hat": 2}[attribute]
+    without, having = session.chart(f"map-{faces}-still")["data"]
+    name = attribute.replace("_", " ")
+    assert (without["name"], having["name"]) == (f"not {name}", name)
+    rows = read_array(having["customdata"])
+    np.testing.assert_array_equal(rows, np.flatnonzero(encodings.attributes[:, column]))
+
+
+def test_the_first_colours_are_of_an_attribute_that_says_little_of_a_person(
+    open_app: Open, faces: str
+):
+    assert open_app(live=False, model=faces).widget("colour").value == "Smiling"
+
+
+def test_a_pinned_face_is_told_of_by_its_attributes(open_app: Open, faces: str):
+    encodings = load_checkpoint(faces).encodings
+    row = int(np.flatnonzero(encodings.attributes.sum(axis=1) == 2)[0])
+    wanted = [
+        n
+        for n, has in zip(
+            ["Male", "Smiling", "Wearing Hat"], encodings.attributes[row], strict=False
+        )
+        if has
+    ]
+    lines = open_app(model=faces, pin=str(row)).words.split("\n")
+    assert ", ".join(wanted) in lines

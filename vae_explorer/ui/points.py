@@ -13,12 +13,14 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent import nearest, slerp
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
+from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage import show_picture, show_row, show_strip
 
 NEIGHBOURS = 6
 MIN_STOPS = 2
 WALK = 12  # pictures, about
+_PAIR = 128  # px of the panel for each of two pictures
 MANY_DIMENSIONS = 4  # more are no longer read as numbers
 
 
@@ -53,12 +55,16 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         if originals is None:
             offer_originals(card)
         else:
-            show_picture(take_originals(card, originals, encodings.row_id[[row]])[0], "Original")
+            original = take_originals(card, originals, encodings.row_id[[row]])[0]
+            show_picture(original, "Original", _PAIR)
     with right:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
-        show_picture(image, "Reconstruction")
+        show_picture(image, "Reconstruction", _PAIR)
     label = name_label(checkpoint, row)
     st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
+    if encodings.attributes is not None:
+        names = np.array(card.attribute_names)[encodings.attributes[row]]
+        st.caption(", ".join(read_attribute(name) for name in names))
     if card.model.latent_dim <= MANY_DIMENSIONS:
         z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
         outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
