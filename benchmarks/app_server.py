@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -27,15 +26,13 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def run_app(script: str = "app.py", checkpoints: Path | None = None) -> Iterator[Server]:
+def run_app(script: str = "app.py") -> Iterator[Server]:
     """Start `streamlit run app.py`, and stop it at the end.
 
     Parameters
     ----------
     script : str
         Another script, below this project's folder.
-    checkpoints : Path, optional
-        Where the app finds its models, instead of where this process does.
 
     Raises
     ------
@@ -47,13 +44,8 @@ def run_app(script: str = "app.py", checkpoints: Path | None = None) -> Iterator
     options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
     flags = [f"--server.{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", script, *flags]
-    environment = dict(os.environ)
-    if checkpoints:
-        environment["VAE_EXPLORER_CHECKPOINTS"] = str(checkpoints)
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
             if not _answers(server, f"http://127.0.0.1:{port}/_stcore/health"):
                 log.seek(0)

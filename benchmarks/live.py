@@ -7,14 +7,8 @@ the pointer event's own timestamp until the pixels stand on the canvas.
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +18,9 @@ from benchmarks.app_server import run_app
 from benchmarks.chromium import launch
 from benchmarks.hand import Movement, box_of, drag_slider, hover_map, open_page
 from benchmarks.route import Route
-from vae_explorer.checkpoints import find_checkpoint, load_checkpoint, save_checkpoint
-from vae_explorer.config import ModelConfig
-from vae_explorer.encodings import Encodings
-from vae_explorer.models import build_model, count_parameters
 
-FASHION, DIGITS, COLOUR = "fashion-vae-2d", "mnist-mlp-vae-20d", "untrained-colour"
-WANTED = {FASHION: 16, DIGITS: 33, COLOUR: 33}
+FASHION = "fashion-vae-2d"
+WANTED = {FASHION: 16, "mnist-mlp-vae-20d": 33, "faces-vae-64": 33}
 """Milliseconds, the 95th percentile."""
 CLIENTS = 9
 RATE = 60  # moves per second of a client
@@ -53,11 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each movement (10)")
     seconds = parser.parse_args().seconds
-    with sync_playwright() as playwright, _offer_checkpoints() as checkpoints:
+    with sync_playwright() as playwright:
         browser = launch(playwright)
-        with run_app("benchmarks/slider_app.py", checkpoints) as app:
+        with run_app("benchmarks/slider_app.py") as app:
             slider = _release_slider(browser, app.port)
-        with run_app(checkpoints=checkpoints) as app:
+        with run_app() as app:
             reruns = _measure_maps(browser, app.port, seconds, slider)
             reruns += _measure_grid(browser, app.port, seconds)
             print(f"\nReruns during these movements: {reruns} (wanted: 0)")
@@ -66,20 +56,14 @@ def main() -> None:
 
 
 def _measure_maps(browser: Browser, port: int, seconds: float, slider: NDArray[np.float64]) -> int:
-    decoder = count_parameters(build_model(_colour_config()).decoder) / 1e6
-    titles = {
-        FASHION: FASHION,
-        DIGITS: DIGITS,
-        COLOUR: f"64×64 colour, {decoder:.2f} M in its decoder, untrained",
-    }
     print(f"From the pointer to the pixels, {seconds:g} s over each map")
     print(f"{'':50}  p50 ms  p95 ms  wanted  frames/s  × st.slider")
     reruns = 0
-    for name, title in titles.items():
+    for name, wanted in WANTED.items():
         movement = _hover(browser, port, name, seconds)
         ratio = np.median(slider) / np.median(movement.latencies)
         print(
-            f"{title:50}{_percentiles(movement.latencies)}  ≤ {WANTED[name]:4}"
+            f"{name:50}{_percentiles(movement.latencies)}  ≤ {wanted:4}"
             f"{movement.frames_per_second:10.1f}{ratio:13.1f}"
         )
         reruns += movement.reruns
@@ -163,46 +147,6 @@ def _release_slider(browser: Browser, port: int) -> NDArray[np.float64]:
 
 def _percentiles(milliseconds: NDArray[np.float64]) -> str:
     return "".join(f"{p:8.1f}" for p in np.percentile(milliseconds, (50, 95)))
-
-
-@contextmanager
-def _offer_checkpoints() -> Iterator[Path]:
-    """Give a folder with two of the shipped models, and a larger decoder that was never trained."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (FASHION, DIGITS):
-            shutil.copytree(find_checkpoint(name), Path(folder, name))
-        _save_untrained(Path(folder, COLOUR))
-        yield Path(folder)
-
-
-def _colour_config() -> ModelConfig:
-    return ModelConfig(image_size=64, image_channels=3, latent_dim=128, channels=(32, 64, 128, 256))
-
-
-def _save_untrained(path: Path) -> None:
-    config = _colour_config()
-    z_mean = np.random.default_rng(0).standard_normal((2000, config.latent_dim), np.float32)
-    rows = np.arange(len(z_mean))
-    fashion = load_checkpoint(FASHION)
-    card = replace(
-        fashion.card,
-        title="Untrained, 64×64 colour",
-        dataset=replace(fashion.card.dataset, name="none", title="None"),
-        model=config,
-        metrics={},
-        label_names=(),
-        attribute_names=(),
-    )
-    save_checkpoint(
-        path,
-        model=build_model(config).eval(),
-        card=card,
-        encodings=Encodings(
-            row_id=rows, split=np.full(len(rows), "test"), z_mean=z_mean,
-            z_log_var=np.zeros_like(z_mean), labels=None, attributes=None,
-        ),
-        history=fashion.history,
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

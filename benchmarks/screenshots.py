@@ -15,7 +15,12 @@ from benchmarks.hand import box_of, open_page
 
 FOLDER = Path(__file__).parent / "screenshots"
 MAX_BYTES = 150_000
-GRIDS = {"grid": "decoded_grid?n=18", "generate": "generate?model=mnist-mlp-vae-20d&side=8"}
+PAGES = {
+    "grid": "decoded_grid?n=18",
+    "generate": "generate?model=mnist-mlp-vae-20d&side=8",
+    "faces": "generate?model=faces-vae-64&side=8",
+    "morph": "morph?model=faces-vae-64&kind=four",
+}
 QUALITY = 80  # of WebP
 
 
@@ -31,7 +36,7 @@ def main() -> None:
             page = open_page(browser, app.port, "", dark=dark)
             _hover(page, 0.57, 0.2)
             _take(page, name)
-        for name, path in GRIDS.items():
+        for name, path in PAGES.items():
             page = open_page(browser, app.port, path)
             page.wait_for_function("drawn.length > 0")
             _take(page, name)

@@ -21,6 +21,7 @@ PAGES = {
     "?model=mnist-mlp-vae-20d": hover_map,
     "decoded_grid?model=fashion-vae-2d": drag_slider,
     "generate?model=fashion-vae-2d": drag_slider,
+    "?model=faces-vae-64": hover_map,
 }
 WARM_UP = 5  # seconds
 

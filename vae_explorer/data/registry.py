@@ -127,7 +127,11 @@ _SPECS = (
         name="celeba",
         title="CelebA",
         licence="Non-commercial research only",
-        terms="For non-commercial research only; its images may not be passed on.",
+        terms=(
+            "For non-commercial research only; its images may not be passed on. A model keeps the "
+            "biases of these pictures, which are of celebrities: most are young, light-skinned, "
+            "and smile, and the attributes are what some annotators saw in them."
+        ),
         citation=("Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015"),
         url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         channels=3,
