@@ -1,0 +1,164 @@
+"""Change a face and keep the photo: only what the model would change is added to its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.faces.alignment import align
+from vae_explorer.faces.detection import Face
+from vae_explorer.faces.geometry import Matrix, invert, transform_points
+from vae_explorer.inference import decode, encode
+
+Pixels = NDArray[np.float32]
+
+_FINE = 512
+"""Side to which the model's pictures are enlarged smoothly, before they are laid onto a photo."""
+_FEATHER = 0.16
+"""Share of the crop's side over which what is laid onto the photo fades out at its border."""
+_UNSEEN, _SEEN = 0.01, 0.05
+"""Changes between which, in [0, 1], the photo's own pixels give way to them."""
+_SPREAD = 0.03
+"""How far a change reaches beyond its own place, as a share of the crop's side."""
+
+
+def edit_photo(
+    image: Image.Image,
+    face: Face,
+    checkpoint: Checkpoint,
+    amounts: Mapping[str, float],
+    detail: float = 1.0,
+    *,
+    vectors: Mapping[str, NDArray[np.floating]] | None = None,
+) -> Image.Image:
+    """Change a face's attributes in a photo.
+
+    With the face aligned and encoded to z, the model's own change is
+    decode(z + Σ amount · vector) - decode(z). It is enlarged, carried back through the alignment,
+    and added to the photo where it is one, fading out towards the border of the crop.
+
+    Parameters
+    ----------
+    image : Image
+        The photo, read as RGB.
+    face : Face
+        As `find_faces` finds it there.
+    checkpoint : Checkpoint
+        A model of faces.
+    amounts : mapping of str to float
+        How far to go along each vector, by name; they add up.
+    detail : float
+        In [0, 1]. At 1 the photo's own pixels plus the change; at 0 the model's picture of the
+        changed face, laid into the photo.
+    vectors : mapping of str to ndarray (latent_dim,), optional
+        Others than `checkpoint.attribute_vectors`.
+
+    Returns
+    -------
+    Image
+        RGB, of the photo's size. Bit for bit the photo outside of the aligned crop; inside too, at
+        detail 1 where nothing is to change.
+
+    Raises
+    ------
+    ValueError
+        If a name has no vector, or a number is not finite or `detail` not in [0, 1].
+    """
+    known = checkpoint.attribute_vectors if vectors is None else vectors
+    _check(amounts, detail, known)
+    photo = image.convert("RGB")
+    size = checkpoint.card.model.image_size
+    crop = align(photo, face, size)
+    pixels = np.asarray(crop.image, np.float32).transpose(2, 0, 1) / np.float32(255)
+    z = encode(checkpoint.model, pixels[None])[0]
+    moved = z + sum((amounts[name] * known[name] for name in amounts), np.zeros_like(z))
+    before, after = decode(checkpoint.model, np.concatenate([z, moved]).astype(np.float32))
+    window = _window(size)
+    # Where the model changes something the change counts whole, elsewhere not at all; without the
+    # photo's detail everything counts.
+    weight = window * (detail * _where(after - before) + (1 - detail))
+    layers = np.concatenate([weight * (after - before), (1 - detail) * window * before])
+    if not layers.any() and detail == 1:
+        return photo
+    return _lay_onto(photo, crop.matrix, layers, (1 - detail) * window, size)
+
+
+def _check(
+    amounts: Mapping[str, float], detail: float, vectors: Mapping[str, NDArray[np.floating]]
+) -> None:
+    for name, amount in amounts.items():
+        if name not in vectors:
+            raise ValueError(f"There is no vector {name!r}; there are {', '.join(vectors)}.")
+        if not np.isfinite(amount):
+            raise ValueError(f"How far to go along {name} must be a finite number; found {amount}.")
+    if not 0 <= detail <= 1:
+        raise ValueError(f"detail is a number from 0 to 1; found {detail}.")
+
+
+def _window(size: int) -> Pixels:
+    """Return 1 in the middle of a crop (size, size) and 0 at its border, without a corner."""
+    places = (np.arange(size) + 0.5) / size
+    edge = _smooth(np.minimum(places, 1 - places) / _FEATHER)
+    return (edge[:, None] * edge).astype(np.float32)
+
+
+def _where(change: Pixels) -> Pixels:
+    """Return how much of a change (3, s, s) is one, in [0, 1], with room around it: (s, s)."""
+    from scipy.ndimage import gaussian_filter, maximum_filter
+
+    size = change.shape[-1]
+    strength = np.abs(change).max(axis=0)
+    reach = max(1, round(_SPREAD * size))
+    spread = gaussian_filter(maximum_filter(strength, 2 * reach + 1), reach)
+    return _smooth((spread - _UNSEEN) / (_SEEN - _UNSEEN)).astype(np.float32)
+
+
+def _smooth(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _lay_onto(
+    photo: Image.Image, matrix: Matrix, layers: Pixels, covered: Pixels, size: int
+) -> Image.Image:
+    """Add the layers (6, s, s) to a photo, of which `covered` (s, s) is taken away.
+
+    The first three channels are added to it, the last three stand in for what is taken away.
+    """
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], float)
+    places = transform_points(invert(matrix), corners)
+    low = np.clip(np.floor(places.min(axis=0)), 0, photo.size).astype(int)
+    high = np.clip(np.ceil(places.max(axis=0)), 0, photo.size).astype(int)
+    if (high <= low).any():
+        return photo
+    box = (*low.tolist(), *high.tolist())
+    part = np.asarray(photo.crop(box), np.float32)
+    warp = matrix.copy()
+    warp[:, 2] += warp[:, :2] @ low
+    fine = max(size, _FINE)
+    warp *= fine / size
+    for channel in range(3):
+        added = layers[channel] + layers[channel + 3]
+        part[..., channel] += 255 * _warp(added, warp, fine, part.shape[:2])
+    if covered.any():
+        original = np.asarray(photo.crop(box), np.float32)
+        part -= original * _warp(covered, warp, fine, part.shape[:2])[..., None]
+    result = photo.copy()
+    result.paste(Image.fromarray(np.rint(np.clip(part, 0, 255)).astype(np.uint8)), box[:2])
+    return result
+
+
+def _warp(layer: Pixels, warp: Matrix, fine: int, shape: tuple[int, ...]) -> Pixels:
+    """Enlarge a layer (s, s) to `fine`, and sample it for a part of the photo; 0 outside of it."""
+    large = Image.fromarray(layer).resize((fine, fine), Image.Resampling.BICUBIC)
+    there = large.transform(
+        (shape[1], shape[0]),
+        Image.Transform.AFFINE,
+        warp.ravel().tolist(),
+        Image.Resampling.BILINEAR,
+    )
+    return np.asarray(there)
