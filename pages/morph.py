@@ -9,7 +9,7 @@ from vae_explorer.inference import decode
 from vae_explorer.morphs import corner_grid, detail_of, lay_over, morph_path
 from vae_explorer.ui.controls import choose, count
 from vae_explorer.ui.downloads import offer_files
-from vae_explorer.ui.face_choice import choose_faces
+from vae_explorer.ui.face_choice import FOUR, TWO, choose_faces
 from vae_explorer.ui.face_models import needs_faces
 from vae_explorer.ui.face_stage import show_corners, show_morph
 from vae_explorer.ui.page import open_page
@@ -17,12 +17,7 @@ from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.sliders import show_sliders
 from vae_explorer.ui.tiles import Setting
 
-SENTENCE = "Every face between two others is a face too. Drag along the way, or let it play."
-TWO = [("morph_from", "From"), ("morph_to", "To")]
-FOUR = [
-    ("corner_a", "Top left"), ("corner_b", "Top right"),
-    ("corner_c", "Bottom left"), ("corner_d", "Bottom right"),
-]  # fmt: skip
+SENTENCE = "Every face between others is a face too. Drag along the way, or move across the field."
 PATHS = {"spherical": "Spherical", "linear": "Linear"}
 PATH_HELP = (
     "**Spherical** turns from one z to the other and keeps its length, where faces lie. "

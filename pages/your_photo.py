@@ -23,7 +23,7 @@ SENTENCE = (
     "A model of faces has never seen you: it redraws the nearest face that it knows. Upload a "
     "photo, take one, or try a sample."
 )
-SIDE = 180  # pixels on the screen, of the aligned face and of what is redrawn
+SIDE = 168  # pixels on the screen, of the aligned face and of what is redrawn
 HEIGHT = 270
 
 checkpoint = current_checkpoint()
@@ -38,7 +38,7 @@ with panel:
     show_tray()
 
 photo = current_photo()
-face = photo.take_face()
+face = photo.face
 with stage:
     with st.container(horizontal=True, vertical_alignment="center"):
         if photo.made_up:
@@ -55,13 +55,13 @@ with stage:
     if face is not None:
         pixels = face.pixels(card.model.image_size)
         placed = place_image(checkpoint.model, pixels)
-        redrawn = {"**3** · Redrawn": placed.reconstruction}
+        redrawn = [("**3** · Redrawn", placed.reconstruction)]
         for other in others if compares else ():
-            size = other.card.model.image_size
-            redrawn[other.card.title] = place_image(other.model, face.pixels(size)).reconstruction
+            seen = place_image(other.model, face.pixels(other.card.model.image_size))
+            redrawn.append((f"by {other.card.title}", seen.reconstruction))
         with st.container(horizontal=True, gap="small"):
             show_picture(face.pixels(SIDE), "**2** · Aligned", SIDE)
-            for caption, picture in redrawn.items():
+            for caption, picture in redrawn:
                 show_picture(enlarge(picture[None], SIDE)[0], caption, SIDE)
         error = float(np.square(placed.reconstruction - pixels).sum())
         st.markdown(describe_likeness(card, error))

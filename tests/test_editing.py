@@ -146,9 +146,10 @@ def test_a_face_at_the_edge_of_the_photo_is_changed_as_far_as_it_is_there(
     assert (pixels(edited) != pixels(half)).any()
 
 
-def test_a_face_outside_of_the_photo_changes_nothing(checkpoint: Checkpoint) -> None:
+def test_a_face_outside_of_the_photo_is_none(checkpoint: Checkpoint) -> None:
     face = face_from_eyes(np.array([2000.0, 2000.0]), np.array([2040.0, 2000.0]))
-    assert edit_photo(PHOTO, face, checkpoint, AMOUNTS, 0.0) == PHOTO
+    with pytest.raises(ValueError, match="outside of the photo"):
+        edit_photo(PHOTO, face, checkpoint, AMOUNTS, 0.0)
 
 
 def test_every_mode_is_read_as_rgb(checkpoint: Checkpoint) -> None:

@@ -101,6 +101,20 @@ class Session:
             self.widget(key).set_value(value)
         return self.run()
 
+    def faces(self) -> dict[str, str]:
+        """Return the ids of the faces in the tray, by name."""
+        fields = [f for f in self.app.text_input if (f.key or "").startswith("name-")]
+        return {field.value: field.key.removeprefix("name-") for field in fields}
+
+    def rename(self, name: str, wanted: str) -> Self:
+        """Give a face in the tray another name."""
+        return self.set(**{f"name-{self.faces()[name]}": wanted})
+
+    def forget(self, name: str) -> Self:
+        """Remove a face from the tray."""
+        self.widget(f"remove-{self.faces()[name]}").click()
+        return self.run()
+
     def click(self, label: str) -> Self:
         """Click the button of that label."""
         (button,) = (n for n in self.app._tree if isinstance(n, Button) and n.label == label)

@@ -67,18 +67,31 @@ def test_the_persons_faces_are_the_ends_and_stay_out_of_the_link(session: Sessio
     session.click("An astronaut").click("A face of the model's own")
     session.visit(PAGE, model=MODEL)
     assert session.view(VIEW)["names"] == ["Astronaut", "Made up"]
-    session.set(morph_to="Made up B", morph_from="Made up")
+    session.set(morph_to="Made up B")
+    session.widget("morph_from").select("Made up")
+    session.run()
     assert session.link["morph_to"] == "Made up B"
     assert "morph_from" not in session.link
+
+
+def test_a_new_face_is_an_end_wherever_faces_are_chosen_and_a_new_name_changes_nothing(
+    session: Session,
+) -> None:
+    session.set(kind="four").set(kind="two").set(morph_to="Made up F")
+    session.visit("your_photo", model=MODEL).set(photo_source="sample")
+    session.click("An astronaut").visit(PAGE, model=MODEL)
+    assert session.view(VIEW)["names"] == ["Astronaut", "Made up A"]
+    assert session.set(kind="four").view(VIEW)["names"][0] == "Astronaut"
+    session.set(kind="two").set(morph_to="Made up E")
+    session.visit("your_photo", model=MODEL).rename("Astronaut", "Eileen").visit(PAGE, model=MODEL)
+    assert session.view(VIEW)["names"] == ["Eileen", "Made up E"]
 
 
 def test_a_face_that_was_forgotten_gives_way_to_another(session: Session) -> None:
     session.visit("your_photo", model=MODEL).set(photo_source="sample")
     session.click("A face of the model's own").visit(PAGE, model=MODEL)
     assert "Made up" in options(session)
-    session.visit("your_photo", model=MODEL)
-    session.widget("remove-Made up").click()
-    session.run().visit(PAGE, model=MODEL)
+    session.visit("your_photo", model=MODEL).forget("Made up").visit(PAGE, model=MODEL)
     assert "Made up" not in options(session)
     assert session.view(VIEW)["names"] == ["Made up A", "Made up B"]
 

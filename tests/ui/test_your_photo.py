@@ -37,7 +37,7 @@ def shown(session: Session) -> dict:
 
 
 def names_in_tray(session: Session) -> list[str]:
-    return [each.value for each in session.app.text_input]
+    return list(session.faces())
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_of_several_faces_one_is_chosen_by_a_click(session: Session) -> None:
     assert names_in_tray(session) == ["Photo", "Photo 2"]  # chosen again, it is no third
 
 
-@pytest.mark.parametrize("value", [{"face": 7}, {"face": -1}, {"face": "1"}, {}])
-def test_a_face_that_is_not_there_is_not_chosen(session: Session, value: dict) -> None:
+@pytest.mark.parametrize("value", [{"face": 7}, {"face": -1}, {"face": "1"}, {}, "face", [1], 1])
+def test_a_face_that_is_not_there_is_not_chosen(session: Session, value: object) -> None:
     upload(session, PORTRAIT)
     session.send("photo-found", "chosen", value)
     assert shown(session)["chosen"] == 0
@@ -111,20 +111,77 @@ def test_without_a_face_the_eyes_can_be_clicked(session: Session, pictures: list
     pictures.clear()
     session.send("photo-found", "eyes", {"places": [[300, 210], [200, 190]]})
     assert not shown(session)["places"]
-    wanted = align(NO_FACE, face_from_eyes([200, 190], [300, 210]), 180).image
+    wanted = align(NO_FACE, face_from_eyes([200, 190], [300, 210]), 168).image
     (aligned,) = (picture for picture in pictures if picture.caption == "**2** · Aligned")
     assert np.abs(aligned.pixels.astype(int) - wanted).max() <= 1
     assert names_in_tray(session) == ["Photo"]
 
 
 @pytest.mark.parametrize(
-    "places", [[[5, 5], [5, 5]], [[1, 2]], [[None, 1], [2, 3]], "eyes", [], [[1, 2], [3]]]
-)
-def test_eyes_at_one_place_or_nowhere_change_nothing(session: Session, places: object) -> None:
+    "places",
+    [
+        [[5, 5], [5, 5]], [[5, 5], [6, 7]], [[1, 2]], [[None, 1], [2, 3]], "eyes", [], None, {},
+        [[1, 2], [3]], [[-1, 5], [50, 5]], [[5, 5], [5, 401]], [[1e12, 0], [0, 1e12]],
+        [[1e400, 0], [5, 5]],
+    ],
+)  # fmt: skip
+def test_eyes_at_one_place_or_outside_of_the_photo_change_nothing(
+    session: Session, places: object
+) -> None:
     upload(session, NO_FACE)
     session.send("photo-found", "eyes", {"places": places})
     assert shown(session)["faces"] == []
     assert names_in_tray(session) == []
+
+
+def test_eyes_are_marked_once_and_then_anew(session: Session) -> None:
+    upload(session, PORTRAIT)
+    for left in (100, 120, 140):
+        session.click("Mark the eyes")
+        session.send("photo-found", "eyes", {"places": [[left, 90], [left + 50, 90]]})
+    assert len(shown(session)["faces"]) == 2
+    assert shown(session)["chosen"] == 1
+    session.click("Mark the eyes").click("Leave that")
+    assert "2 faces" in session.words
+
+
+def test_a_photo_without_a_face_can_be_forgotten(session: Session) -> None:
+    upload(session, NO_FACE)
+    assert "Leave that" not in session.labels()
+    session.click("Forget all")
+    assert "An example" in session.words
+    assert session.app.file_uploader[0].value is None
+
+
+def test_a_photo_is_forgotten_with_the_last_of_its_faces(session: Session) -> None:
+    upload(session, PORTRAIT)
+    session.set(photo_source="sample").click("A face of the model's own")
+    session.set(photo_source="upload")
+    upload(session, PORTRAIT.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    session.forget("Photo")
+    assert "An example" not in session.words  # the other photo is looked at
+    session.forget("Photo 2")
+    assert "An example" in session.words
+    assert names_in_tray(session) == ["Made up"]
+
+
+def test_a_full_tray_lets_made_up_faces_go_before_photos(session: Session) -> None:
+    upload(session, PORTRAIT)
+    session.set(photo_source="sample")
+    for _ in range(14):
+        session.click("A face of the model's own")
+    assert len(names_in_tray(session)) == 12
+    assert names_in_tray(session)[0] == "Photo"
+    assert "no more room" in session.app.toast[0].value
+
+
+def test_what_a_person_names_a_face_is_in_no_log(
+    session: Session, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    upload(session, PORTRAIT)
+    session.rename("Photo", "Secret Sue").rename("Secret Sue", "").rename("Secret Sue", "Sue 2")
+    session.visit("morph", model=MODEL)
+    assert "Sue" not in caplog.text + "".join(capfd.readouterr())
 
 
 def test_what_is_no_picture_is_told_and_costs_nothing(session: Session) -> None:
@@ -157,12 +214,12 @@ def test_samples_need_no_photo(session: Session) -> None:
 def test_faces_are_renamed_and_forgotten_one_by_one_and_all_at_once(session: Session) -> None:
     session.set(photo_source="sample").click("A face of the model's own")
     session.click("A face of the model's own").click("An astronaut")
-    session.set(**{"name-Made up": "Ada"})
+    session.rename("Made up", "Ada")
     assert names_in_tray(session) == ["Ada", "Made up 2", "Astronaut"]
-    session.set(**{"name-Made up 2": "Ada"})  # taken
-    assert names_in_tray(session) == ["Ada", "Made up 2", "Astronaut"]
-    session.widget("remove-Ada").click()
-    assert names_in_tray(session.run()) == ["Made up 2", "Astronaut"]
+    for refused in ("Ada", " ", ""):  # taken, or nothing
+        session.rename("Made up 2", refused)
+        assert names_in_tray(session) == ["Ada", "Made up 2", "Astronaut"]
+    assert names_in_tray(session.forget("Ada")) == ["Made up 2", "Astronaut"]
     session.click("Forget all")
     assert names_in_tray(session) == []
     assert "An example" in session.words
@@ -176,9 +233,9 @@ def test_the_other_models_of_faces_stand_beside_it_on_demand(
     put_faces(digits, shelf / "small", image_size=8, title="Smaller")
     put(digits, shelf / "digits")
     session = open_app(PAGE, model="faces")
-    assert "Smaller" not in [picture.caption for picture in pictures]
+    assert "by Smaller" not in [picture.caption for picture in pictures]
     session.set(compare=True)
-    assert "Smaller" in [picture.caption for picture in pictures]
+    assert "by Smaller" in [picture.caption for picture in pictures]
     assert session.link["compare"] == "1"
 
 
@@ -198,7 +255,7 @@ def test_a_photo_stays_with_its_session_and_out_of_the_link(
     session: Session, open_app: Open
 ) -> None:
     upload(session, PORTRAIT)
-    session.set(**{"name-Photo": "Ada"})
+    session.rename("Photo", "Ada")
     assert set(session.link) <= {"model"}
     other = open_app(PAGE, model=MODEL)
     assert names_in_tray(other) == []

@@ -64,7 +64,8 @@ def align(image: Image.Image, face: Face, size: int = 64) -> AlignedFace:
     Raises
     ------
     ValueError
-        If `size` is not positive, or the face's landmarks are one point or not finite.
+        If `size` is not positive, the face's landmarks are one point or not finite, or the crop
+        lies outside of the photo.
     """
     if size < 1:
         raise ValueError(f"A crop has a side of 1 pixel or more; found {size}.")
@@ -124,6 +125,8 @@ def _cut(image: Image.Image, corners: Points, shrink: int) -> tuple[Image.Image,
     low = np.floor(corners.min(axis=0)).astype(int) - _MARGIN * shrink
     high = np.ceil(corners.max(axis=0)).astype(int) + _MARGIN * shrink
     limit = np.array(image.size)
+    if (high <= 0).any() or (low >= limit).any():
+        raise ValueError("This face lies outside of the photo.")
     start, stop = np.clip(low, 0, limit - 1), np.clip(high, 1, limit)
     stop = np.maximum(stop, start + 1)
     part = image.crop((*start.tolist(), *stop.tolist())).convert("RGB").reduce(shrink)

@@ -66,7 +66,8 @@ def edit_photo(
     Raises
     ------
     ValueError
-        If a name has no vector, or a number is not finite or `detail` not in [0, 1].
+        If a name has no vector, a number is not finite or `detail` not in [0, 1], or the face lies
+        outside of the photo.
     """
     known = checkpoint.attribute_vectors if vectors is None else vectors
     _check(amounts, detail, known)
@@ -133,8 +134,6 @@ def _lay_onto(
     places = transform_points(invert(matrix), corners)
     low = np.clip(np.floor(places.min(axis=0)), 0, photo.size).astype(int)
     high = np.clip(np.ceil(places.max(axis=0)), 0, photo.size).astype(int)
-    if (high <= low).any():
-        return photo
     box = (*low.tolist(), *high.tolist())
     part = np.asarray(photo.crop(box), np.float32)
     warp = matrix.copy()

@@ -54,7 +54,7 @@ def draw_view(
 
 def _hand_over(key: str, name: str, callback: Callback) -> None:
     value = st.session_state[key].get(name)
-    if value is not None:
+    if isinstance(value, Mapping):  # a browser can send anything
         callback(value)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 from PIL import Image
-from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces import Face, find_faces
@@ -20,7 +19,16 @@ from vae_explorer.ui.tray import TrayFace, faces_in_tray
 
 SIDE = 256
 """Of the faces as they are shown, in pixels."""
-_MADE_UP = "ABCDEF"
+Roles = tuple[tuple[str, str], ...]
+"""Keys of the pickers, and what they are called."""
+TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
+FOUR: Roles = (
+    ("corner_a", "Top left"),
+    ("corner_b", "Top right"),
+    ("corner_c", "Bottom left"),
+    ("corner_d", "Bottom right"),
+)
+_MADE_UP = tuple(f"Made up {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _SEEN = "tray_seen_by_pickers"
 
@@ -36,79 +44,76 @@ class ChosenFace:
     """float32 (3, SIDE, SIDE) in [0, 1]: the photo, aligned, or what the model made."""
 
 
-def choose_faces(checkpoint: Checkpoint, roles: Sequence[tuple[str, str]]) -> list[ChosenFace]:
-    """Let a face be chosen for each role, and return them.
+def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
+    """Let a face be chosen for each role, `TWO` or `FOUR`, and return them.
 
-    Parameters
-    ----------
-    roles : sequence of (key, label)
-        Of the pickers. Each begins with another face; the session's own come first.
+    Each begins with another face, the person's own before made-up ones. A face that is new in the
+    tray is what the person wants to see, so it takes the place of an earlier choice.
     """
-    tray = {kept.name: kept for kept in faces_in_tray()}
-    made_up = [f"Made up {letter}" for letter in _MADE_UP]
-    shared = [_ASTRONAUT, *made_up]
-    names = [*tray, *(name for name in shared if name not in tray)]
-    if _is_news(tray):  # then they are what the person wants to see here
-        for key, _ in roles:
-            st.session_state.pop(key, None)
-    defaults = [*list(tray)[-len(roles) :], *(name for name in made_up if name not in tray)]
+    tray = {kept.id: kept for kept in faces_in_tray()}
+    taken = {kept.name for kept in tray.values()}
+    shared = [name for name in (_ASTRONAUT, *_MADE_UP) if name not in taken]
+    options = {id: kept.name for id, kept in tray.items()} | {name: name for name in shared}
+    _forget_choices_if_news(tray)
+    defaults = [*list(tray)[-len(roles) :], *(name for name in _MADE_UP if name in options)]
     columns = st.columns(2)
-    return [
-        _find(
-            checkpoint,
-            _choose(columns[k % 2], key, label, names, default=defaults[k], tray=tray),
-            tray,
-        )
-        for k, (key, label) in enumerate(roles)
-    ]
+    chosen = []
+    for k, (key, label) in enumerate(roles):
+        if st.session_state.get(key, defaults[k]) not in options:  # it was forgotten
+            chosen_now = [st.session_state.get(other) for other, _ in roles]
+            st.session_state[key] = next(each for each in defaults if each not in chosen_now)
+        with columns[k % 2]:
+            option = _choose(key, label, options, default=defaults[k], tray=tray)
+        chosen.append(_find(checkpoint, option, tray))
+    return chosen
 
 
 def _choose(
-    place: DeltaGenerator,
-    key: str,
-    label: str,
-    names: list[str],
-    *,
-    default: str,
-    tray: Container[str],
+    key: str, label: str, options: Mapping[str, str], *, default: str, tray: Container[str]
 ) -> str:
-    """Let a face be chosen by name; names that the person gave stay out of the URL."""
+    """Let an option be chosen; the person's own faces stay out of the URL."""
 
     def parse(text: str) -> str:
-        if text in names and text not in tray:
+        if text in options and text not in tray:
             return text
         raise ValueError("no such face is here; photos are never part of a link")
 
-    if seed_from_url(key, default, parse) not in names:
-        st.session_state[key] = default
-    name: str = place.selectbox(label, names, key=key, persist_state="session")
-    write_to_url(key, default if name in tray else name, default)
-    return name
+    seed_from_url(key, default, parse)
+    option: str = st.selectbox(
+        label, list(options), format_func=options.__getitem__, key=key, persist_state="session"
+    )
+    write_to_url(key, default if option in tray else option, default)
+    return option
 
 
-def _is_news(tray: Iterable[str]) -> bool:
-    """Say whether the person's faces are others than when this was last asked."""
-    names = list(tray)
-    changed = st.session_state.get(_SEEN, []) != names
-    st.session_state[_SEEN] = names
-    return changed
+def _forget_choices_if_news(tray: Iterable[str]) -> None:
+    seen: set[str] = st.session_state.setdefault(_SEEN, set())
+    if not seen.issuperset(tray):
+        for key, _ in (*TWO, *FOUR):
+            st.session_state.pop(key, None)
+    seen.update(tray)
 
 
-def _find(checkpoint: Checkpoint, name: str, tray: dict[str, TrayFace]) -> ChosenFace:
-    if name in tray:
-        return _place(checkpoint, name, tray[name])
-    if name == _ASTRONAUT:
-        return _place(checkpoint, name, TrayFace(name, *find_astronaut()))
-    seed = _MADE_UP.index(name[-1])
+def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, TrayFace]) -> ChosenFace:
+    if option in tray:
+        return _place(checkpoint, tray[option])
+    if option == _ASTRONAUT:
+        return _place(checkpoint, _astronaut())
+    seed = _MADE_UP.index(option)
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    return ChosenFace(name, z[0], enlarge(decode(checkpoint.model, z), SIDE)[0])
+    return ChosenFace(option, z[0], enlarge(decode(checkpoint.model, z), SIDE)[0])
 
 
-def _place(checkpoint: Checkpoint, name: str, face: TrayFace) -> ChosenFace:
-    # Decoded and encoded here, never through a cache: those are shared between sessions.
+def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:
+    # Encoded here, never through a cache: those are shared between sessions.
     pixels = face.pixels(checkpoint.card.model.image_size)
     z_mean, _ = encode(checkpoint.model, pixels[None])
-    return ChosenFace(name, z_mean[0], face.pixels(SIDE))
+    return ChosenFace(face.name, z_mean[0], face.pixels(SIDE))
+
+
+@st.cache_resource(show_spinner=False)
+def _astronaut() -> TrayFace:
+    return TrayFace(_ASTRONAUT, *find_astronaut())
 
 
 @st.cache_resource(show_spinner=False)

@@ -11,6 +11,7 @@ from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from vae_explorer.evaluation import PERCENTILES
 from vae_explorer.ui.cache import get_checkpoint, key_of
+from vae_explorer.ui.page import close_page
 
 FACES = "celeba"
 _BEST = ("faces-vae-96", "faces-vae-64")
@@ -27,6 +28,7 @@ def needs_faces(card: ModelCard) -> None:
         st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
     else:
         st.caption("There is no model of faces here. README.md says how to train one.")
+    close_page()
     st.stop()
 
 

@@ -57,7 +57,7 @@ def show_morph(
     explain_release()
     frames = np.moveaxis(compose(steps), -1, 1).astype(np.float32) / 255
     ends = np.stack([first.portrait, last.portrait])
-    show_picture(tile(ends, 2, gap=8), f"{first.name} and {last.name}")
+    show_picture(tile(ends, 2, gap=8), "The two faces")
     show_picture(tile(frames, min(steps, 6), gap=4), f"{steps} steps")
 
 
@@ -66,12 +66,12 @@ def show_corners(
 ) -> None:
     """Show the faces between four, top left, top right, bottom left, bottom right."""
     corners = np.stack([face.z for face in faces])
-    names = [face.name for face in faces]
-    description = f"{columns} by {columns} faces between {', '.join(names)}"
+    description = f"{columns} by {columns} faces between four"
     if is_live():
         draw_corners(
             corners, key, checkpoint.card, pictures=[data_url(face.portrait) for face in faces],
-            names=names, columns=columns, spherical=path == "spherical", description=description,
+            names=[face.name for face in faces], columns=columns, spherical=path == "spherical",
+            description=description,
         )  # fmt: skip
         return
     explain_release()

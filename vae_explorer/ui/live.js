@@ -1250,9 +1250,13 @@ function createPhoto(host) {
   }
 
   function show() {
+    const focused = overlay.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
     overlay.replaceChildren();
     const dot = Math.max(...data.size) / 160;
-    data.faces.forEach(({ box, landmarks }, index) => {
+    const area = ([left, top, right, bottom]) => (right - left) * (bottom - top);
+    // A large box never lies over a small one.
+    const order = data.faces.map((face, index) => ({ ...face, index })).sort((a, b) => area(b.box) - area(a.box));
+    order.forEach(({ box, landmarks, index }) => {
       const [left, top, right, bottom] = box;
       const chosen = index === data.chosen;
       const outline = mark("rect", {
@@ -1261,7 +1265,12 @@ function createPhoto(host) {
       }, chosen ? "vae-face vae-chosen" : "vae-face");
       const choose = () => send("chosen", { face: index });
       outline.addEventListener("click", choose);
-      outline.addEventListener("keydown", (event) => (event.key === "Enter" || event.key === " ") && choose());
+      outline.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        choose();
+      });
+      if (focused === `Face ${index + 1}`) outline.focus();
       if (chosen) for (const [x, y] of landmarks) mark("circle", { cx: x, cy: y, r: dot }, "vae-landmark");
     });
     for (const [x, y] of eyes) mark("circle", { cx: x, cy: y, r: 1.5 * dot }, "vae-landmark");
@@ -1293,10 +1302,8 @@ function createPhoto(host) {
   return {
     update(component) {
       ({ data, setTriggerValue: send } = component);
-      if (picture.src !== data.picture) {
-        picture.src = data.picture;
-        eyes = [];
-      }
+      if (picture.src !== data.picture || !data.places) eyes = [];
+      picture.src = data.picture;
       picture.alt = data.description;
       frame.classList.toggle("vae-aiming", data.places);
       overlay.setAttribute("viewBox", `0 0 ${data.size[0]} ${data.size[1]}`);
@@ -1311,6 +1318,7 @@ function createPhoto(host) {
 // ------------------------------------------------------------------ view: a face becoming another
 
 const STRIP_PIXELS = 1600;
+const STRIP_COLUMNS = 12; // more steps take another row
 
 /** Pixels of a picture by its address: RGBA, size x size, 0 to 255. */
 async function readPicture(address, size) {
@@ -1375,14 +1383,15 @@ function createMorph(host) {
   function drawStrip() {
     if (!stripes) return;
     const { count } = stripes;
-    const side = Math.min(data.size, Math.floor(STRIP_PIXELS / count));
-    Object.assign(strip, { width: side * count, height: side });
-    strip.style.maxWidth = `${112 * count}px`;
+    const columns = Math.ceil(count / Math.ceil(count / STRIP_COLUMNS));
+    const side = Math.min(data.size, Math.floor(STRIP_PIXELS / columns));
+    Object.assign(strip, { width: side * columns, height: side * Math.ceil(count / columns) });
+    strip.style.maxWidth = `${112 * columns}px`;
     const context = strip.getContext("2d");
     context.imageSmoothingQuality = "high";
     for (let i = 0; i < count; i++) {
       large.putImageData(compose(stripes, i, i / (count - 1), detail()), 0, 0);
-      context.drawImage(large.canvas, i * side, 0, side, side);
+      context.drawImage(large.canvas, (i % columns) * side, Math.floor(i / columns) * side, side, side);
     }
   }
 
@@ -1405,6 +1414,12 @@ function createMorph(host) {
       return Int16Array.from(photo, (value, k) => value - redrawn[k]);
     });
     draw();
+  }
+
+  /** Until it is found the model's own pictures are shown. */
+  function lookForLacking() {
+    const turn = asked + 1;
+    findLacking().catch(() => setTimeout(() => turn === asked && lookForLacking(), RETRY_AFTER));
   }
 
   return {
@@ -1441,8 +1456,7 @@ function createMorph(host) {
       if (moved || before !== JSON.stringify([data.pictures, data.path, data.size])) {
         Object.assign(screen, { width: data.size, height: data.size });
         large = createBuffer(data.size);
-        // Without it the model's own pictures are shown; the feeds say what is wrong.
-        findLacking().catch(() => {});
+        lookForLacking();
       }
       const d = data.latent_dim;
       const stops = Array.from({ length: data.steps }, (_, i) => along(path, i / (data.steps - 1), d));
@@ -1450,6 +1464,7 @@ function createMorph(host) {
       showAt(player.at, 0);
     },
     destroy() {
+      asked++;
       player.stop();
       unfollow?.();
     },

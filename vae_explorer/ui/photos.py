@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import cached_property
 
 import numpy as np
 import streamlit as st
@@ -18,10 +18,11 @@ from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.face_choice import find_astronaut
 from vae_explorer.ui.live_faces import draw_photo
 from vae_explorer.ui.tray import TrayFace, keep_face
-from vae_explorer.ui.uploads import ask_for_picture
+from vae_explorer.ui.uploads import ask_for_picture, say_where_it_stays
 from vae_explorer.uploads import UploadError, read_upload
 
-_PHOTO, _READ, _EXAMPLE = "photo", "photo_read", "example"
+_PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
+_NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
 _SHOWN_SIDE = 1000
 _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 
@@ -30,19 +31,32 @@ _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 class Photo:
     """The photo that is looked at, and what was found in it."""
 
-    source: str
-    """What tells it from another: an upload's id, or a sample's name."""
     name: str
     image: Image.Image
-    faces: tuple[Face, ...]
+    found: tuple[Face, ...] = ()
+    marked: Face | None = None
+    """The one whose eyes the person has clicked."""
     chosen: int = 0
     aims: bool = False
     """Whether the person is to click the two eyes."""
     made_up: bool = False
     """Whether a model made it: a face that is aligned already."""
 
-    def take_face(self) -> TrayFace | None:
-        """Return the face that was chosen, if there is any."""
+    @property
+    def faces(self) -> tuple[Face, ...]:
+        """All that can be chosen."""
+        return self.found if self.marked is None else (*self.found, self.marked)
+
+    @cached_property
+    def address(self) -> str:
+        """The picture as it is shown, which its address carries."""
+        shown = self.image.copy()
+        shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE), reducing_gap=2.0)
+        return picture_url(shown)
+
+    @cached_property
+    def face(self) -> TrayFace | None:
+        """The face that was chosen, if there is any."""
         if self.made_up:
             return TrayFace(self.name, self.image, None)
         return TrayFace(self.name, self.image, self.faces[self.chosen]) if self.faces else None
@@ -50,21 +64,19 @@ class Photo:
 
 def current_photo() -> Photo:
     """Return the photo that is looked at in this session; an example until there is one."""
-    photo = cast("Photo | None", st.session_state.get(_PHOTO))
-    if photo is None:
-        image, face = find_astronaut()
-        photo = Photo(_EXAMPLE, "Astronaut", image, (face,))
-    return photo
+    return st.session_state.get(_PHOTO) or _example()
 
 
 def is_example(photo: Photo) -> bool:
     """Say whether the person has not chosen any photo yet."""
-    return photo.source == _EXAMPLE
+    return photo is _example()
 
 
 def forget_photo() -> None:
-    """Forget the photo that is looked at."""
+    """Forget the photo that is looked at, and the files it may have come from."""
     st.session_state[_PHOTO] = None
+    # A file is let go with its widget: the next ones have other keys.
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
 
 
 def ask_for_photo(checkpoint: Checkpoint) -> None:
@@ -76,10 +88,12 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     if source == "sample":
         _offer_samples(checkpoint)
         return
+    turn = st.session_state.get(_ROUND, 0)
     if source == "camera":
-        file = st.camera_input("Look into the camera", key="photo_camera")
+        file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
+        say_where_it_stays()
     else:
-        file = ask_for_picture("A photo with a face in it; or paste one", "photo_upload")
+        file = ask_for_picture("A photo with a face in it; or paste one", f"photo_upload-{turn}")
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
@@ -88,32 +102,28 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
         st.error(str(error))
         return
     st.session_state[_READ] = file.file_id
-    _take(file.file_id, "Photo", image)
+    found = tuple(find_faces(image))
+    _look_at(Photo("Photo", image, found, aims=not found))
 
 
 def show_found(photo: Photo, height: int) -> None:
     """Draw the photo with its faces; a click chooses one, or marks an eye."""
-    image = photo.image.copy()
-    image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    count = len(photo.faces)
     draw_photo(
-        picture_url(image), photo.image.size,
+        photo.address, photo.image.size,
         [(face.box, face.landmarks.tolist()) for face in photo.faces], "photo-found",
         chosen=photo.chosen if photo.faces else None, aims=photo.aims, height=height,
-        description=_describe(photo), on_face=_choose, on_eyes=_mark_eyes,
+        description=f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
+        on_face=_choose, on_eyes=_mark_eyes,
     )  # fmt: skip
 
 
 def offer_eyes(photo: Photo) -> None:
     """Offer to mark the eyes by hand, where somebody's photo is shown."""
-    if photo.aims:
+    if photo.aims and photo.faces:
         st.button("Leave that", icon=":material/close:", on_click=_aim, args=(False,))
-    elif not photo.made_up:
+    elif not photo.aims and not photo.made_up:
         st.button("Mark the eyes", icon=":material/ads_click:", on_click=_aim, args=(True,))
-
-
-def _describe(photo: Photo) -> str:
-    count = len(photo.faces)
-    return f"The photo, with {count} {'face' if count == 1 else 'faces'} found"
 
 
 def _offer_samples(checkpoint: Checkpoint) -> None:
@@ -128,31 +138,32 @@ def _offer_samples(checkpoint: Checkpoint) -> None:
 
 
 def _take_astronaut() -> None:
-    image, face = find_astronaut()
-    st.session_state[_PHOTO] = Photo("astronaut", "Astronaut", image, (face,))
-    keep_face(image, face, "Astronaut")
+    # A new one: the example itself stands for having chosen nothing yet.
+    _look_at(replace(_example()))
 
 
 def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    image = to_pil(decode(checkpoint.model, z)[0])
-    keep_face(image, None, "Made up")
-    st.session_state[_PHOTO] = Photo(f"sample-{seed}", "Made up", image, (), made_up=True)
+    _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), made_up=True))
 
 
-def _take(source: str, name: str, image: Image.Image) -> None:
-    faces = tuple(find_faces(image))
-    st.session_state[_PHOTO] = Photo(source, name, image, faces, aims=not faces)
-    if faces:
-        keep_face(image, faces[0], name)
+@st.cache_resource(show_spinner=False)
+def _example() -> Photo:
+    image, face = find_astronaut()
+    return Photo("Astronaut", image, (face,))
+
+
+def _look_at(photo: Photo) -> None:
+    st.session_state[_PHOTO] = photo
+    if photo.face is not None:
+        keep_face(photo.face)
 
 
 def _choose(sent: Mapping[str, object]) -> None:
     photo, index = current_photo(), sent.get("face")
     if isinstance(index, int) and 0 <= index < len(photo.faces):
-        st.session_state[_PHOTO] = replace(photo, chosen=index)
-        keep_face(photo.image, photo.faces[index], photo.name)
+        _look_at(replace(photo, chosen=index))
 
 
 def _aim(aims: bool) -> None:
@@ -162,11 +173,13 @@ def _aim(aims: bool) -> None:
 def _mark_eyes(sent: Mapping[str, object]) -> None:
     photo = current_photo()
     try:
-        places = np.array(sent["places"], float)
-        left, right = places[np.argsort(places[:, 0])]
-        face = face_from_eyes(left, right)
-    except (KeyError, ValueError, TypeError, IndexError):
-        return  # two clicks at one place, or nothing that the stage sends
-    faces = (*photo.faces, face)
-    st.session_state[_PHOTO] = replace(photo, faces=faces, chosen=len(faces) - 1, aims=False)
-    keep_face(photo.image, face, photo.name)
+        places = np.array(sent.get("places"), float)
+    except (ValueError, TypeError, OverflowError):
+        return  # nothing that the stage sends
+    if places.shape != (2, 2) or not ((places >= 0) & (places <= photo.image.size)).all():
+        return
+    left, right = places[np.argsort(places[:, 0])]
+    if np.linalg.norm(right - left) < _NEAREST_EYES:
+        return
+    marked = face_from_eyes(left, right)
+    _look_at(replace(photo, marked=marked, chosen=len(photo.found), aims=False))

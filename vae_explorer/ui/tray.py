@@ -1,11 +1,13 @@
 """Faces that a person works with, in this session's memory alone: gone with a reload.
 
-They never go into the URL, into a cache that sessions share, or into a log.
+They never go into the URL, into a cache that sessions share, or into a log; nor do their names,
+which is why no widget's key holds one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import secrets
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import streamlit as st
@@ -14,7 +16,8 @@ from PIL import Image
 from vae_explorer.faces import Face, align
 
 _TRAY = "tray"
-_MOST = 12  # faces; the oldest goes first
+_MOST = 12  # faces
+_MOST_PIXELS = 80_000_000  # of the photos they were found in
 _LONGEST = 40  # characters of a name
 
 
@@ -27,12 +30,18 @@ class TrayFace:
     """RGB, upright."""
     face: Face | None
     """Where it is in the photo; None where the photo is a face aligned already."""
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    _portraits: dict[int, Image.Image] = field(default_factory=dict, repr=False)
 
     def portrait(self, size: int) -> Image.Image:
         """Return the aligned face, size x size."""
-        if self.face is not None:
-            return align(self.photo, self.face, size).image
-        return self.photo.resize((size, size), Image.Resampling.LANCZOS)
+        if size not in self._portraits:
+            self._portraits[size] = (
+                self.photo.resize((size, size), Image.Resampling.LANCZOS)
+                if self.face is None
+                else align(self.photo, self.face, size).image
+            )
+        return self._portraits[size]
 
     def pixels(self, size: int) -> np.ndarray:
         """Return the aligned face as float32 (3, size, size) in [0, 1]."""
@@ -45,23 +54,20 @@ def faces_in_tray() -> list[TrayFace]:
     return list(st.session_state.get(_TRAY, []))
 
 
-def keep_face(photo: Image.Image, face: Face | None, name: str) -> TrayFace:
-    """Put a face into the tray, unless it is there; return it as it is kept there."""
+def keep_face(wanted: TrayFace) -> None:
+    """Put a face into the tray, unless it is there; where there is no room, another one goes."""
     tray = faces_in_tray()
-    for kept in tray:
-        if kept.photo is photo and kept.face is face:
-            return kept
+    if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in tray):
+        return
     names = {kept.name for kept in tray}
-    numbered = (f"{name} {number}" for number in range(2, len(names) + 3))
-    free = next(each for each in (name, *numbered) if each not in names)
-    kept = TrayFace(free, photo, face)
-    st.session_state[_TRAY] = [*tray, kept][-_MOST:]
-    return kept
+    numbered = (f"{wanted.name} {number}" for number in range(2, len(names) + 3))
+    free = next(each for each in (wanted.name, *numbered) if each not in names)
+    st.session_state[_TRAY] = _make_room([*tray, replace(wanted, name=free)])
 
 
-def remove_face(name: str) -> None:
+def remove_face(id: str) -> None:
     """Forget one face."""
-    st.session_state[_TRAY] = [kept for kept in faces_in_tray() if kept.name != name]
+    st.session_state[_TRAY] = [kept for kept in faces_in_tray() if kept.id != id]
 
 
 def remove_all_faces() -> None:
@@ -69,13 +75,29 @@ def remove_all_faces() -> None:
     st.session_state[_TRAY] = []
 
 
-def rename_face(name: str, wanted: str) -> bool:
+def rename_face(id: str, wanted: str) -> bool:
     """Give a face another name, and say whether it has it: not if it is empty, or taken."""
     tray = faces_in_tray()
     wanted = wanted.strip()[:_LONGEST]
     if not wanted or any(kept.name == wanted for kept in tray):
         return False
     st.session_state[_TRAY] = [
-        replace(kept, name=wanted) if kept.name == name else kept for kept in tray
+        replace(kept, name=wanted) if kept.id == id else kept for kept in tray
     ]
     return True
+
+
+def _make_room(tray: list[TrayFace]) -> list[TrayFace]:
+    """Let faces go until the rest fit: made-up ones first, then the oldest; never the newest."""
+    count = len(tray)
+    while len(tray) > 1 and (len(tray) > _MOST or _count_pixels(tray) > _MOST_PIXELS):
+        made_up = [kept for kept in tray[:-1] if kept.face is None]
+        tray.remove((made_up or tray)[0])
+    if len(tray) < count:
+        st.toast("There was no more room: the oldest face was let go.", icon=":material/inbox:")
+    return tray
+
+
+def _count_pixels(tray: list[TrayFace]) -> int:
+    photos = {id(kept.photo): kept.photo for kept in tray}
+    return sum(photo.width * photo.height for photo in photos.values())

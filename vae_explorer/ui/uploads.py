@@ -22,8 +22,13 @@ def keep_uploads_in_memory() -> None:
 def ask_for_picture(label: str, key: str) -> UploadedFile | None:
     """Let a picture be uploaded, and say what becomes of it."""
     file = st.file_uploader(label, _TYPES, key=key, max_upload_size=MAX_BYTES // 2**20)
+    say_where_it_stays()
+    return file
+
+
+def say_where_it_stays() -> None:
+    """Say what becomes of a picture that somebody gives."""
     st.caption(
         "It stays in this session's memory, never on disk, in a link or in a log. "
         "A reload forgets it."
     )
-    return file
