@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,12 @@ from numpy.typing import NDArray
 
 from vae_explorer import checkpoints
 from vae_explorer.cards import Metric
-from vae_explorer.classifier import CLASSIFIERS, load_classifier, pooled_features
+from vae_explorer.classifier import (
+    CLASSIFIERS,
+    AttributeClassifier,
+    load_classifier,
+    pooled_features,
+)
 from vae_explorer.image_quality import frechet_distance, highest_frequencies, sharpness, ssim
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder
@@ -21,18 +25,15 @@ if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
     from vae_explorer.encodings import Encodings
 
-JUDGE = "attributes-judge"
-"""In checkpoints/classifiers; no model is trained by it."""
+JUDGE, GUIDE = "attributes-judge", "attributes-strided"
+"""In checkpoints/classifiers. By the one that judges no model is trained, no direction found."""
 IMAGES = 2_000
 """On each side of a comparison."""
 SEED = 0
 
-Judge = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Images (n, channels, height, width) to features (n, k) of a network that judges them."""
 
-
-def find_judge(attributes: tuple[str, ...]) -> Judge | None:
-    """Return the features of the shipped network that judges faces of these attributes.
+def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifier | None:
+    """Return the shipped network of that name that tells these attributes.
 
     None if there is none: it was not trained yet, or the data set is another one.
 
@@ -41,12 +42,10 @@ def find_judge(attributes: tuple[str, ...]) -> Judge | None:
     CheckpointError
         If it is there, and broken.
     """
-    if not (checkpoints.CHECKPOINTS / CLASSIFIERS / JUDGE).is_dir():
+    if not (checkpoints.CHECKPOINTS / CLASSIFIERS / name).is_dir():
         return None
-    classifier = load_classifier(JUDGE)
-    if classifier.config.attributes != attributes:
-        return None
-    return partial(pooled_features, classifier)
+    classifier = load_classifier(name)
+    return classifier if classifier.config.attributes == attributes else None
 
 
 def measure_appearance(
@@ -54,7 +53,7 @@ def measure_appearance(
     dataset: ImageDataset,
     encodings: Encodings,
     latent: Mapping[str, np.ndarray],
-    judge: Judge | None,
+    judge: AttributeClassifier | None,
 ) -> dict[str, Metric]:
     """Compare reconstructions and samples with pictures that the model has not seen.
 
@@ -67,8 +66,8 @@ def measure_appearance(
         Of its held-out split, whole.
     latent : mapping of str to ndarray
         A checkpoint's arrays about its latent space; a fitted prior among them is measured too.
-    judge : callable or None
-        Without one there are no Frechet distances.
+    judge : AttributeClassifier or None
+        By whose features distances are measured; without one there are none.
 
     Returns
     -------
@@ -84,7 +83,7 @@ def measure_appearance(
     if judge is None:
         return metrics
     sides = f"{count:,} images a side"
-    real = judge(originals)
+    real = pooled_features(judge, originals)
     compared = {
         "real": (_read(dataset, encodings.row_id[others], model), "other real images (the floor)"),
         "reconstructions": (reconstructions, "the reconstructions of the same images"),
@@ -95,7 +94,7 @@ def measure_appearance(
     for name, (images, what) in compared.items():
         metrics[f"frechet_{name}"] = Metric(
             f"frechet_{name}",
-            frechet_distance(real, judge(images)),
+            frechet_distance(real, pooled_features(judge, images)),
             "squared distance in the judge's pooled features",
             f"{dataset.held_out} split against {what}; {sides}",
         )

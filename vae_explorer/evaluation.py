@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_explorer.appearance import Judge, measure_appearance
+from vae_explorer.appearance import measure_appearance
 from vae_explorer.cards import Metric
 from vae_explorer.encodings import Encodings, encode_dataset
 from vae_explorer.losses import gaussian_constant, kl_divergence, reconstruction_nll
 from vae_explorer.models import Autoencoder, reparameterize
 
 if TYPE_CHECKING:
+    from vae_explorer.attribute_networks import AttributeClassifier
     from vae_explorer.data import ImageDataset
 
 BATCH = 250
@@ -38,7 +39,7 @@ def evaluate(
     dataset: ImageDataset,
     *,
     latent: Mapping[str, np.ndarray] = MappingProxyType({}),
-    judge: Judge | None = None,
+    judge: AttributeClassifier | None = None,
     importance_samples: int = 0,
     seed: int = 0,
 ) -> Evaluation:
@@ -52,8 +53,8 @@ def evaluate(
         Its held-out split is used whole.
     latent : mapping of str to ndarray
         A checkpoint's arrays about its latent space, whose fitted prior is judged.
-    judge : callable, optional
-        Gives the features by which colour pictures are judged; see `appearance`.
+    judge : AttributeClassifier, optional
+        By whose features colour pictures are judged; see `appearance`.
     importance_samples : int
         Posterior samples per image for the importance-weighted bound; 0 leaves it out.
     seed : int

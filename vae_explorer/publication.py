@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vae_explorer.appearance import find_judge
+from vae_explorer.appearance import GUIDE, JUDGE, find_classifier
 from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
-from vae_explorer.checkpoint_files import ATTRIBUTE_VECTOR
 from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
 from vae_explorer.evaluation import evaluate
-from vae_explorer.latent import attribute_vector
 from vae_explorer.models import Autoencoder, count_parameters
 from vae_explorer.priors import fit_prior
+from vae_explorer.vector_choice import Networks, choose_vectors, plain_vectors
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -137,19 +136,23 @@ def _measure(
     """Learn from the train split's encodings; measure on the held-out ones."""
     train = encode_dataset(model, dataset, dataset.rows("train"))
     latent = fit_prior(train.z_mean, seed)
-    if train.attributes is not None:
-        for name, has in zip(dataset.attribute_names, train.attributes.T, strict=True):
-            if 0 < has.sum() < len(has):
-                latent[ATTRIBUTE_VECTOR + name] = attribute_vector(train.z_mean, has)
+    names = dataset.attribute_names
+    judge = find_classifier(JUDGE, names)
     metrics, encodings = evaluate(
         model,
         dataset,
         latent=latent,
-        judge=find_judge(dataset.attribute_names),
+        judge=judge,
         importance_samples=importance_samples,
     )
     latent |= _embedding(encodings.z_mean, seed)
     if train.attributes is not None:
+        if judge is None:
+            latent |= plain_vectors(train, names)
+        else:
+            networks = Networks(model, judge, find_classifier(GUIDE, names))
+            vectors, drifts = choose_vectors(networks, train, encodings, names, seed)
+            latent, metrics = latent | vectors, metrics | drifts
         rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
         encodings = join_encodings(encodings, train.take(np.sort(rows)))
     return _Measured(metrics, encodings, latent)

@@ -1,0 +1,174 @@
+"""Which vector an attribute is edited by: of all kinds, made and scaled, the one that drifts least.
+
+The vectors are made from the train split; how they do is measured on the held-out one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_explorer.attribute_networks import AttributeClassifier
+from vae_explorer.attribute_vectors import (
+    OFFERED,
+    balanced_vector,
+    others_of,
+    regression_vector,
+)
+from vae_explorer.cards import Metric
+from vae_explorer.checkpoint_files import ATTRIBUTE_VECTOR
+from vae_explorer.classifier import predict_attributes
+from vae_explorer.drift import ACCEPTED, ALPHAS, Drift, Words, measure_drift, scale_vector
+from vae_explorer.encodings import Encodings
+from vae_explorer.inference import decode
+from vae_explorer.latent import attribute_vector
+from vae_explorer.models import Autoencoder
+from vae_explorer.steering import steered_vector
+
+KINDS = ("plain", "balanced", "regression", "steered")
+SCALED_ON, MEASURED_ON = 200, 300
+"""Faces without the attribute, of the train and of the held-out split."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What takes part in choosing vectors."""
+
+    model: Autoencoder
+    judge: AttributeClassifier
+    """Says which attributes a face has."""
+    guide: AttributeClassifier | None
+    """Another one, by which directions are steered; without it there are none of that kind."""
+
+    def words(self, z: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return the judge's word on decoded latents (n, d): bool (n, attributes)."""
+        said: NDArray[np.bool_] = predict_attributes(self.judge, decode(self.model, z)) > 0.5
+        return said
+
+
+def plain_vectors(train: Encodings, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Return the plain vector of each attribute that some faces have and some lack, as it is.
+
+    For a checkpoint, by `attribute_vector.NAME`; where no network is there to judge kinds by.
+    """
+    if train.attributes is None:
+        return {}
+    return {
+        ATTRIBUTE_VECTOR + name: attribute_vector(train.z_mean, has)
+        for name, has in zip(names, train.attributes.T, strict=True)
+        if has.any() and not has.all()
+    }
+
+
+def choose_vectors(
+    networks: Networks, train: Encodings, held_out: Encodings, names: Sequence[str], seed: int
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, Metric]]:
+    """Make, scale and compare the vectors of every attribute.
+
+    Parameters
+    ----------
+    networks : Networks
+    train, held_out : Encodings
+        With attributes; the vectors are made of the first and measured on the second.
+    names : sequence of str
+        Of the attributes.
+    seed : int
+        Of the faces that are drawn, and of the steering.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray (latent_dim,)
+        For a checkpoint: `attribute_vector.NAME`, the default kind; and for attributes that are
+        offered for editing, `KIND_vector.NAME`. An attribute that all train faces share, or
+        none has, has no vector. Those that are not offered have the regression's.
+    metrics : dict of str to Metric
+        `drift.NAME.KIND`, and `drift_of.NAME` for the default, by attribute.
+    """
+    offered = {name for group in OFFERED.values() for name in group}
+    arrays: dict[str, NDArray[np.float32]] = {}
+    metrics: dict[str, Metric] = {}
+    for name in names:
+        made = _make(networks, train, names, name, seed, edited=name in offered)
+        if not made:
+            continue
+        best = min(made, key=lambda kind: (not made[kind][1].reached, made[kind][1].total))
+        arrays[ATTRIBUTE_VECTOR + name] = made[best][0]
+        if name not in offered:
+            continue
+        without = _faces_without(held_out, names, name, MEASURED_ON, seed)
+        for kind, (vector, _) in made.items():
+            arrays[f"{kind}_vector.{name}"] = vector
+            wanted, others = names.index(name), others_of(name, names)
+            found = measure_drift(networks.words, without, vector, wanted, others)
+            metrics |= _describe(name, kind, found, held_out, default=kind == best)
+    return arrays, metrics
+
+
+def _make(
+    networks: Networks,
+    train: Encodings,
+    names: Sequence[str],
+    name: str,
+    seed: int,
+    *,
+    edited: bool,
+) -> dict[str, tuple[NDArray[np.float32], Drift]]:
+    """Return each kind of vector, scaled, and how it does on train faces."""
+    assert train.attributes is not None
+    has = train.attributes[:, names.index(name)]
+    if has.all() or not has.any():
+        return {}
+    z, wanted, others = train.z_mean, names.index(name), others_of(name, names)
+    raw = {"regression": regression_vector(z, train.attributes, names, name)}
+    if edited:
+        raw["plain"] = attribute_vector(z, has)
+        raw["balanced"] = balanced_vector(z, train.attributes, names, name)
+    if edited and networks.guide is not None:
+        raw["steered"] = steered_vector(
+            networks.model, networks.guide, z[~has], raw["regression"],
+            wanted=wanted, others=others, seed=seed,
+        )  # fmt: skip
+    without = _faces_without(train, names, name, SCALED_ON, seed)
+    words: Words = networks.words
+    return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}
+
+
+def _faces_without(
+    encodings: Encodings, names: Sequence[str], name: str, most: int, seed: int
+) -> NDArray[np.float32]:
+    assert encodings.attributes is not None
+    rows = np.flatnonzero(~encodings.attributes[:, names.index(name)])
+    chosen = np.random.default_rng([seed, 12]).permutation(rows)[:most]
+    z: NDArray[np.float32] = encodings.z_mean[np.sort(chosen)]
+    return z
+
+
+def _describe(
+    name: str, kind: str, found: Drift, held_out: Encodings, *, default: bool
+) -> dict[str, Metric]:
+    split = held_out.split[0]
+    protocol = (
+        f"{split} split, {MEASURED_ON} faces without {name}: smallest α of {ALPHAS[0]:g} to "
+        f"{ALPHAS[-1]:g} at which {ACCEPTED:.0%} are accepted as having it, share accepted "
+        "there, and how many other attributes flipped in a face by the judge's word on decode(z); "
+        f"{kind} vector{', the default' if default else ''}"
+    )
+    metric = Metric(
+        f"drift.{name}.{kind}",
+        (found.alpha, found.accepted, found.total),
+        "lengths of the vector, share of faces, attributes",
+        protocol,
+    )
+    metrics = {metric.name: metric}
+    if default:
+        each = Metric(
+            f"drift_of.{name}",
+            tuple(found.flips.tolist()),
+            "share of faces, by attribute of the card",
+            protocol,
+        )
+        metrics[each.name] = each
+    return metrics
