@@ -10,6 +10,7 @@ import base64
 import io
 import zipfile
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,6 +165,14 @@ def zip_of_pngs(
         for image, name in zip(images, names, strict=True):
             # A bare ZipInfo is stored, not packed again, and dated 1980: no clock in the file.
             archive.writestr(zipfile.ZipInfo(f"{name}.png"), png_bytes(image, scale, smooth))
+    return buffer.getvalue()
+
+
+def encode_picture(pixels: NDArray[np.uint8], kind: Literal["png", "jpeg"]) -> bytes:
+    """Write pixels (height, width, 3) as a file; as a JPEG with its colours at full resolution."""
+    buffer = io.BytesIO()
+    options = {"quality": 95, "subsampling": 0} if kind == "jpeg" else {}
+    Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -54,7 +54,7 @@ example (mnist-vae; Chollet 2020), PyTorch's (mnist-mlp-vae, after Kingma & Well
 own of faces, meant to be trained with features and a discriminator (vae_explorer/perception.py)."""
 
 RECIPES: dict[str, dict[str, JsonValue]] = {
-    "faces-vae-32": {"epochs": 20, "learning_rate": 5e-4},
+    "faces-vae-32": {"epochs": 10, "learning_rate": 5e-4},
     "faces-vae-64": {
         "epochs": 20,
         "learning_rate": 1e-3,

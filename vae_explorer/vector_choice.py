@@ -20,6 +20,7 @@ from vae_explorer.attribute_vectors import (
 )
 from vae_explorer.cards import Metric
 from vae_explorer.checkpoint_files import ATTRIBUTE_VECTOR
+from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.classifier import predict_attributes
 from vae_explorer.drift import ACCEPTED, ALPHAS, Drift, Words, measure_drift, scale_vector
 from vae_explorer.encodings import Encodings
@@ -47,6 +48,18 @@ class Networks:
         """Return the judge's word on decoded latents (n, d): bool (n, attributes)."""
         said: NDArray[np.bool_] = predict_attributes(self.judge, decode(self.model, z)) > 0.5
         return said
+
+
+def stored_vectors(checkpoint: Checkpoint, kind: str | None = None) -> dict[str, np.ndarray]:
+    """Return the vectors of one kind that a checkpoint carries, by attribute; the default ones."""
+    if kind is None:
+        return checkpoint.attribute_vectors
+    prefix = f"{kind}_vector."
+    return {
+        name.removeprefix(prefix): vector
+        for name, vector in checkpoint.latent.items()
+        if name.startswith(prefix)
+    }
 
 
 def plain_vectors(train: Encodings, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:

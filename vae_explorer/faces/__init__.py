@@ -1,7 +1,15 @@
 """Faces in photos: found, aligned as CelebA's are, and changed where they are."""
 
-from vae_explorer.faces.alignment import AlignedFace, align, face_from_eyes
+from vae_explorer.faces.alignment import AlignedFace, align, face_from_eyes, whole_face
 from vae_explorer.faces.detection import Face, find_faces
 from vae_explorer.faces.editing import edit_photo
 
-__all__ = ["AlignedFace", "Face", "align", "edit_photo", "face_from_eyes", "find_faces"]
+__all__ = [
+    "AlignedFace",
+    "Face",
+    "align",
+    "edit_photo",
+    "face_from_eyes",
+    "find_faces",
+    "whole_face",
+]

@@ -117,6 +117,11 @@ def face_from_eyes(left: Points, right: Points) -> Face:
     return Face((x0, y0, x1, y1), 1.0, landmarks)
 
 
+def whole_face(size: int) -> Face:
+    """Return the face in a picture that is aligned already, size x size."""
+    return Face((0.0, 0.0, float(size), float(size)), 1.0, mean_landmarks(size))
+
+
 def _cut(image: Image.Image, corners: Points, shrink: int) -> tuple[Image.Image, Points]:
     """Cut the part of a photo that holds some corners, made smaller, its edge repeated beyond.
 

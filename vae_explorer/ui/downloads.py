@@ -10,7 +10,13 @@ import streamlit as st
 from vae_explorer.images import as_shown, png_bytes, tile, zip_of_pngs
 from vae_explorer.ui.controls import choose
 
-_MIME = {"png": "image/png", "zip": "application/zip", "webp": "image/webp", "gif": "image/gif"}
+_MIME = {
+    "png": "image/png",
+    "zip": "application/zip",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "jpg": "image/jpeg",
+}
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces import Face, find_faces
+from vae_explorer.images import to_pil
 from vae_explorer.inference import decode, encode
 from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import available_priors, sample_latents
@@ -21,6 +22,7 @@ SIDE = 256
 """Of the faces as they are shown, in pixels."""
 Roles = tuple[tuple[str, str], ...]
 """Keys of the pickers, and what they are called."""
+ONE: Roles = (("face", "Face"),)
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
 FOUR: Roles = (
     ("corner_a", "Top left"),
@@ -40,12 +42,17 @@ class ChosenFace:
     name: str
     z: np.ndarray
     """float32 (latent_dim,)."""
-    portrait: np.ndarray
-    """float32 (3, SIDE, SIDE) in [0, 1]: the photo, aligned, or what the model made."""
+    kept: TrayFace
+    """The photo and where the face is in it, or what the model made."""
+
+    @property
+    def portrait(self) -> np.ndarray:
+        """The aligned face, float32 (3, SIDE, SIDE) in [0, 1]."""
+        return self.kept.pixels(SIDE)
 
 
 def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
-    """Let a face be chosen for each role, `TWO` or `FOUR`, and return them.
+    """Let a face be chosen for each role, of `ONE`, `TWO` or `FOUR`, and return them.
 
     Each begins with another face, the person's own before made-up ones. A face that is new in the
     tray is what the person wants to see, so it takes the place of an earlier choice.
@@ -56,7 +63,7 @@ def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
     options = {id: kept.name for id, kept in tray.items()} | {name: name for name in shared}
     _forget_choices_if_news(tray)
     defaults = [*list(tray)[-len(roles) :], *(name for name in _MADE_UP if name in options)]
-    columns = st.columns(2)
+    columns = st.columns(min(2, len(roles)))
     chosen = []
     for k, (key, label) in enumerate(roles):
         if st.session_state.get(key, defaults[k]) not in options:  # it was forgotten
@@ -89,7 +96,7 @@ def _choose(
 def _forget_choices_if_news(tray: Iterable[str]) -> None:
     seen: set[str] = st.session_state.setdefault(_SEEN, set())
     if not seen.issuperset(tray):
-        for key, _ in (*TWO, *FOUR):
+        for key, _ in (*ONE, *TWO, *FOUR):
             st.session_state.pop(key, None)
     seen.update(tray)
 
@@ -101,14 +108,15 @@ def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, TrayFace]) -> 
         return _place(checkpoint, _astronaut())
     seed = _MADE_UP.index(option)
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    return ChosenFace(option, z[0], enlarge(decode(checkpoint.model, z), SIDE)[0])
+    picture = to_pil(enlarge(decode(checkpoint.model, z), SIDE)[0])
+    return ChosenFace(option, z[0], TrayFace(option, picture, None))
 
 
 def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:
     # Encoded here, never through a cache: those are shared between sessions.
     pixels = face.pixels(checkpoint.card.model.image_size)
     z_mean, _ = encode(checkpoint.model, pixels[None])
-    return ChosenFace(face.name, z_mean[0], face.pixels(SIDE))
+    return ChosenFace(face.name, z_mean[0], face)
 
 
 @st.cache_resource(show_spinner=False)

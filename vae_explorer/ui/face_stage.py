@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.images import data_url, tile
+from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode
 from vae_explorer.morphs import Path, corner_grid, morph_path
 from vae_explorer.ui.component import is_live
 from vae_explorer.ui.face_choice import SIDE, ChosenFace
-from vae_explorer.ui.live_faces import draw_corners, draw_morph
+from vae_explorer.ui.live_faces import draw_corners, draw_edit, draw_morph
 from vae_explorer.ui.stage import explain_release, show_picture
 
+_EDIT_SIDE = 400
 _FINE = 65  # places of the path that are sent to the browser, which goes straight between them
 
 
@@ -77,3 +78,40 @@ def show_corners(
     explain_release()
     images = decode(checkpoint.model, corner_grid(corners, columns, path))
     show_picture(tile(images, columns), description)
+
+
+def show_edit(
+    face: ChosenFace,
+    vectors: Mapping[str, np.ndarray],
+    key: str,
+    checkpoint: Checkpoint,
+    *,
+    values: Mapping[str, float],
+    detail: str,
+    edit: Callable[[], np.ndarray],
+) -> None:
+    """Show a face before and after a change.
+
+    Parameters
+    ----------
+    vectors : mapping of str to ndarray (latent_dim,)
+        What each setting moves z along.
+    key : str
+        Of the view, and of the channel that it shares with the sliders.
+    values : mapping of str to float
+    detail : str
+        Name of a setting.
+    edit : callable
+        Gives the changed face as uint8 (height, width, 3).
+    """
+    if is_live():
+        draw_edit(
+            face.z, key, checkpoint.card, picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
+            name=face.name, size=_EDIT_SIDE, vectors=vectors, channel=key, values=values,
+            detail=detail, description="The face as it was changed",
+        )  # fmt: skip
+        return
+    explain_release()
+    after = np.moveaxis(edit(), -1, 0).astype(np.float32) / 255
+    before = face.kept.pixels(after.shape[-1])
+    show_picture(tile(np.stack([before, after]), 2, gap=8), "Before and after")

@@ -1,8 +1,8 @@
 /* The stage: every live picture of the app.
  *
- * One component, eight views: a map, a grid of tiles, a strip along a path, the sliders (with a
+ * One component, nine views: a map, a grid of tiles, a strip along a path, the sliders (with a
  * pad) that move them, a box to draw in; and of faces, the photo they are found in, a morph between
- * two, and a field between four. `live.py` and `live_faces.py` say what each is given. Nothing here
+ * two, a field between four, and one changed. `live.py` and `live_faces.py` say what each is given. Nothing here
  * makes the script rerun while something moves: a picture comes from `createSource`, z -> pixels,
  * and on release, and only then, state goes to Python.
  *
@@ -1562,9 +1562,193 @@ function createCorners(host) {
   };
 }
 
+// ------------------------------------------------------------------ view: a face, changed
+
+const FEATHER = 0.16; // these are those of faces/editing.py
+const [UNSEEN, SEEN] = [0.01, 0.05];
+const SPREAD = 0.03;
+
+const smooth = (t) => {
+  const within = Math.max(0, Math.min(1, t));
+  return within * within * (3 - 2 * within);
+};
+
+/** 1 in the middle of a crop and 0 at its border. */
+function cropWindow(size) {
+  const edge = Array.from({ length: size }, (_, i) => smooth(Math.min((i + 0.5) / size, 1 - (i + 0.5) / size) / FEATHER));
+  return Float32Array.from({ length: size * size }, (_, i) => edge[Math.floor(i / size)] * edge[i % size]);
+}
+
+/** Run a function of 2 reach + 1 neighbours along the rows, then along the columns. */
+function filterBoth(map, size, reach, combine) {
+  const clamp = (i) => Math.max(0, Math.min(size - 1, i));
+  const along = (from, step, stride) => {
+    const to = new Float32Array(size * size);
+    for (let line = 0; line < size; line++) {
+      for (let i = 0; i < size; i++) {
+        to[line * step + i * stride] = combine((k) => from[line * step + clamp(i + k) * stride], reach);
+      }
+    }
+    return to;
+  };
+  return along(along(map, size, 1), 1, size);
+}
+
+/** How much of a change (size x size, its strength) is one, with room around it. */
+function whereChanged(strength, size) {
+  const reach = Math.max(1, Math.round(SPREAD * size));
+  const largest = filterBoth(strength, size, reach, (at, r) => {
+    let most = 0;
+    for (let k = -r; k <= r; k++) most = Math.max(most, at(k));
+    return most;
+  });
+  const blurred = filterBoth(largest, size, 3 * reach, (at, r) => {
+    let [sum, whole] = [0, 0];
+    for (let k = -r; k <= r; k++) {
+      const weight = Math.exp(-(k * k) / (2 * reach * reach));
+      sum += weight * at(k);
+      whole += weight;
+    }
+    return sum / whole;
+  });
+  return blurred.map((value) => smooth((value - UNSEEN) / (SEEN - UNSEEN)));
+}
+
+/** Add three layers (size x size each) to a picture, enlarged smoothly; `taken` of it goes. */
+function layOver(photo, layers, taken, size, target) {
+  const side = target.width;
+  const places = Array.from({ length: side }, (_, i) => {
+    const at = Math.max(0, Math.min(size - 1, ((i + 0.5) * size) / side - 0.5));
+    const low = Math.min(Math.floor(at), size - 2);
+    return [low, smooth(at - low)];
+  });
+  const at = (layer, row, column, v, u) => {
+    const i = row * size + column;
+    const top = layer[i] * (1 - u) + layer[i + 1] * u;
+    return top * (1 - v) + (layer[i + size] * (1 - u) + layer[i + size + 1] * u) * v;
+  };
+  for (let y = 0; y < side; y++) {
+    const [row, v] = places[y];
+    for (let x = 0; x < side; x++) {
+      const [column, u] = places[x];
+      const i = 4 * (y * side + x);
+      const kept = 1 - at(taken, row, column, v, u);
+      for (let c = 0; c < 3; c++) target.data[i + c] = kept * photo[i + c] + at(layers[c], row, column, v, u);
+      target.data[i + 3] = 255;
+    }
+  }
+}
+
+function createEdit(host) {
+  const frame = element(host, "div", "vae-wipe");
+  const before = element(frame, "img", "");
+  const after = element(frame, "canvas", "", { role: "img" });
+  const line = element(frame, "i", "");
+  const bar = element(host, "div", "vae-player");
+  element(bar, "span", "").textContent = "Before";
+  const wipe = element(bar, "input", "", {
+    type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "Wipe between before and after",
+  });
+  element(bar, "span", "").textContent = "After";
+  const notes = createNotes(host);
+  let data, channel, unfollow, checkpoint, feed, z, vectors;
+  let photo = null; // pixels of the picture
+  let answer = null; // the last two pictures: of z as it is, and as it was moved
+
+  function showWipe() {
+    const share = `${100 * Number(wipe.value)}%`;
+    after.style.clipPath = `inset(0 0 0 ${share})`;
+    line.style.left = share;
+  }
+
+  function moveTo(event) {
+    if (!event.buttons && event.type !== "pointerdown") return;
+    const box = frame.getBoundingClientRect();
+    wipe.value = (event.clientX - box.left) / box.width;
+    showWipe();
+  }
+
+  wipe.addEventListener("input", showWipe);
+  frame.addEventListener("pointerdown", (event) => {
+    frame.setPointerCapture(event.pointerId);
+    moveTo(event);
+  });
+  frame.addEventListener("pointermove", moveTo);
+
+  function ask(since) {
+    const d = data.latent_dim;
+    const both = new Float32Array(2 * d);
+    both.set(z);
+    both.set(z, d);
+    for (const [name, vector] of Object.entries(vectors)) {
+      const amount = channel.values[name] ?? 0;
+      if (amount) for (let k = 0; k < d; k++) both[d + k] += amount * vector[k];
+    }
+    feed(() => ({ z: both, since }));
+  }
+
+  function draw() {
+    if (!answer || !photo) return;
+    const { width: size, pixels } = answer;
+    const detail = channel.values[data.detail] ?? 1;
+    const window = cropWindow(size);
+    const [a, b] = [pixels.subarray(0, 4 * size * size), pixels.subarray(4 * size * size)];
+    const strength = Float32Array.from({ length: size * size }, (_, i) =>
+      Math.max(...[0, 1, 2].map((c) => Math.abs(b[4 * i + c] - a[4 * i + c]))) / 255);
+    const where = whereChanged(strength, size);
+    const taken = window.map((w) => w * (1 - detail));
+    const layers = [0, 1, 2].map((c) => Float32Array.from({ length: size * size }, (_, i) =>
+      window[i] * (detail * where[i] + 1 - detail) * (b[4 * i + c] - a[4 * i + c]) + taken[i] * a[4 * i + c]));
+    const image = new ImageData(data.size, data.size);
+    layOver(photo, layers, taken, size, image);
+    after.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  return {
+    update(component) {
+      data = component.data;
+      z = floats(data.z);
+      vectors = Object.fromEntries(Object.entries(data.vectors).map(([name, packed]) => [name, floats(packed)]));
+      if (checkpoint !== data.checkpoint) {
+        checkpoint = data.checkpoint;
+        feed = createFeed(createSource(checkpoint), notes, (pictures, request) => {
+          answer = pictures;
+          draw();
+          announce(host, request);
+        }, () => component.setStateValue("unreachable", true));
+      }
+      if (before.src !== data.picture) {
+        before.src = data.picture;
+        photo = null;
+        const asked = data.picture;
+        Object.assign(after, { width: data.size, height: data.size });
+        readPicture(asked, data.size).then((pixels) => {
+          if (asked !== data.picture) return;
+          photo = pixels;
+          draw();
+        });
+      }
+      before.alt = data.name;
+      after.setAttribute("aria-label", data.description);
+      unfollow?.();
+      channel = openChannel(data.channel);
+      channel.give(data.values);
+      unfollow = channel.follow((since) => {
+        draw(); // the detail may have moved
+        ask(since);
+      });
+      showWipe();
+      ask(0);
+    },
+    destroy() {
+      unfollow?.();
+    },
+  };
+}
+
 const VIEWS = {
   map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw, photo: createPhoto,
-  morph: createMorph, corners: createCorners,
+  morph: createMorph, corners: createCorners, edit: createEdit,
 };
 
 // ------------------------------------------------------------------ mounting

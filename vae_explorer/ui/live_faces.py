@@ -1,4 +1,4 @@
-"""The live views of faces: the photo they are found in, a morph between two, a field between four.
+"""The live views of faces: found in a photo, a morph of two, a field between four, one changed.
 
 As `live.py`, and drawn by the same `live.js`.
 """
@@ -138,6 +138,54 @@ def draw_corners(
         "names": list(names),
         "columns": columns,
         "spherical": spherical,
+        "description": description,
+        **describe_model(card),
+    }
+    draw_view(key, data, {})
+
+
+def draw_edit(
+    z: np.ndarray,
+    key: str,
+    card: ModelCard,
+    *,
+    picture: str,
+    name: str,
+    size: int,
+    vectors: Mapping[str, np.ndarray],
+    channel: str,
+    values: Mapping[str, float],
+    detail: str,
+    description: str,
+) -> None:
+    """Draw a face before and after a change, with a wipe between the two.
+
+    Parameters
+    ----------
+    z : ndarray of float32 (latent_dim,)
+        Where the model puts the face.
+    picture : str
+        Address of the aligned face itself, square, which it carries.
+    size : int
+        Side in pixels at which it is drawn.
+    vectors : mapping of str to ndarray (latent_dim,)
+        What each setting moves z along, by its name.
+    channel : str
+        Shared with the sliders.
+    values : mapping of str to float
+    detail : str
+        The setting that says how much of the photo is kept.
+    """
+    data = {
+        "view": "edit",
+        "z": pack_floats(z),
+        "picture": picture,
+        "name": name,
+        "size": size,
+        "vectors": {setting: pack_floats(vector) for setting, vector in vectors.items()},
+        "channel": channel,
+        "values": dict(values),
+        "detail": detail,
         "description": description,
         **describe_model(card),
     }
