@@ -64,6 +64,7 @@ def test_every_preset_is_counted_above() -> None:
         "mnist-mlp-vae",
         "faces-vae-32",
         "faces-vae-64",
+        "faces-vae-64-finetune",
     }
 
 

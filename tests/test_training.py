@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vae_explorer.__main__ import main
 from vae_explorer.batches import TrainingError, split_rows
-from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
+from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.models import build_model
@@ -204,6 +204,46 @@ def test_clipping_bounds_a_step(tmp_path: Path, train_tiny: TrainTiny) -> None:
     history = train_tiny(tmp_path / "run", learning_rate=0.5, clip_norm=1e-9, warmup_steps=0)
     # Adam's step does not depend on the gradient's scale, unless that is below its ε.
     assert abs(history[-1].train_loss - history[0].train_loss) < 0.2 * history[0].train_loss
+
+
+# Starting from what another run or a checkpoint learnt
+
+
+@pytest.fixture
+def begun(
+    tmp_path: Path,
+    trained_run: Path,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> Path:
+    """A run as the command line leaves it."""
+    run = shutil.copytree(trained_run, tmp_path / "begun")
+    save_config(run, tiny_vae_config, tiny_train_config)
+    return run
+
+
+def test_a_run_starts_from_the_weights_of_another(
+    tmp_path: Path, train_tiny: TrainTiny, begun: Path
+) -> None:
+    # So low a rate moves nothing that a test could see.
+    train_tiny(tmp_path / "more", epochs=1, learning_rate=1e-12, start_from=str(begun))
+    before, after = load_state(begun), load_state(tmp_path / "more")
+    assert [metrics.epoch for metrics in after.history] == [1]
+    for name, weights in before.best.items():
+        assert torch.allclose(after.best[name], weights, atol=1e-6), name
+
+
+def test_what_is_not_there_cannot_be_started_from(tmp_path: Path, train_tiny: TrainTiny) -> None:
+    with pytest.raises(RunError):
+        train_tiny(tmp_path / "run", start_from=str(tmp_path / "nothing"))
+
+
+def test_another_model_cannot_be_started_from(
+    tmp_path: Path, tiny_vae_config: ModelConfig, train_tiny: TrainTiny, begun: Path
+) -> None:
+    wider = replace(tiny_vae_config, latent_dim=tiny_vae_config.latent_dim + 1)
+    with pytest.raises(ConfigError, match="another one"):
+        train_tiny(tmp_path / "run", model=wider, start_from=str(begun))
 
 
 # Stop and resume

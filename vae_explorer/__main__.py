@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--weight-average", float, "decay of the averaged weights that are published (0.999)"),
         ("--patience", int, "stop after so many epochs without progress (0: never)"),
         ("--seed", int, "of weights, batches and noise (0)"),
+        ("--start-from", str, "a run or checkpoint of the same model, to start from its weights"),
         ("--precision", str, "auto, float32 or bf16 (auto)"),
     ):
         trained.add_argument(option, type=kind, help=text)

@@ -145,18 +145,22 @@ class TrainConfig(Config):
     """Classifier below checkpoints/classifiers by whose features reconstructions are compared."""
     feature_weight: float = 0.0
     """Nats per unit of `losses.feature_distance`; 0 leaves it out."""
+    feature_layers: int = 3
+    """Of the classifier's blocks, from the image on, whose features are compared."""
     adversarial_weight: float = 0.0
     """Nats per unit of `losses.hinge_generator_loss`; 0 trains without a discriminator."""
     adversarial_start: float = 0.15
     """Share of the steps after which the discriminator is listened to."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the forward pass; losses are always float32. "auto": bf16 where it pays."""
+    start_from: str = ""
+    """Folder of a checkpoint or a run whose weights are the first ones; "" draws them."""
     keep_epochs: bool = False
     """Keep every epoch's encodings of the held-out split in the run's folder."""
 
     def __post_init__(self) -> None:
         self.check_types()
-        self.check_minimum(1, "epochs", "batch_size")
+        self.check_minimum(1, "epochs", "batch_size", "feature_layers")
         self.check_minimum(0, "beta", "warmup_steps", "patience", "clip_norm")
         self.check_minimum(0, "feature_weight", "adversarial_weight")
         if self.feature_weight and not self.feature_network:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound=nn.Module)
 
-LAYERS = 3
-"""Of the classifier's blocks, from the image on, whose features are compared."""
 PATCH_CHANNELS = (64, 128, 256)
 LEAKY_SLOPE = 0.2
 DISCRIMINATOR_BETAS = (0.5, 0.99)
@@ -116,8 +114,8 @@ class Perception:
         if self.classifier is None:
             return torch.zeros((), device=images.device)
         with torch.no_grad():
-            targets = self.classifier.features(images, LAYERS)
-        features = self.classifier.features(reconstructions, LAYERS)
+            targets = self.classifier.features(images, self.config.feature_layers)
+        features = self.classifier.features(reconstructions, self.config.feature_layers)
         return self.config.feature_weight * feature_distance(features, targets)
 
     def learn(

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, unknown_name
 
+_FACES_64 = ModelConfig(
+    image_size=64,
+    image_channels=3,
+    latent_dim=128,
+    channels=(32, 64, 128, 256),
+    decoder_channels=(256, 128, 64, 32, 24),
+    upsampling="nearest",
+    kernel_size=4,
+    normalization="batch",
+    activation="leaky_relu",
+    activate_projection=True,
+    likelihood="gaussian",
+    variance=0.05,
+)
 PRESETS: dict[str, ModelConfig] = {
     "fashion-vae": ModelConfig(
         image_size=32, image_channels=1, latent_dim=2, channels=(32, 64, 128)
@@ -34,24 +48,13 @@ PRESETS: dict[str, ModelConfig] = {
         # 2,000 x the mean squared error over 3,072 values, written as squared error / (2 variance)
         variance=3072 / 4000,
     ),
-    "faces-vae-64": ModelConfig(
-        image_size=64,
-        image_channels=3,
-        latent_dim=128,
-        channels=(32, 64, 128, 256),
-        decoder_channels=(256, 128, 64, 32, 24),
-        upsampling="nearest",
-        kernel_size=4,
-        normalization="batch",
-        activation="leaky_relu",
-        activate_projection=True,
-        likelihood="gaussian",
-        variance=0.05,
-    ),
+    "faces-vae-64": _FACES_64,
+    "faces-vae-64-finetune": _FACES_64,
 }
 """The published models: Foster 2022 (fashion, faces-vae-32), Keras' "Variational AutoEncoder"
 example (mnist-vae; Chollet 2020), PyTorch's (mnist-mlp-vae, after Kingma & Welling 2014); and our
-own of faces, meant to be trained with features and a discriminator (vae_explorer/perception.py)."""
+own of faces, meant to be trained with features and a discriminator (vae_explorer/perception.py),
+then some epochs more, from what that gave (--start-from), by deeper features too."""
 
 RECIPES: dict[str, dict[str, JsonValue]] = {
     "faces-vae-32": {"epochs": 10, "learning_rate": 5e-4},
@@ -63,6 +66,17 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
         "feature_network": "attributes-strided",
         "feature_weight": 2000.0,
         "adversarial_weight": 500.0,
+    },
+    "faces-vae-64-finetune": {
+        "epochs": 9,
+        "learning_rate": 5e-4,
+        "mirror": True,
+        "clip_norm": 2000.0,
+        "feature_network": "attributes-strided",
+        "feature_weight": 2000.0,
+        "feature_layers": 4,
+        "adversarial_weight": 700.0,
+        "adversarial_start": 0.03,
     },
 }
 """How a published model is trained where nothing else is said: fields of `TrainConfig`."""

@@ -23,6 +23,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vae_explorer.checkpoints import CARD, load_checkpoint
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
 
 
@@ -149,6 +150,31 @@ def load_state(run: Path) -> RunState:
             f"The state of the run {run.name} cannot be read ({error}). "
             "Start it again with --restart."
         ) from error
+
+
+def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
+    """Return the best weights of a run or of a checkpoint, for another training to start from.
+
+    Raises
+    ------
+    RunError
+        If the folder holds neither.
+    CheckpointError
+        If it holds a broken checkpoint.
+    ConfigError
+        If the model there is another one.
+    """
+    if (folder / CARD).is_file():
+        checkpoint = load_checkpoint(folder)
+        found, weights = checkpoint.card.model, checkpoint.model.state_dict()
+    else:
+        (found, _), weights = load_config(folder), load_state(folder).best
+    if found != model:
+        raise ConfigError(
+            f"The model in {folder} is another one than is to be trained, so training cannot "
+            "start from it. Choose the same --model, or train from the beginning."
+        )
+    return weights
 
 
 def save_epoch(run: Path, epoch: int, z_mean: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vae_explorer.batches import TrainingError
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.runs import EpochMetrics, StepMetrics
+from vae_explorer.runs import EpochMetrics, StepMetrics, read_weights
 from vae_explorer.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def train(
         If a loss is not a number (the last good state is kept), or the data has too few rows, or
         pictures of another number of channels than the model.
     RunError
-        If there is nothing in `run` to resume from.
+        If there is nothing in `run` to resume from, or in `config.start_from` to start from.
+    ConfigError
+        If what is in `config.start_from` is another model.
     """
     channels = dataset.images.shape[1]
     if channels != model_config.image_channels:
@@ -66,6 +68,8 @@ def train(
     trainer = Trainer(model_config, config, dataset, run)
     if resume:
         trainer.load()
+    elif config.start_from:
+        trainer.model.load_state_dict(read_weights(Path(config.start_from), model_config))
     while not trainer.finished:
         for metrics in trainer.steps_of_epoch():
             if on_step is not None:
