@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -160,18 +160,30 @@ def zip_of_pngs(
             f"{len(images)} images need as many different names; "
             f"found {len(names)}, {len(set(names))} of them different."
         )
+    pngs = (png_bytes(image, scale, smooth) for image in images)
+    return zip_of_files({f"{name}.png": png for name, png in zip(names, pngs, strict=True)})
+
+
+def zip_of_files(files: Mapping[str, bytes]) -> bytes:
+    """Pack files that are packed themselves, by name; the same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for image, name in zip(images, names, strict=True):
+        for name, data in files.items():
             # A bare ZipInfo is stored, not packed again, and dated 1980: no clock in the file.
-            archive.writestr(zipfile.ZipInfo(f"{name}.png"), png_bytes(image, scale, smooth))
+            archive.writestr(zipfile.ZipInfo(name), data)
     return buffer.getvalue()
 
 
-def encode_picture(pixels: NDArray[np.uint8], kind: Literal["png", "jpeg"]) -> bytes:
-    """Write pixels (height, width, 3) as a file; as a JPEG with its colours at full resolution."""
+PictureFormat = Literal["png", "jpeg", "webp"]
+
+
+def encode_picture(pixels: NDArray[np.uint8], kind: PictureFormat) -> bytes:
+    """Write pixels (height, width, 3) as a file, with nothing in it beside them.
+
+    A JPEG has its colours at full resolution.
+    """
     buffer = io.BytesIO()
-    options = {"quality": 95, "subsampling": 0} if kind == "jpeg" else {}
+    options = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}[kind]
     Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
 

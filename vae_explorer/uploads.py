@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 
 from vae_explorer.data.pictures import PictureBombError, open_picture, to_rgb
 from vae_explorer.data.sources import PictureError
+from vae_explorer.images import PictureFormat
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
@@ -21,6 +22,7 @@ _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%!PS": "PostScript",
     b"<": "SVG or a web page",
 }
+_KEPT: dict[str, PictureFormat] = {"JPEG": "jpeg", "WEBP": "webp", "HEIF": "jpeg", "AVIF": "jpeg"}
 _PICTURE_BRANDS = (b"hei", b"hev", b"mif", b"msf", b"avi")  # what such a file begins its name with
 
 # Of the conversion in section 2 of the paper that `fit_garment` cites.
@@ -91,6 +93,15 @@ def read_upload(
                 f"This {image.format} picture is damaged or cut short: it ends or breaks before "
                 "its last pixel. Copy or save it again, and choose that."
             ) from error
+
+
+def kept_format(data: bytes) -> PictureFormat:
+    """Return the format to save an upload's picture in again: its own, or the nearest one.
+
+    What is animated or rare elsewhere becomes PNG; what is lossy and rare, JPEG.
+    """
+    with open_picture(data) as image:
+        return _KEPT.get(image.format or "", "png")
 
 
 def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from vae_explorer.encodings import Encodings
 from vae_explorer.evaluation import PERCENTILES
 from vae_explorer.models import build_model
 from vae_explorer.priors import fit_prior
+from vae_explorer.vector_choice import plain_vectors
 
 
 def put(
@@ -98,23 +99,35 @@ def put_faces(source: Path, path: Path, *, image_size: int = 16, title: str = "F
     errors = tuple(np.linspace(0, 3 * image_size**2, len(PERCENTILES)).tolist())
     name = "squared_error_percentiles"
     metrics = {name: Metric(name, errors, "squared error", "made up")}
+    names = ("Male", "Smiling", "Wearing_Hat")
+    encodings = Encodings(
+        row_id=np.arange(400),
+        split=np.full(400, "train"),
+        z_mean=z_mean,
+        z_log_var=np.full_like(z_mean, -2),
+        labels=None,
+        attributes=z_mean[:, :3] > 3,
+    )
+    # Long ones: an untrained decoder hardly notices those of the encodings' own length.
+    vectors = {key: 20 * vector for key, vector in plain_vectors(encodings, names).items()}
+    for key, vector in list(vectors.items()):
+        attribute = key.partition(".")[2]
+        vectors |= {f"plain_vector.{attribute}": vector, f"regression_vector.{attribute}": -vector}
+        found = {
+            f"drift.{attribute}.plain": (1.5, 0.95, 0.75),
+            f"drift_of.{attribute}": (0.5, 0.2, 0.05),
+        }
+        metrics |= {key: Metric(key, value, "made up", "made up") for key, value in found.items()}
     return save_checkpoint(
         path,
         model=build_model(config).eval(),
         card=replace(
             checkpoint.card, title=title, model=config, dataset=dataset, label_names=(),
-            attribute_names=("Male", "Smiling", "Wearing_Hat"), metrics=metrics,
+            attribute_names=names, metrics=metrics,
         ),
-        encodings=Encodings(
-            row_id=np.arange(400),
-            split=np.full(400, "train"),
-            z_mean=z_mean,
-            z_log_var=np.full_like(z_mean, -2),
-            labels=None,
-            attributes=z_mean[:, :3] > 3,
-        ),
+        encodings=encodings,
         history=checkpoint.history,
-        latent=fit_prior(z_mean),
+        latent=fit_prior(z_mean) | vectors,
     )  # fmt: skip
 
 

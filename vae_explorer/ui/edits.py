@@ -1,26 +1,38 @@
-"""What is to change in a face: amounts, which kind of vector, and what is to stay."""
+"""What is to change in a face, as chosen on the page; taken back, saved and loaded."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import streamlit as st
 
-from vae_explorer.attribute_vectors import OFFERED, lock
+from vae_explorer.attribute_vectors import OFFERED
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.drift import ACCEPTED
+from vae_explorer.recipes import (
+    BEST,
+    MAX_BYTES,
+    REACH,
+    Recipe,
+    RecipeError,
+    editable,
+    kinds_of,
+    read_recipe,
+    write_recipe,
+)
 from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.sliders import show_sliders
 from vae_explorer.ui.tiles import Setting
-from vae_explorer.vector_choice import KINDS, stored_vectors
+from vae_explorer.vector_choice import KINDS
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
-_REACH = 3.0
-_KEY = "edit_"
-_KINDS = {
-    "best": "Least drift",
+_AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
+_STEPS, _AT, _LOADED = "edit_steps", "edit_at", "edit_loaded"
+_MOST_STEPS = 100
+_SHOWN = 3  # other attributes below a slider
+_NAMES = {
+    BEST: "Least drift",
     "plain": "Plain",
     "balanced": "Balanced",
     "regression": "Regression",
@@ -33,76 +45,152 @@ _KIND_HELP = (
     "attribute and keep the others. **Least drift**: for each attribute, the one of these that "
     "changed least beside it."
 )
-_LOCK_HELP = "Directions are made orthogonal to those of what is locked (Shen et al. 2020)."
+_LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
 
 
-def choose_vectors_to_edit(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """Let the kind of vector and locks be chosen; return the vectors (latent_dim,) by attribute."""
-    offered = {kind: _KINDS[kind] for kind in KINDS if stored_vectors(checkpoint, kind)}
-    kind = "best"
-    if offered:
-        names = {"best": _KINDS["best"], **offered}
-        kind = choose("vectors", "Directions", names, help=_KIND_HELP, dropdown=True)
-    stored = stored_vectors(checkpoint, None if kind == "best" else kind)
-    known = [name for group in OFFERED.values() for name in group if name in stored]
-    options = {name: read_attribute(name) for name in known}
-    locked = choose_many("locked", "Keep as it is", options, help=_LOCK_HELP)
-    held = [stored[name] for name in locked]
-    return {name: lock(stored[name], [] if name in locked else held) for name in known}
+def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
+    """Let the kind of direction be chosen, and attributes that are to stay as they are."""
+    kinds = kinds_of(checkpoint)
+    kind = BEST
+    if len(kinds) > 1:
+        names = {kind: _NAMES[kind] for kind in kinds}
+        kind = choose(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
+    options = {name: read_attribute(name) for name in editable(checkpoint)}
+    return kind, tuple(choose_many(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
 
 
-def choose_amounts(names: Mapping[str, object], channel: str) -> dict[str, float]:
-    """Let each attribute be moved on a slider, by group; return the values by setting."""
+def choose_amounts(
+    checkpoint: Checkpoint, channel: str, *, drifts: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Let each attribute be moved on a slider, by group, and the detail of the photo.
+
+    Parameters
+    ----------
+    channel : str
+        Of the view that follows.
+    drifts : bool
+        Whether to say below each slider what else its direction changes.
+
+    Returns
+    -------
+    values, amounts : dict of str to float
+        By setting, for the view; and by attribute, of those that are moved.
+    """
+    names = editable(checkpoint)
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(OFFERED.items()):
         settings = [
-            Setting(setting_of(name), read_attribute(name), -_REACH, _REACH, 0.0)
+            Setting(
+                setting_of(name), read_attribute(name), -REACH, REACH, 0.0,
+                beside=_most_drifting(checkpoint.card, name) if drifts else (),
+            )
             for name in members
             if name in names
-        ]
+        ]  # fmt: skip
         if settings:
-            with st.expander(group, expanded=index == 0):
+            moved = any(
+                st.session_state.get(each.name) or each.name in st.query_params for each in settings
+            )
+            with st.expander(group, expanded=index == 0 or moved):
                 values |= show_sliders(settings, f"{channel}-{index}", channel)
-    return values
+    values |= show_sliders([DETAIL], f"{channel}-detail", channel)
+    return values, {name: value for name in names if (value := values[setting_of(name)])}
 
 
 def setting_of(name: str) -> str:
     """Return the setting that moves an attribute."""
-    return _KEY + name
+    return _AMOUNT + name
 
 
-def amounts_of(values: Mapping[str, float]) -> dict[str, float]:
-    """Return what is to change, by attribute, of all settings' values."""
-    return {n.removeprefix(_KEY): v for n, v in values.items() if n.startswith(_KEY) and v}
+def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Remember what was chosen, and offer to take it back, or to do it again."""
+    key = f"{_STEPS}-{checkpoint.card.name}"
+    steps: list[Recipe] = st.session_state.setdefault(key, [recipe])
+    at: int = min(st.session_state.get(_AT, 0), len(steps) - 1)
+    if recipe != steps[at]:
+        steps[at + 1 :] = [recipe]
+        del steps[:-_MOST_STEPS]
+        at = len(steps) - 1
+    st.session_state[_AT] = at
+
+    def go_to(step: int) -> None:
+        st.session_state[_AT] = step
+        _take_up(steps[step], checkpoint)
+
+    with st.container(horizontal=True):
+        for label, icon, step in (("Undo", "undo", at - 1), ("Redo", "redo", at + 1)):
+            st.button(
+                label, icon=f":material/{icon}:", disabled=not 0 <= step < len(steps),
+                on_click=go_to, args=(step,), width="stretch",
+            )  # fmt: skip
 
 
-def show_drift(card: ModelCard, names: Mapping[str, object]) -> None:
-    """Show how much else changes with each attribute, as measured on faces the model never saw."""
-    rows = [(name, card.metrics.get(f"drift_of.{name}")) for name in names]
-    measured = [(n, m.value) for n, m in rows if m is not None and isinstance(m.value, tuple)]
-    if not measured:
+def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Offer to save what was chosen as a file, and to load one."""
+    with st.popover("Recipe", icon=":material/receipt_long:", width="stretch"):
+        st.download_button(
+            "Save these settings", write_recipe(recipe, checkpoint.card), "recipe.json",
+            "application/json", on_click="ignore", width="stretch",
+        )  # fmt: skip
+        file = st.file_uploader("Load settings", "json", key="recipe_file", max_upload_size=1)
+        st.caption("A recipe holds amounts and names, never a face.")
+        if file is None or st.session_state.get(_LOADED) == file.file_id:
+            return
+        st.session_state[_LOADED] = file.file_id
+        try:
+            loaded = read_recipe(file.read(MAX_BYTES + 1), checkpoint)
+        except RecipeError as error:
+            st.error(str(error))
+            return
+        st.session_state["edit_wanted"] = loaded
+        st.rerun()
+
+
+def take_up_loaded(checkpoint: Checkpoint) -> None:
+    """Set the page to a recipe that was just loaded; before any of its widgets is drawn."""
+    loaded = st.session_state.pop("edit_wanted", None)
+    if loaded is not None:
+        _take_up(loaded, checkpoint)
+
+
+def compare_kinds(card: ModelCard) -> None:
+    """Show how much else each kind of direction changes, as measured for the card."""
+    rows = []
+    for group in OFFERED.values():
+        for name in group:
+            row: dict[str, object] = {"Attribute": read_attribute(name)}
+            for kind in KINDS:
+                found = card.metrics.get(f"drift.{name}.{kind}")
+                if found is not None and isinstance(found.value, tuple):
+                    alpha, accepted, total = found.value
+                    reached = accepted >= ACCEPTED
+                    row[_NAMES[kind]] = f"{total:.1f} at {alpha:g}" if reached else "not reached"
+            if len(row) > 1:
+                rows.append(row)
+    if not rows:
         return
-    with st.expander("What else changes", icon=":material/call_split:"):
-        st.dataframe(
-            {
-                "Slider": [read_attribute(name) for name, _ in measured],
-                "Others changed": [sum(flips) for _, flips in measured],
-                "First of all": [_name_first(card, flips) for _, flips in measured],
-            },
-            column_config={
-                "Others changed": st.column_config.ProgressColumn(
-                    format="%.1f", min_value=0, max_value=5
-                )
-            },
-            hide_index=True,
-        )
+    with st.expander("How much else changes", icon=":material/call_split:"):
+        st.dataframe(rows, hide_index=True)
         st.caption(
-            "How many of the 40 attributes changed beside it, on average over faces that the "
-            "model never saw, where nine in ten are taken to have it. Attributes are what "
-            "CelebA's annotators saw; another network than any in training is the judge."
+            "How many other attributes of 40 changed in a face, and how far the slider had to go, "
+            "until nine of ten faces that the model never saw were taken to have it. Attributes "
+            "are what CelebA's annotators saw, and a network that took no part in training judges."
         )
 
 
-def _name_first(card: ModelCard, flips: tuple[float, ...]) -> str:
-    order = np.argsort(-np.array(flips), kind="stable")[:3]
-    return ", ".join(f"{read_attribute(card.attribute_names[k])} {flips[k]:.0%}" for k in order)
+def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    for name in editable(checkpoint):
+        st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
+    st.session_state[DETAIL.name] = recipe.detail
+    st.session_state[_KIND] = recipe.kind
+    st.session_state[_LOCKED] = list(recipe.locked)
+
+
+def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
+    """Return what else changes most with an attribute, and in what share of faces."""
+    metric = card.metrics.get(f"drift_of.{name}")
+    if metric is None or not isinstance(metric.value, tuple):
+        return ()
+    flips = np.array(metric.value)
+    order = np.argsort(-flips, kind="stable")[:_SHOWN]
+    return tuple((read_attribute(card.attribute_names[k]), float(flips[k])) for k in order)

@@ -62,7 +62,9 @@ def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
     shared = [name for name in (_ASTRONAUT, *_MADE_UP) if name not in taken]
     options = {id: kept.name for id, kept in tray.items()} | {name: name for name in shared}
     _forget_choices_if_news(tray)
-    defaults = [*list(tray)[-len(roles) :], *(name for name in _MADE_UP if name in options)]
+    # Alone, a face is best a photo: there is something in it to keep.
+    starters = (_ASTRONAUT, *_MADE_UP) if roles == ONE else _MADE_UP
+    defaults = [*list(tray)[-len(roles) :], *(name for name in starters if name in options)]
     columns = st.columns(min(2, len(roles)))
     chosen = []
     for k, (key, label) in enumerate(roles):

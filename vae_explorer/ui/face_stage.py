@@ -88,7 +88,7 @@ def show_edit(
     *,
     values: Mapping[str, float],
     detail: str,
-    edit: Callable[[], np.ndarray],
+    edit: Callable[[int], np.ndarray],
 ) -> None:
     """Show a face before and after a change.
 
@@ -102,7 +102,7 @@ def show_edit(
     detail : str
         Name of a setting.
     edit : callable
-        Gives the changed face as uint8 (height, width, 3).
+        Gives the changed face as uint8 (size, size, 3).
     """
     if is_live():
         draw_edit(
@@ -112,6 +112,6 @@ def show_edit(
         )  # fmt: skip
         return
     explain_release()
-    after = np.moveaxis(edit(), -1, 0).astype(np.float32) / 255
-    before = face.kept.pixels(after.shape[-1])
+    after = np.moveaxis(edit(SIDE), -1, 0).astype(np.float32) / 255
+    before = face.kept.pixels(SIDE)
     show_picture(tile(np.stack([before, after]), 2, gap=8), "Before and after")

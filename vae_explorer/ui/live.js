@@ -2,9 +2,9 @@
  *
  * One component, nine views: a map, a grid of tiles, a strip along a path, the sliders (with a
  * pad) that move them, a box to draw in; and of faces, the photo they are found in, a morph between
- * two, a field between four, and one changed. `live.py` and `live_faces.py` say what each is given. Nothing here
- * makes the script rerun while something moves: a picture comes from `createSource`, z -> pixels,
- * and on release, and only then, state goes to Python.
+ * two, a field between four, and one changed. `live.py` and `live_faces.py` say what each is
+ * given. Nothing here makes the script rerun while something moves: a picture comes from
+ * `createSource`, z -> pixels, and on release, and only then, state goes to Python.
  *
  * Views of one page share a channel, by name: a slider in the panel moves the grid on the stage.
  */
@@ -874,6 +874,15 @@ function createSliders(host) {
       step([each.name], [-Math.sign(event.deltaY)], event.timeStamp);
       commitSoon();
     }, { passive: false });
+    if (each.beside?.length) {
+      const beside = element(row, "div", "vae-beside", { title: "What else changes, in so many faces" });
+      for (const [name, share] of each.beside) {
+        const percent = `${Math.round(100 * share)} %`;
+        const item = element(beside, "span", "", { title: `${name}: changed in ${percent} of faces` });
+        item.textContent = name;
+        element(item, "i", "").style.width = percent.replace(" ", "");
+      }
+    }
     rows.set(each.name, { input, output });
   }
 
@@ -1650,13 +1659,20 @@ function createEdit(host) {
     type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "Wipe between before and after",
   });
   element(bar, "span", "").textContent = "After";
+  const apart = element(bar, "button", "", { type: "button", "aria-pressed": false });
+  apart.textContent = "Side by side";
+  apart.addEventListener("click", () => {
+    const on = host.classList.toggle("vae-apart");
+    apart.setAttribute("aria-pressed", on);
+    showWipe();
+  });
   const notes = createNotes(host);
   let data, channel, unfollow, checkpoint, feed, z, vectors;
   let photo = null; // pixels of the picture
   let answer = null; // the last two pictures: of z as it is, and as it was moved
 
   function showWipe() {
-    const share = `${100 * Number(wipe.value)}%`;
+    const share = `${host.classList.contains("vae-apart") ? 0 : 100 * Number(wipe.value)}%`;
     after.style.clipPath = `inset(0 0 0 ${share})`;
     line.style.left = share;
   }

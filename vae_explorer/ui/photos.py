@@ -12,14 +12,14 @@ from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces import Face, face_from_eyes, find_faces
-from vae_explorer.images import picture_url, to_pil
+from vae_explorer.images import PictureFormat, picture_url, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.face_choice import find_astronaut
 from vae_explorer.ui.live_faces import draw_photo
 from vae_explorer.ui.tray import TrayFace, keep_face
 from vae_explorer.ui.uploads import ask_for_picture, say_where_it_stays
-from vae_explorer.uploads import UploadError, read_upload
+from vae_explorer.uploads import UploadError, kept_format, read_upload
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
@@ -41,6 +41,8 @@ class Photo:
     """Whether the person is to click the two eyes."""
     made_up: bool = False
     """Whether a model made it: a face that is aligned already."""
+    format: PictureFormat = "png"
+    """Of the file it came in."""
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -59,7 +61,9 @@ class Photo:
         """The face that was chosen, if there is any."""
         if self.made_up:
             return TrayFace(self.name, self.image, None)
-        return TrayFace(self.name, self.image, self.faces[self.chosen]) if self.faces else None
+        if not self.faces:
+            return None
+        return TrayFace(self.name, self.image, self.faces[self.chosen], self.format)
 
 
 def current_photo() -> Photo:
@@ -97,13 +101,13 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
-        image = read_upload(file.getvalue())
+        image, format = read_upload(file.getvalue()), kept_format(file.getvalue())
     except UploadError as error:
         st.error(str(error))
         return
     st.session_state[_READ] = file.file_id
     found = tuple(find_faces(image))
-    _look_at(Photo("Photo", image, found, aims=not found))
+    _look_at(Photo("Photo", image, found, aims=not found, format=format))
 
 
 def show_found(photo: Photo, height: int) -> None:

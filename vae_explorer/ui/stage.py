@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from PIL import Image
 from streamlit.elements.plotly_chart import PlotlyState
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
-from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.images import as_shown, data_url, picture_url, tile
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.component import Callback, is_live
 from vae_explorer.ui.live import (
@@ -33,6 +34,7 @@ from vae_explorer.ui.views import MapView
 MAP_HEIGHT = 560
 GRID_HEIGHT = 600
 _WIDTH = 600
+_PHOTO_SIDE = 800
 _COMPARED = 3_000  # encodings that the browser looks for the nearest ones in
 
 
@@ -168,6 +170,13 @@ def show_picture(image: np.ndarray, caption: str, width: int = 112) -> None:
     """Show one image (channels, height, width), crisp, at a whole multiple of its size."""
     scale = max(1, width // image.shape[-1])
     _show(as_shown(image), scale, caption)
+
+
+def show_photo(pixels: np.ndarray, caption: str) -> None:
+    """Show a photo, uint8 (height, width, 3), as large as there is room."""
+    shown = Image.fromarray(pixels)
+    shown.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
+    st.image(picture_url(shown), caption=caption)
 
 
 def show_row(images: np.ndarray, scale: int = 1) -> None:

@@ -27,6 +27,8 @@ class Setting:
     reset: float
     """The default, to which a double click returns."""
     step: float = 0.1
+    beside: tuple[tuple[str, float], ...] = ()
+    """What else it moves, and how much, in [0, 1]: small bars below the slider."""
 
 
 @dataclass(frozen=True)

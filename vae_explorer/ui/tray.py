@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from vae_explorer.faces import Face, align
+from vae_explorer.images import PictureFormat
 
 _TRAY = "tray"
 _MOST = 12  # faces
@@ -30,6 +31,8 @@ class TrayFace:
     """RGB, upright."""
     face: Face | None
     """Where it is in the photo; None where the photo is a face aligned already."""
+    format: PictureFormat = "png"
+    """Of the file that the photo came in."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     _portraits: dict[int, Image.Image] = field(default_factory=dict, repr=False)
 

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import put_faces
+from PIL import Image
+from session import Files, Open, Picture, Session, read_floats, read_picture
+
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.faces import edit_photo, find_faces
+from vae_explorer.ui.face_choice import find_astronaut
+
+PAGE, MODEL = "edit", "faces"
+VIEW = f"edit-{MODEL}"
+
+
+@pytest.fixture
+def session(checkpoint_root: Path, shelf: Path, open_app: Open) -> Session:
+    put_faces(checkpoint_root / "digits-vae-2d", shelf / MODEL)
+    return open_app(PAGE, model=MODEL)
+
+
+def move(session: Session, **amounts: float) -> Session:
+    """Drag sliders and let go; each lives in its group."""
+    for name, amount in amounts.items():
+        key = f"edit_{name}"
+        (view,) = (
+            v for v in session.views() if key in session.view(v).get("values", {}) and v != VIEW
+        )
+        values = {**session.view(view)["values"], key: amount}
+        session.send(view, "values", values)
+    return session
+
+
+def amounts(session: Session) -> dict[str, float]:
+    values = session.view(VIEW)["values"]
+    return {k.removeprefix("edit_"): v for k, v in values.items() if k.startswith("edit_") and v}
+
+
+def vector(session: Session, name: str) -> np.ndarray:
+    return read_floats(session.view(VIEW)["vectors"][f"edit_{name}"])
+
+
+def read_file(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)), int)
+
+
+def test_it_begins_with_a_photo_and_each_offered_vector(session: Session) -> None:
+    view = session.view(VIEW)
+    assert view["name"] == "Astronaut"
+    vectors = load_checkpoint(MODEL).attribute_vectors
+    for name in ("Smiling", "Wearing_Hat", "Male"):
+        np.testing.assert_allclose(vector(session, name), vectors[name], atol=1e-6)
+
+
+def test_untouched_the_photo_is_saved_as_it_was(session: Session, files: Files) -> None:
+    session.run()
+    image, _ = find_astronaut()
+    np.testing.assert_array_equal(read_file(files["edited.png"]()), np.asarray(image))
+
+
+def test_what_is_moved_is_saved_as_edit_photo_makes_it(session: Session, files: Files) -> None:
+    move(session, Smiling=2.0, Male=-1.5)
+    image, face = find_astronaut()
+    checkpoint = load_checkpoint(MODEL)
+    wanted = edit_photo(image, face, checkpoint, {"Smiling": 2.0, "Male": -1.5})
+    saved = read_file(files["edited.png"]())
+    np.testing.assert_array_equal(saved, np.asarray(wanted))
+    assert (saved != np.asarray(image)).any()
+
+
+def test_a_link_holds_amounts_and_reopens_them(session: Session, open_app: Open) -> None:
+    move(session, Smiling=2.0, Wearing_Hat=1.0)
+    session.set(locked=["Male"], vectors="plain")
+    assert session.link["edit_Smiling"] == "2"
+    again = open_app(PAGE, **session.link)
+    assert again.view(VIEW) == session.view(VIEW)
+    assert again.notices == ""
+
+
+def test_a_lock_makes_the_other_directions_orthogonal(session: Session) -> None:
+    male = vector(session, "Male")
+    assert abs(vector(session, "Smiling") @ male) > 1e-4
+    session.set(locked=["Male"])
+    assert vector(session, "Smiling") @ male == pytest.approx(0, abs=1e-5)
+    np.testing.assert_array_equal(vector(session, "Male"), male)
+
+
+def test_another_kind_has_other_directions(session: Session) -> None:
+    best = vector(session, "Smiling")
+    session.set(vectors="regression")
+    np.testing.assert_allclose(vector(session, "Smiling"), -best, atol=1e-6)
+
+
+def test_each_step_can_be_taken_back_and_done_again(session: Session) -> None:
+    move(session, Smiling=2.0)
+    move(session, Male=1.0)
+    session.set(vectors="regression")
+    session.click("Undo")
+    assert session.widget("vectors").value == "best"
+    session.click("Undo")
+    assert amounts(session) == {"Smiling": 2.0}
+    session.click("Undo")
+    assert amounts(session) == {}
+    session.click("Redo").click("Redo")
+    assert amounts(session) == {"Smiling": 2.0, "Male": 1.0}
+
+
+def test_a_new_step_takes_the_place_of_those_taken_back(session: Session) -> None:
+    move(session, Smiling=2.0)
+    session.click("Undo")
+    move(session, Male=1.0)
+    session.click("Undo").click("Redo")
+    assert amounts(session) == {"Male": 1.0}
+
+
+def test_a_reset_can_be_taken_back(session: Session) -> None:
+    move(session, Smiling=2.0)
+    session.click("Reset this page")
+    assert amounts(session) == {}
+    session.click("Undo")
+    assert amounts(session) == {"Smiling": 2.0}
+
+
+def test_a_recipe_sets_the_page(session: Session, files: Files, open_app: Open) -> None:
+    move(session, Smiling=2.0)
+    session.set(locked=["Wearing_Hat"], vectors="plain")
+    recipe = files["recipe.json"]()
+    assert isinstance(recipe, bytes)
+    other = open_app(PAGE, model=MODEL)
+    other.app.file_uploader[0].set_value(("recipe.json", recipe, "application/json"))
+    other.run()
+    assert amounts(other) == {"Smiling": 2.0}
+    assert other.view(VIEW)["vectors"] == session.view(VIEW)["vectors"]
+
+
+def test_a_file_that_is_no_recipe_changes_nothing(session: Session) -> None:
+    move(session, Smiling=2.0)
+    session.app.file_uploader[0].set_value(("recipe.json", b'{"amounts": {}}', "application/json"))
+    session.run()
+    assert "no recipe" in session.words
+    assert amounts(session) == {"Smiling": 2.0}
+
+
+def test_it_says_what_else_changes_but_not_of_directions_that_were_not_measured(
+    session: Session,
+) -> None:
+    def beside() -> list[str]:
+        settings = session.view(f"{VIEW}-0")["settings"]
+        return [name for setting in settings for name, _ in setting["beside"]]
+
+    assert beside() == ["Male", "Smiling", "Wearing Hat"]
+    assert session.tables()[0]["Plain"][0] == "0.8 at 1.5"
+    session.set(locked=["Male"])
+    assert beside() == []
+
+
+def test_the_whole_tray_is_changed_and_saved(session: Session, files: Files) -> None:
+    session.visit("your_photo", model=MODEL).set(photo_source="sample")
+    session.click("An astronaut").click("A face of the model's own").visit(PAGE, model=MODEL)
+    move(session, Smiling=2.0)
+    with zipfile.ZipFile(io.BytesIO(files["edited.zip"]())) as archive:
+        assert archive.namelist() == ["01.png", "02.png"]
+        image, face = find_astronaut()
+        wanted = edit_photo(image, face, load_checkpoint(MODEL), {"Smiling": 2.0})
+        np.testing.assert_array_equal(read_file(archive.read("01.png")), np.asarray(wanted))
+
+
+def test_a_photo_keeps_its_format_and_loses_what_the_camera_wrote(
+    session: Session, files: Files
+) -> None:
+    image, _ = find_astronaut()
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    exif.get_ifd(0x8825)[1] = "N"
+    buffer = io.BytesIO()
+    image.rotate(180).save(buffer, "JPEG", quality=97, exif=exif)
+    session.visit("your_photo", model=MODEL)
+    session.app.file_uploader[0].set_value(("me.jpg", buffer.getvalue(), "image/jpeg"))
+    session.run().visit(PAGE, model=MODEL)
+    saved = Image.open(io.BytesIO(files["edited.jpg"]()))
+    assert saved.format == "JPEG"
+    assert not saved.getexif()
+    assert np.abs(np.asarray(saved, int) - np.asarray(image, int)).mean() < 4  # upright
+    assert find_faces(saved)
+
+
+def test_the_change_is_saved_as_an_animation_and_side_by_side(
+    session: Session, files: Files
+) -> None:
+    move(session, Smiling=3.0)
+    before = read_picture(session.view(VIEW)["picture"]).astype(int)
+    pair = read_file(files["before-after.png"]())
+    assert pair.shape == (320, 640, 3)
+    np.testing.assert_array_equal(pair[:, 320:], read_file(files["face.png"]()))
+    assert np.abs(pair[:, :320].mean() - before.mean()) < 2
+    assert Image.open(io.BytesIO(files["change.webp"]())).n_frames > 5
+
+
+def test_where_it_is_not_live_before_and_after_stand_still(
+    session: Session, open_app: Open, pictures: list[Picture], files: Files
+) -> None:
+    pictures.clear()
+    still = open_app(PAGE, live=False, model=MODEL, edit_Smiling="3", whole="1")
+    assert still.views() == []
+    assert "when you let go" in still.words
+    both, whole = pictures[-2].pixels.astype(int), pictures[-1].pixels.astype(int)
+    assert (both[:, :256] != both[:, -256:]).any()
+    assert whole.shape == np.asarray(find_astronaut()[0]).shape

@@ -1,0 +1,147 @@
+"""What is to change in a face: amounts, kind of direction, locks; as a small JSON file and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vae_explorer.attribute_vectors import OFFERED, lock
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.vector_choice import KINDS, stored_vectors
+
+BEST = "best"
+"""The kind that changes least beside its attribute, for each of them."""
+REACH = 3.0
+"""How far an attribute is moved at most, either way, in lengths of its vector."""
+MAX_BYTES = 16_384
+_FORMAT = "vae-explorer-recipe-1"
+_FIELDS = ("format", "checkpoint", "fingerprint", "kind", "locked", "detail", "amounts")
+
+
+class RecipeError(ValueError):
+    """A file that is no recipe for this model; the message says why, and what would do."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a face is to be changed."""
+
+    amounts: dict[str, float] = field(default_factory=dict)
+    """How far to go along each attribute's vector, in [-REACH, REACH]; those that are moved."""
+    kind: str = BEST
+    """Of the vectors: `BEST`, or one of `vector_choice.KINDS`."""
+    locked: tuple[str, ...] = ()
+    """Attributes that are to stay as they are."""
+    detail: float = 1.0
+    """How much of the photo is kept, in [0, 1]."""
+
+
+def editable(checkpoint: Checkpoint) -> list[str]:
+    """Return the attributes that are offered for editing and have a vector here."""
+    known = checkpoint.attribute_vectors
+    return [name for group in OFFERED.values() for name in group if name in known]
+
+
+def editing_vectors(
+    checkpoint: Checkpoint, kind: str = BEST, locked: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Return the vectors (latent_dim,) of one kind, orthogonal to those of what is locked.
+
+    An attribute that is locked keeps its own vector: whoever moves it means it.
+    """
+    stored = stored_vectors(checkpoint, None if kind == BEST else kind)
+    held = [stored[name] for name in locked if name in stored]
+    names = [name for name in editable(checkpoint) if name in stored]
+    return {name: lock(stored[name], [] if name in locked else held) for name in names}
+
+
+def kinds_of(checkpoint: Checkpoint) -> list[str]:
+    """Return the kinds of vectors that a checkpoint carries, `BEST` first."""
+    return [BEST, *(kind for kind in KINDS if stored_vectors(checkpoint, kind))]
+
+
+def write_recipe(recipe: Recipe, card: ModelCard) -> bytes:
+    """Write a recipe as JSON that names its model."""
+    values = {
+        "format": _FORMAT,
+        "checkpoint": card.name,
+        "fingerprint": card.fingerprint,
+        "kind": recipe.kind,
+        "locked": recipe.locked,
+        "detail": recipe.detail,
+        "amounts": recipe.amounts,
+    }
+    return json.dumps(values, indent=2).encode() + b"\n"
+
+
+def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
+    """Read what `write_recipe` wrote, or somebody sent.
+
+    Raises
+    ------
+    RecipeError
+        If it is something else, is for another model, or asks for what this one does not have.
+    """
+    values = _read_object(data)
+    if values.get("format") != _FORMAT:
+        raise RecipeError("This file is no recipe: those are saved by this page, as JSON.")
+    unknown = [str(name)[:40] for name in values if name not in _FIELDS]
+    if unknown:
+        raise RecipeError(f"A recipe has no {unknown[0]!r}; it has {', '.join(_FIELDS)}.")
+    card = checkpoint.card
+    if values.get("checkpoint") != card.name:
+        wanted = str(values.get("checkpoint"))[:40]
+        raise RecipeError(
+            f"This recipe is for the model {wanted!r}, and {card.name!r} is open: their latent "
+            "spaces have nothing in common. Choose that model in the sidebar, then load it again."
+        )
+    if values.get("fingerprint") != card.fingerprint:
+        raise RecipeError(
+            f"This recipe was made with another version of {card.name}, whose directions were "
+            "others. Set the sliders anew."
+        )
+    kinds = kinds_of(checkpoint)
+    if values.get("kind") not in kinds:
+        raise RecipeError(f"The kind of a recipe is one of {', '.join(kinds)}.")
+    names = editable(checkpoint)
+    locked = values.get("locked")
+    if not isinstance(locked, list) or not all(name in names for name in locked):
+        raise RecipeError(f"What is locked is a list of some of {', '.join(names)}.")
+    amounts = values.get("amounts")
+    if not isinstance(amounts, dict):
+        raise RecipeError('The amounts of a recipe look like {"Smiling": 1.5}.')
+    for name in amounts:
+        if name not in names:
+            raise RecipeError(f"There is no attribute {name[:40]!r}; there are {', '.join(names)}.")
+    read = {n: _number(a, -REACH, REACH, f"The amount of {n}") for n, a in amounts.items()}
+    return Recipe(
+        amounts={name: amount for name, amount in read.items() if amount},
+        kind=str(values["kind"]),
+        locked=tuple(dict.fromkeys(locked)),
+        detail=_number(values.get("detail"), 0, 1, "The detail"),
+    )
+
+
+def _read_object(data: bytes) -> dict[str, object]:
+    if len(data) > MAX_BYTES:
+        raise RecipeError(
+            f"This file has {len(data):,} bytes; a recipe has at most {MAX_BYTES:,}. "
+            "Choose one that this page saved."
+        )
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError("This file is no recipe: it is not JSON.") from error
+    if not isinstance(values, dict):
+        raise RecipeError("This file is no recipe: those are JSON objects, {…}.")
+    return values
+
+
+def _number(value: object, low: float, high: float, what: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)  # what is no number lies in no range
+    raise RecipeError(f"{what} is a number from {low:g} to {high:g}.")
