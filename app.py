@@ -29,6 +29,7 @@ PAGES = {
         st.Page("pages/your_photo.py", title="Your photo", icon=":material/add_a_photo:"),
         st.Page("pages/morph.py", title="Morph", icon=":material/animation:"),
         st.Page("pages/edit.py", title="Edit", icon=":material/tune:"),
+        st.Page("pages/arithmetic.py", title="Arithmetic", icon=":material/calculate:"),
     ],
 }
 

@@ -9,6 +9,7 @@ from vae_explorer.ui.downloads import offer_files
 from vae_explorer.ui.edited import Edit
 from vae_explorer.ui.edits import (
     DETAIL,
+    OWN,
     choose_amounts,
     choose_kind_and_locks,
     compare_kinds,
@@ -20,6 +21,7 @@ from vae_explorer.ui.edits import (
 from vae_explorer.ui.face_choice import ONE, choose_faces
 from vae_explorer.ui.face_models import needs_faces
 from vae_explorer.ui.face_stage import show_edit
+from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage import show_photo, show_row
@@ -41,9 +43,10 @@ with panel:
     steps, sliders, settings = st.container(), st.container(), st.container()
 with settings:
     kind, locked = choose_kind_and_locks(checkpoint)
-vectors = editing_vectors(checkpoint, kind, locked)
+own = {f"{OWN}{name}": each.vector for name, each in own_vectors(card).items()}
+vectors = editing_vectors(checkpoint, kind, locked, own)
 with sliders:
-    values, amounts = choose_amounts(checkpoint, channel, drifts=kind == BEST and not locked)
+    values, amounts = choose_amounts(checkpoint, channel, own, drifts=kind == BEST and not locked)
 recipe = Recipe(amounts, kind, locked, values[DETAIL.name])
 with steps:
     offer_steps_back(recipe, checkpoint)

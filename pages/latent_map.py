@@ -8,6 +8,7 @@ from vae_explorer.ui.colours import choose_classes
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.garments import show_garment_upload
 from vae_explorer.ui.overlays import choose_overlays
+from vae_explorer.ui.own_directions import offer_selection
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.pins import current_pin, offer_unpin, take_pin
 from vae_explorer.ui.points import find_neighbours, show_latent, show_pin, show_selection
@@ -66,6 +67,7 @@ with stage:
 with details:
     if len(selected):
         show_selection(checkpoint, selected)
+        offer_selection(checkpoint, selected)
     elif row is not None:
         show_pin(checkpoint, row)
         offer_unpin()

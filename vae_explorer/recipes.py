@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,16 +47,29 @@ def editable(checkpoint: Checkpoint) -> list[str]:
 
 
 def editing_vectors(
-    checkpoint: Checkpoint, kind: str = BEST, locked: Sequence[str] = ()
+    checkpoint: Checkpoint,
+    kind: str = BEST,
+    locked: Sequence[str] = (),
+    own: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the vectors (latent_dim,) of one kind, orthogonal to those of what is locked.
 
     An attribute that is locked keeps its own vector: whoever moves it means it.
+
+    Parameters
+    ----------
+    kind : str
+        Of `kinds_of`.
+    locked : sequence of str
+        Attributes.
+    own : mapping of str to ndarray (latent_dim,), optional
+        Somebody's own vectors, to be treated and returned as well.
     """
     stored = stored_vectors(checkpoint, None if kind == BEST else kind)
     held = [stored[name] for name in locked if name in stored]
     names = [name for name in editable(checkpoint) if name in stored]
-    return {name: lock(stored[name], [] if name in locked else held) for name in names}
+    free = {name: stored[name] for name in names} | dict(own or {})
+    return {name: lock(vector, [] if name in locked else held) for name, vector in free.items()}
 
 
 def kinds_of(checkpoint: Checkpoint) -> list[str]:
@@ -65,7 +78,7 @@ def kinds_of(checkpoint: Checkpoint) -> list[str]:
 
 
 def write_recipe(recipe: Recipe, card: ModelCard) -> bytes:
-    """Write a recipe as JSON that names its model."""
+    """Write a recipe as JSON that names its model; what is not an attribute is left out."""
     values = {
         "format": _FORMAT,
         "checkpoint": card.name,
@@ -73,7 +86,7 @@ def write_recipe(recipe: Recipe, card: ModelCard) -> bytes:
         "kind": recipe.kind,
         "locked": recipe.locked,
         "detail": recipe.detail,
-        "amounts": recipe.amounts,
+        "amounts": {n: a for n, a in recipe.amounts.items() if n in card.attribute_names},
     }
     return json.dumps(values, indent=2).encode() + b"\n"
 

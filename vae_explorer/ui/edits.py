@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import streamlit as st
 
@@ -22,11 +24,14 @@ from vae_explorer.recipes import (
 )
 from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.controls import choose, choose_many
+from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.sliders import show_sliders
 from vae_explorer.ui.tiles import Setting
 from vae_explorer.vector_choice import KINDS
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
+OWN = "own."
+"""What the names of the person's own directions begin with, beside the attributes'."""
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
 _STEPS, _AT, _LOADED = "edit_steps", "edit_at", "edit_loaded"
 _MOST_STEPS = 100
@@ -60,7 +65,7 @@ def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]
 
 
 def choose_amounts(
-    checkpoint: Checkpoint, channel: str, *, drifts: bool
+    checkpoint: Checkpoint, channel: str, own: Collection[str], *, drifts: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Let each attribute be moved on a slider, by group, and the detail of the photo.
 
@@ -68,6 +73,8 @@ def choose_amounts(
     ----------
     channel : str
         Of the view that follows.
+    own : collection of str
+        Names of the person's own directions, which begin with `OWN`.
     drifts : bool
         Whether to say below each slider what else its direction changes.
 
@@ -76,12 +83,13 @@ def choose_amounts(
     values, amounts : dict of str to float
         By setting, for the view; and by attribute, of those that are moved.
     """
-    names = editable(checkpoint)
+    names = [*editable(checkpoint), *own]
+    groups = {**OFFERED, "Your own": tuple(own)}
     values: dict[str, float] = {}
-    for index, (group, members) in enumerate(OFFERED.items()):
+    for index, (group, members) in enumerate(groups.items()):
         settings = [
             Setting(
-                setting_of(name), read_attribute(name), -REACH, REACH, 0.0,
+                setting_of(name), read_attribute(name.removeprefix(OWN)), -REACH, REACH, 0.0,
                 beside=_most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
@@ -179,7 +187,8 @@ def compare_kinds(card: ModelCard) -> None:
 
 
 def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    for name in editable(checkpoint):
+    owned = (f"{OWN}{name}" for name in own_vectors(checkpoint.card))
+    for name in (*editable(checkpoint), *owned):
         st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
     st.session_state[DETAIL.name] = recipe.detail
     st.session_state[_KIND] = recipe.kind

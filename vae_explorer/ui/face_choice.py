@@ -1,4 +1,4 @@
-"""Faces to choose from: the session's own, a portrait, and some that the model makes up."""
+"""Pictures to choose from: the session's faces, a portrait, encoded and made-up pictures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces import Face, find_faces
-from vae_explorer.images import to_pil
+from vae_explorer.images import as_shown, to_pil
 from vae_explorer.inference import decode, encode
 from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import available_priors, sample_latents
+from vae_explorer.ui.face_models import FACES
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.tray import TrayFace, faces_in_tray
 
@@ -30,8 +31,10 @@ FOUR: Roles = (
     ("corner_c", "Bottom left"),
     ("corner_d", "Bottom right"),
 )
+THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
 _MADE_UP = tuple(f"Made up {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
+_EXAMPLES = 2  # of each label
 _SEEN = "tray_seen_by_pickers"
 
 
@@ -52,29 +55,74 @@ class ChosenFace:
 
 
 def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
-    """Let a face be chosen for each role, of `ONE`, `TWO` or `FOUR`, and return them.
+    """Let a picture be chosen for each role, of `ONE`, `TWO` and so on, and return them.
 
-    Each begins with another face, the person's own before made-up ones. A face that is new in the
+    Each begins with another one, the person's own before made-up ones. A face that is new in the
     tray is what the person wants to see, so it takes the place of an earlier choice.
     """
-    tray = {kept.id: kept for kept in faces_in_tray()}
-    taken = {kept.name for kept in tray.values()}
-    shared = [name for name in (_ASTRONAUT, *_MADE_UP) if name not in taken]
-    options = {id: kept.name for id, kept in tray.items()} | {name: name for name in shared}
+    tray = _tray_for(checkpoint)
+    options = _options(checkpoint, tray)
     _forget_choices_if_news(tray)
     # Alone, a face is best a photo: there is something in it to keep.
     starters = (_ASTRONAUT, *_MADE_UP) if roles == ONE else _MADE_UP
-    defaults = [*list(tray)[-len(roles) :], *(name for name in starters if name in options)]
-    columns = st.columns(min(2, len(roles)))
+    begun = (*_first_examples(checkpoint), *starters)
+    defaults = [*list(tray)[-len(roles) :], *(name for name in begun if name in options)]
+    columns = st.columns(2 if len(roles) % 2 == 0 else 1)
     chosen = []
     for k, (key, label) in enumerate(roles):
         if st.session_state.get(key, defaults[k]) not in options:  # it was forgotten
             chosen_now = [st.session_state.get(other) for other, _ in roles]
             st.session_state[key] = next(each for each in defaults if each not in chosen_now)
-        with columns[k % 2]:
+        with columns[k % len(columns)]:
             option = _choose(key, label, options, default=defaults[k], tray=tray)
         chosen.append(_find(checkpoint, option, tray))
     return chosen
+
+
+def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
+    """Let any number of pictures be chosen; they stay in the session, and out of the URL."""
+    tray = _tray_for(checkpoint)
+    options = _options(checkpoint, tray)
+    kept = st.session_state.get(key, [])
+    st.session_state[key] = [option for option in kept if option in options]
+    chosen = st.multiselect(
+        label, list(options), format_func=options.__getitem__, key=key, persist_state="session",
+        placeholder="Choose pictures",
+    )  # fmt: skip
+    return [_find(checkpoint, option, tray) for option in chosen]
+
+
+def _tray_for(checkpoint: Checkpoint) -> dict[str, TrayFace]:
+    """Return the session's faces by id, where the model knows faces."""
+    if checkpoint.card.dataset.name != FACES:
+        return {}
+    return {kept.id: kept for kept in faces_in_tray()}
+
+
+def _options(checkpoint: Checkpoint, tray: Mapping[str, TrayFace]) -> dict[str, str]:
+    """Return what can be chosen: what people read, by id or name."""
+    taken = {kept.name for kept in tray.values()}
+    photos = (_ASTRONAUT,) if checkpoint.card.dataset.name == FACES else ()
+    shared = (*photos, *_rows_of_examples(checkpoint), *_MADE_UP)
+    mine = {id: kept.name for id, kept in tray.items()}
+    return mine | {name: name for name in shared if name not in taken}
+
+
+def _first_examples(checkpoint: Checkpoint) -> list[str]:
+    """Return one example of each label, by name."""
+    return list(_rows_of_examples(checkpoint))[::_EXAMPLES]
+
+
+def _rows_of_examples(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return a few encodings of each label, by name."""
+    labels = checkpoint.encodings.labels
+    if labels is None:
+        return {}
+    return {
+        f"{name}, {k + 1}": int(row)
+        for label, name in enumerate(checkpoint.card.label_names)
+        for k, row in enumerate(np.flatnonzero(labels == label)[:_EXAMPLES])
+    }
 
 
 def _choose(
@@ -98,7 +146,7 @@ def _choose(
 def _forget_choices_if_news(tray: Iterable[str]) -> None:
     seen: set[str] = st.session_state.setdefault(_SEEN, set())
     if not seen.issuperset(tray):
-        for key, _ in (*ONE, *TWO, *FOUR):
+        for key, _ in (*ONE, *TWO, *THREE, *FOUR):
             st.session_state.pop(key, None)
     seen.update(tray)
 
@@ -108,10 +156,13 @@ def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, TrayFace]) -> 
         return _place(checkpoint, tray[option])
     if option == _ASTRONAUT:
         return _place(checkpoint, _astronaut())
-    seed = _MADE_UP.index(option)
-    z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    picture = to_pil(enlarge(decode(checkpoint.model, z), SIDE)[0])
-    return ChosenFace(option, z[0], TrayFace(option, picture, None))
+    if option in _MADE_UP:
+        seed = _MADE_UP.index(option)
+        z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
+    else:
+        z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
+    shown = as_shown(enlarge(decode(checkpoint.model, z), SIDE))[0]
+    return ChosenFace(option, z[0], TrayFace(option, to_pil(shown).convert("RGB"), None))
 
 
 def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:

@@ -96,12 +96,13 @@ def show_grid(
     on_values: Callback,
     captions: Sequence[str] = (),
     framed: Sequence[int] = (),
+    height: int = GRID_HEIGHT,
     description: str,
 ) -> None:
     """Draw tiles; `on_click` gets {"tile": int, "z": [float, ...]} of one, `on_values` a drag."""
     if is_live():
         draw_grid(
-            tiles, key, card, channel=channel, values=values, columns=columns, height=GRID_HEIGHT,
+            tiles, key, card, channel=channel, values=values, columns=columns, height=height,
             on_click=on_click, on_values=on_values, framed=framed, description=description,
         )  # fmt: skip
         return
@@ -123,7 +124,7 @@ def show_grid(
 
     images = get_decoded(key_of(card), z)
     size, rows = images.shape[-1], -(-len(z) // columns)
-    scale = max(1, min(_WIDTH // (columns * size), GRID_HEIGHT // (rows * size)))
+    scale = max(1, min(_WIDTH // (columns * size), height // (rows * size)))
     side = min(size * scale, _WIDTH // columns)
     figure = mosaic_figure(
         data_url(tile(as_shown(images), columns), scale), (rows, columns), side,

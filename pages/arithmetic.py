@@ -1,0 +1,55 @@
+"""Arithmetic: A − B + C with pictures, and directions of one's own."""
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.downloads import offer_pictures
+from vae_explorer.ui.face_choice import THREE, choose_faces
+from vae_explorer.ui.own_directions import choose_own_vector
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.points import show_nearest
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.sliders import show_sliders, take_values
+from vae_explorer.ui.stage import show_grid, show_picture
+from vae_explorer.ui.tiles import ListTiles, Setting
+
+SENTENCE = (
+    "A − B + C with pictures; or a direction of your own, from some without a thing to some with."
+)
+SUMS = {"three": "A − B + C", "own": "A + your own"}
+WEIGHT = Setting("weight", "Weight of the difference", -2.0, 3.0, 1.0)
+SIDE, RESULT = 112, 330  # pixels on the screen
+
+checkpoint = current_checkpoint()
+card = checkpoint.card
+stage, panel = open_page("Arithmetic", SENTENCE)
+channel = f"arithmetic-{card.name}"
+
+with panel:
+    of_three = choose("sum", "Sum", SUMS) == "three"
+    chosen = choose_faces(checkpoint, THREE if of_three else THREE[:1])
+    if card.dataset.name == "celeba":
+        st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
+    base = chosen[0].z
+    if of_three:
+        direction = chosen[2].z - chosen[1].z
+    else:
+        own = choose_own_vector(checkpoint)
+        direction = np.zeros_like(base) if own is None else own.vector
+    values = show_sliders([WEIGHT], f"{channel}-weight", channel)
+
+tiles = ListTiles((base + direction)[None], base[None], np.zeros(1, bool), WEIGHT.name)
+result = tiles.latents(values)
+with stage:
+    with st.container(horizontal=True, gap="medium"):
+        for (_, role), picture in zip(THREE, chosen, strict=False):
+            show_picture(picture.kept.pixels(SIDE), f"{role}: {picture.name}", SIDE)
+    show_grid(
+        tiles, channel, card, channel=channel, values=values, columns=1, height=RESULT,
+        on_click=lambda _: None, on_values=take_values, description="The sum, decoded",
+    )  # fmt: skip
+    show_nearest(checkpoint, result[0])
+with panel:
+    offer_pictures(lambda: get_decoded(key_of(card), result), 1, f"{card.name}-sum")

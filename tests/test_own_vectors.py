@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.own_vectors import (
+    MAX_BYTES,
+    OwnVectorError,
+    make_own_vector,
+    read_own_vector,
+    write_own_vector,
+)
+
+
+@pytest.fixture
+def card(checkpoint_root: Path) -> ModelCard:
+    return load_checkpoint(checkpoint_root / "digits-vae-2d").card
+
+
+def test_a_planted_direction_is_found() -> None:
+    generator = np.random.default_rng(0)
+    planted = np.array([3.0, 0, 0, -4])
+    z = generator.standard_normal((400, 4))
+    own = make_own_vector("planted", z[:200] + planted, z[200:])
+    np.testing.assert_allclose(own.vector, planted, atol=0.4)
+    # Unit variance on both sides: sqrt(1/200 + 1/200), over a length of 5.
+    assert own.standard_error == pytest.approx(0.1 / 5, rel=0.2)
+    assert own.steadiness > 0.999
+
+
+def test_the_standard_error_is_that_of_repeated_draws() -> None:
+    generator = np.random.default_rng(1)
+    along = np.array([2.0, 0])
+    draw = generator.standard_normal
+    made = [make_own_vector("x", draw((5, 2)) + along, draw((9, 2))) for _ in range(500)]
+    spread = np.std([own.vector[0] for own in made]) / 2
+    assert np.median([own.standard_error for own in made]) == pytest.approx(spread, rel=0.2)
+
+
+def test_few_pictures_are_shakier_than_many() -> None:
+    z = np.random.default_rng(2).standard_normal((64, 3))
+    few, many = (make_own_vector("x", z[:n] + 2, z[-n:]) for n in (2, 32))
+    assert few.standard_error > many.standard_error
+    assert few.steadiness < many.steadiness
+
+
+def test_of_one_picture_each_nothing_can_be_said() -> None:
+    own = make_own_vector("x", [[1.0, 2]], [[0.0, 0]])
+    np.testing.assert_array_equal(own.vector, [1, 2])
+    assert math.isnan(own.standard_error)
+    assert math.isnan(own.steadiness)
+
+
+@pytest.mark.parametrize(("ours", "others"), [([[1.0]], [[1.0]]), (np.zeros((0, 1)), [[1.0]])])
+def test_what_gives_no_direction_is_refused(ours: list, others: list) -> None:
+    with pytest.raises(ValueError, match=r"mean|both sides"):
+        make_own_vector("x", ours, others)
+
+
+def test_a_direction_comes_back_from_its_file(card: ModelCard) -> None:
+    own = make_own_vector("Thick", [[1.0, 2.5]], [[0.25, 0], [0, 1]])
+    again = read_own_vector(write_own_vector(own, card), card)
+    assert (again.name, again.counts) == ("Thick", (1, 2))
+    np.testing.assert_allclose(again.vector, own.vector, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"format": "else"}, "no direction"),
+        ({"more": 1}, "no direction"),
+        ({"checkpoint": "other"}, "nothing in common"),
+        ({"fingerprint": "other"}, "nothing in common"),
+        ({"name": ""}, "a name"),
+        ({"name": "x" * 41}, "a name"),
+        ({"vector": [1.0]}, "2 finite numbers"),
+        ({"vector": [1.0, float("nan")]}, "2 finite numbers"),
+        ({"vector": [1.0, "2"]}, "2 finite numbers"),
+        ({"vector": [1.0, 1e30]}, "2 finite numbers"),
+        ({"counts": [1]}, "whole numbers"),
+        ({"counts": [1, 0]}, "whole numbers"),
+    ],
+)
+def test_what_is_no_direction_here_is_refused(
+    card: ModelCard, values: dict[str, object], words: str
+) -> None:
+    good = json.loads(write_own_vector(make_own_vector("x", [[1.0, 2]], [[0.0, 0]]), card))
+    with pytest.raises(OwnVectorError, match=words):
+        read_own_vector(json.dumps(good | values).encode(), card)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"[" * 10_000, b" " * (MAX_BYTES + 1)])
+def test_what_is_no_json_of_ours_is_refused(card: ModelCard, data: bytes) -> None:
+    with pytest.raises(OwnVectorError):
+        read_own_vector(data, card)

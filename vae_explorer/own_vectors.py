@@ -1,0 +1,153 @@
+"""A direction of one's own: from some pictures without a thing to some with it; and its file."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.latent import attribute_vector
+
+MAX_BYTES = 65_536
+MAX_NAME = 40
+_FARTHEST = 1e6
+_FORMAT = "vae-explorer-direction-1"
+_FIELDS = ("format", "checkpoint", "fingerprint", "name", "counts", "vector")
+
+
+class OwnVectorError(ValueError):
+    """A file that is no direction for this model; the message says why, and what would do."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnVector:
+    """A direction that somebody made, with what can be said of how sure it is."""
+
+    name: str
+    vector: NDArray[np.float32]
+    """(latent_dim,)"""
+    counts: tuple[int, int]
+    """Pictures with the thing, and without."""
+    standard_error: float = math.nan
+    """Of the difference of means along the direction, over its length; NaN where unknown."""
+    steadiness: float = math.nan
+    """Lowest cosine between the direction and what it is without one of the pictures."""
+
+
+def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> OwnVector:
+    """Point from the mean of some latents to the mean of others; say how shaky that is.
+
+    Parameters
+    ----------
+    name : str
+    with_it, without_it : (n, d) and (m, d)
+        Latents of the pictures, at least one each.
+
+    Returns
+    -------
+    OwnVector
+        `standard_error` is that of a difference of two means with a pooled variance, of the
+        latents' projections onto the direction, as a share of its length; it needs three pictures.
+        `steadiness` is by leaving out each picture of a side that has others.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty, or both have the same mean.
+
+    References
+    ----------
+    Larsen et al. 2016 (https://arxiv.org/abs/1512.09300), section 4.2, for the direction.
+    """
+    ours, others = np.asarray(with_it, np.float64), np.asarray(without_it, np.float64)
+    z = np.concatenate([ours, others])
+    has = np.arange(len(z)) < len(ours)
+    vector = attribute_vector(z, has)
+    length = float(np.linalg.norm(vector))
+    if not length:
+        raise ValueError("Both sides have the same mean, which gives no direction.")
+    return OwnVector(
+        name[:MAX_NAME],
+        vector,
+        (len(ours), len(others)),
+        _standard_error(z @ vector / length, has) / length,
+        min((_cosine(vector, other) for other in _without_one(z, has)), default=math.nan),
+    )
+
+
+def write_own_vector(own: OwnVector, card: ModelCard) -> bytes:
+    """Write a direction as JSON that names its model; no picture is in it."""
+    values = {
+        "format": _FORMAT,
+        "checkpoint": card.name,
+        "fingerprint": card.fingerprint,
+        "name": own.name,
+        "counts": own.counts,
+        "vector": [round(float(value), 6) for value in own.vector],
+    }
+    return json.dumps(values).encode() + b"\n"
+
+
+def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
+    """Read what `write_own_vector` wrote, or somebody sent.
+
+    Raises
+    ------
+    OwnVectorError
+        If it is something else, or is for another model.
+    """
+    if len(data) > MAX_BYTES:
+        raise OwnVectorError(f"A direction has at most {MAX_BYTES:,} bytes, and this file more.")
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise OwnVectorError("This file is no direction: it is not JSON.") from error
+    if not isinstance(values, dict) or values.get("format") != _FORMAT or set(values) != {*_FIELDS}:
+        raise OwnVectorError("This file is no direction: those are saved by this page, as JSON.")
+    if (values["checkpoint"], values["fingerprint"]) != (card.name, card.fingerprint):
+        raise OwnVectorError(
+            f"This direction is for {str(values['checkpoint'])[:40]!r} or another version of it, "
+            f"and {card.name!r} is open: their latent spaces have nothing in common."
+        )
+    name, vector, counts = values["name"], values["vector"], values["counts"]
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
+        raise OwnVectorError(f"A direction has a name of at most {MAX_NAME} characters.")
+    size = card.model.latent_dim
+    if not isinstance(vector, list) or len(vector) != size or not all(map(_is_finite, vector)):
+        raise OwnVectorError(f"A direction for this model is a list of {size} finite numbers.")
+    if not (
+        isinstance(counts, list)
+        and len(counts) == 2
+        and all(isinstance(count, int) and count > 0 for count in counts)
+    ):
+        raise OwnVectorError("The counts of a direction are two whole numbers above 0.")
+    return OwnVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
+
+
+def _is_finite(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -_FARTHEST < value < _FARTHEST
+
+
+def _standard_error(along: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
+    """Return that of the difference between the means of two groups of numbers."""
+    freedom = len(along) - 2
+    if freedom < 1:
+        return math.nan
+    squares = sum(float(np.square(side - side.mean()).sum()) for side in (along[has], along[~has]))
+    return math.sqrt(squares / freedom * (1 / has.sum() + 1 / (~has).sum()))
+
+
+def _without_one(z: NDArray[np.float64], has: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
+    rest = (np.arange(len(z)) != k for k in range(len(z)))
+    return [attribute_vector(z[r], has[r]) for r in rest if has[r].any() and not has[r].all()]
+
+
+def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / lengths if lengths else 0.0

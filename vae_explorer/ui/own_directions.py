@@ -1,0 +1,138 @@
+"""Directions of one's own, in this session: made of pictures or of the map's selections; kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.own_vectors import (
+    MAX_BYTES,
+    MAX_NAME,
+    OwnVector,
+    OwnVectorError,
+    make_own_vector,
+    read_own_vector,
+    write_own_vector,
+)
+from vae_explorer.ui.face_choice import choose_some
+from vae_explorer.ui.state import recall
+
+_SIDES = {"own_with": "With it", "own_without": "Without it"}
+_LOADED, _CHOSEN = "own_loaded", "own_chosen"
+_FIRST_NAME = "My direction"
+_SHAKY = 0.3  # standard error over length, above which a direction is mostly chance
+
+
+def own_vectors(card: ModelCard) -> dict[str, OwnVector]:
+    """Return the session's directions for a model, by name."""
+    own: dict[str, OwnVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
+    return own
+
+
+def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
+    """Let a direction be made of pictures, loaded, saved, and one of them be chosen."""
+    card = checkpoint.card
+    own = own_vectors(card)
+    place = st.container()
+    with st.expander("Make one", icon=":material/add:", expanded=not own):
+        _make(checkpoint)
+    with st.popover("Save or load", icon=":material/folder_open:", width="stretch"):
+        _load(card)
+        for name, each in own.items():
+            st.download_button(
+                f"Save “{name}”", write_own_vector(each, card), "direction.json",
+                "application/json", on_click="ignore", width="stretch", key=f"own-save-{name}",
+            )  # fmt: skip
+        st.caption("A direction holds numbers and its name, never a picture.")
+    if not own:
+        place.caption("Put some pictures under “with it”, and some under “without it”.")
+        return None
+    if recall(_CHOSEN, None) not in own:
+        st.session_state[_CHOSEN] = list(own)[-1]
+    name = place.selectbox("Direction", list(own), key=_CHOSEN, persist_state="session")
+    place.caption(describe_own_vector(own[name]))
+    return own[name]
+
+
+def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
+    """Let encircled encodings become one side of a direction."""
+    st.caption("For a direction of your own, on the page Arithmetic:")
+    with st.container(horizontal=True):
+        for side, label in _SIDES.items():
+            st.button(
+                label, on_click=_take_rows, args=(checkpoint.card, side, rows), key=f"take-{side}"
+            )
+
+
+def describe_own_vector(own: OwnVector) -> str:
+    """Say of how many pictures a direction is, and how far to trust it."""
+    words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
+    if math.isnan(own.standard_error):
+        unknown = "How sure it is cannot be told of so few: it may be anything that differs."
+        return words + ("" if sum(own.counts) > len(own.counts) else unknown)
+    error = f"Standard error along it: {own.standard_error:.0%} of its length"
+    left_out = f"without one picture it turns by up to {_degrees(own.steadiness)}°"
+    verdict = " **Shaky**: more pictures help." if own.standard_error > _SHAKY else ""
+    return f"{words}{error}; {left_out}.{verdict}"
+
+
+def _make(checkpoint: Checkpoint) -> None:
+    card = checkpoint.card
+    latents = []
+    for side, label in _SIDES.items():
+        chosen = [picture.z for picture in choose_some(checkpoint, side, label)]
+        rows = _taken_rows(card).get(side)
+        if rows is not None:
+            st.caption(f"and {len(rows):,} that you encircled on the map")
+            chosen += list(checkpoint.encodings.z_mean[rows])
+        latents.append(chosen)
+    name = st.text_input("Its name", _FIRST_NAME, key="own_name", max_chars=MAX_NAME)
+    with_it, without_it = latents
+
+    def keep() -> None:
+        label = (st.session_state["own_name"] or _FIRST_NAME).strip() or _FIRST_NAME
+        try:
+            made = make_own_vector(label, np.stack(with_it), np.stack(without_it))
+        except ValueError as error:
+            st.toast(str(error), icon=":material/error:")
+            return
+        own_vectors(card)[made.name] = made
+        st.session_state[_CHOSEN] = made.name
+
+    is_there = name in own_vectors(card)
+    st.button(
+        "Make it again" if is_there else "Make it", type="primary", on_click=keep,
+        disabled=not (with_it and without_it), width="stretch",
+    )  # fmt: skip
+
+
+def _load(card: ModelCard) -> None:
+    file = st.file_uploader("Load a direction", "json", key="own_file", max_upload_size=1)
+    if file is None or st.session_state.get(_LOADED) == file.file_id:
+        return
+    st.session_state[_LOADED] = file.file_id
+    try:
+        loaded = read_own_vector(file.read(MAX_BYTES + 1), card)
+    except OwnVectorError as error:
+        st.error(str(error))
+        return
+    own_vectors(card)[loaded.name] = loaded
+    st.session_state[_CHOSEN] = loaded.name
+
+
+def _take_rows(card: ModelCard, side: str, rows: np.ndarray) -> None:
+    _taken_rows(card)[side] = rows
+    st.toast(f"{len(rows):,} taken. Arithmetic makes a direction of them.", icon=":material/check:")
+
+
+def _taken_rows(card: ModelCard) -> dict[str, np.ndarray]:
+    rows: dict[str, np.ndarray] = st.session_state.setdefault(f"own-rows-{card.fingerprint}", {})
+    return rows
+
+
+def _degrees(cosine: float) -> int:
+    return round(math.degrees(math.acos(min(1.0, max(-1.0, cosine)))))
