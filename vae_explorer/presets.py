@@ -68,14 +68,14 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
         "adversarial_weight": 500.0,
     },
     "faces-vae-64-finetune": {
-        "epochs": 9,
+        "epochs": 8,
         "learning_rate": 5e-4,
         "mirror": True,
         "clip_norm": 2000.0,
         "feature_network": "attributes-strided",
-        "feature_weight": 2000.0,
+        "feature_weight": 2500.0,
         "feature_layers": 4,
-        "adversarial_weight": 700.0,
+        "adversarial_weight": 1200.0,
         "adversarial_start": 0.03,
     },
 }

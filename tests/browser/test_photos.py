@@ -1,4 +1,4 @@
-"""What a person does with faces: find them in photos, and morph between them."""
+"""What a person does with faces: find them in photos, morph between them, change them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_stage import assert_same_picture, expect_drawn, no_rerun, read_canvas, watch
+from live_stage import (
+    assert_same_picture,
+    count_messages,
+    expect_drawn,
+    no_rerun,
+    read_canvas,
+    watch,
+)
 from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage.data import astronaut, coffee
 from stage import wait_for_run
 
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
-from vae_explorer.faces import align, find_faces
+from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.morphs import corner_grid, enlarge, morph_path
@@ -63,11 +70,22 @@ def place(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def drag(page: Page, name: str, value: float) -> None:
+    """Drag a live slider's handle, without letting go."""
+    page.get_by_role("slider", name=name, exact=True).evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
+        value,
+    )
+
+
+def let_go(page: Page, name: str) -> None:
+    """Let go of a live slider's handle."""
+    page.get_by_role("slider", name=name, exact=True).dispatch_event("change")
+
+
 def scrub(page: Page, t: float) -> None:
     """Drag the player's handle to t of the way."""
-    page.get_by_role("slider", name="Along the path").evaluate(
-        "(slider, t) => { slider.value = t; slider.dispatchEvent(new Event('input')); }", t
-    )
+    drag(page, "Along the path", t)
 
 
 def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
@@ -228,3 +246,77 @@ def test_a_morph_fits_any_screen(
     box, width = view.bounding_box(), page.viewport_size["width"]
     assert box is not None
     assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
+    page = open_page(f"your_photo?model={MODEL}")
+    upload(page, TURNED)
+    expect_faces(page, 1)
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("heading", name="Edit")).to_be_visible()
+    wait_for_run(page)
+    watch(page)
+    checkpoint = load_checkpoint(MODEL)
+    z, _ = place(TURNED)
+    with no_rerun(page):
+        drag(page, "Smiling", -2)
+        moved = z - 2 * checkpoint.attribute_vectors["Smiling"]
+        page.wait_for_function("drawings.length > 0")
+        seen = np.array(page.evaluate("drawings.at(-1).z")).reshape(2, -1)
+        np.testing.assert_allclose(seen, np.stack([z, moved]), atol=0.02)
+    canvas = page.locator("[data-view=edit] canvas")
+    crop = align(TURNED, find_faces(TURNED)[0], 400).image
+    wanted = edit_photo(crop, whole_face(400), checkpoint, {"Smiling": -2.0})
+    difference = np.abs(read_canvas(canvas).astype(int) - np.asarray(wanted, int))
+    change = np.abs(np.asarray(crop, int) - np.asarray(wanted, int))
+    assert change.max() > 20  # something was changed, and the browser changes the same
+    assert difference.mean() < 0.25 * change.mean() + 1
+    let_go(page, "Smiling")
+    expect(page).to_have_url(re.compile("edit_Smiling=-2"))
+    wait_for_run(page)
+    page.get_by_test_id("stPopover").get_by_role("button", name="Save").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("^Photo, ")).click()
+    saved = np.asarray(Image.open(download.value.path()))
+    whole = edit_photo(TURNED, find_faces(TURNED)[0], checkpoint, {"Smiling": -2.0})
+    np.testing.assert_array_equal(saved, np.asarray(whole))
+
+
+def test_before_and_after_by_a_wipe_and_side_by_side(open_page: OpenPage) -> None:
+    page = open_page(f"edit?model={MODEL}&edit_Smiling=-2")
+    frame, after = page.locator(".vae-wipe"), page.locator(".vae-wipe canvas")
+    box = frame.bounding_box()
+    assert box is not None
+    watch(page)
+    for share in (0.2, 0.8):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 100)
+        page.mouse.down()
+        page.mouse.up()
+        clip = after.evaluate("(canvas) => canvas.style.clipPath")
+        assert float(re.findall(r"[\d.]+", clip)[-1]) == pytest.approx(100 * share, abs=1)
+    page.get_by_role("button", name="Side by side").click()
+    left, right = page.locator(".vae-wipe img").bounding_box(), after.bounding_box()
+    assert left is not None and right is not None
+    assert left["x"] + left["width"] <= right["x"]
+    assert count_messages(page) == 0
+
+
+def test_undo_brings_the_slider_back(open_page: OpenPage) -> None:
+    page = open_page(f"edit?model={MODEL}")
+    drag(page, "Smiling", 1.5)
+    let_go(page, "Smiling")
+    expect(page).to_have_url(re.compile("edit_Smiling=1.5"))
+    page.get_by_role("button", name="Undo").click()
+    expect(page).not_to_have_url(re.compile("edit_Smiling"))
+    wait_for_run(page)
+    assert float(page.get_by_role("slider", name="Smiling").input_value()) == 0
+
+
+def test_a_sum_of_pictures_follows_its_weight(open_page: OpenPage) -> None:
+    page = open_page(f"arithmetic?model={MODEL}")
+    watch(page)
+    with no_rerun(page):
+        drag(page, "Weight of the difference", 2)
+    checkpoint = load_checkpoint(MODEL)
+    a, b, c = (sample_latents(checkpoint, 1, "fitted", seed=k)[0] for k in range(3))
+    expect_drawn(page, "grid", a + 2 * (c - b))
