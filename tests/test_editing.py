@@ -106,7 +106,7 @@ def test_with_detail_the_photos_fine_structure_stays(checkpoint: Checkpoint) -> 
 
     kept = np.corrcoef(grain(edited).ravel(), grain(PHOTO).ravel())[0, 1]
     lost = edit_photo(PHOTO, FACE, checkpoint, AMOUNTS, 0.0)
-    assert kept > 0.95
+    assert kept > 0.9
     assert np.corrcoef(grain(lost).ravel(), grain(PHOTO).ravel())[0, 1] < 0.5
 
 

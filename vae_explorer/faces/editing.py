@@ -24,6 +24,13 @@ _UNSEEN, _SEEN = 0.01, 0.05
 """Changes between which, in [0, 1], the photo's own pixels give way to them."""
 _SPREAD = 0.03
 """How far a change reaches beyond its own place, as a share of the crop's side."""
+_FORM, _BLUR = 3 / 64, 1.2 / 64
+"""Standard deviations, as shares of the crop's side: what is smoother is light or colour, no form;
+and by which the place of a change of form is softened."""
+_KEPT, _LOST = 0.06, 0.2
+"""Changes of form between which the photo's own detail gives way to the model's picture."""
+_REPLACED = 0.85
+"""How much of it gives way at most."""
 
 
 def edit_photo(
@@ -39,7 +46,9 @@ def edit_photo(
 
     With the face aligned and encoded to z, the model's own change is
     decode(z + Σ amount · vector) - decode(z). It is enlarged, carried back through the alignment,
-    and added to the photo where it is one, fading out towards the border of the crop.
+    and added to the photo where it is one, fading out towards the border of the crop: without a
+    shift of light that most of the crop shares, and with the photo's own detail giving way where
+    forms change.
 
     Parameters
     ----------
@@ -79,13 +88,18 @@ def edit_photo(
     moved = z + sum((amounts[name] * known[name] for name in amounts), np.zeros_like(z))
     before, after = decode(checkpoint.model, np.concatenate([z, moved]).astype(np.float32))
     window = _window(size)
+    change = after - before
+    # What most of the crop shares is other light: the photo keeps its own.
+    change -= detail * np.median(change, axis=(1, 2), keepdims=True)
+    # Where forms change, the photo's own would shine through: teeth behind closed lips.
+    taken = 1 - detail * (1 - _REPLACED * _where_forms_change(change))
     # Where the model changes something the change counts whole, elsewhere not at all; without the
     # photo's detail everything counts.
-    weight = window * (detail * _where(after - before) + (1 - detail))
-    layers = np.concatenate([weight * (after - before), (1 - detail) * window * before])
-    if not layers.any() and detail == 1:
+    weight = window * np.maximum(detail * _where(change) + (1 - detail), taken)
+    layers = np.concatenate([weight * change, window * taken * before])
+    if not layers.any():
         return photo
-    return _lay_onto(photo, crop.matrix, layers, (1 - detail) * window, size)
+    return _lay_onto(photo, crop.matrix, layers, window * taken, size)
 
 
 def _check(
@@ -116,6 +130,16 @@ def _where(change: Pixels) -> Pixels:
     reach = max(1, round(_SPREAD * size))
     spread = gaussian_filter(maximum_filter(strength, 2 * reach + 1), reach)
     return _smooth((spread - _UNSEEN) / (_SEEN - _UNSEEN)).astype(np.float32)
+
+
+def _where_forms_change(change: Pixels) -> Pixels:
+    """Return how much a change (3, s, s) is one of forms, not of light or colour, in [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    size = change.shape[-1]
+    rough = change - gaussian_filter(change, (0, _FORM * size, _FORM * size))
+    strength = gaussian_filter(np.abs(rough).max(axis=0), _BLUR * size)
+    return _smooth((strength - _KEPT) / (_LOST - _KEPT)).astype(np.float32)
 
 
 def _smooth(t: NDArray[np.floating]) -> NDArray[np.floating]:

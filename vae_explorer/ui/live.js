@@ -1576,6 +1576,9 @@ function createCorners(host) {
 const FEATHER = 0.16; // these are those of faces/editing.py
 const [UNSEEN, SEEN] = [0.01, 0.05];
 const SPREAD = 0.03;
+const [FORM, BLUR] = [3 / 64, 1.2 / 64];
+const [KEPT, LOST] = [0.06, 0.2];
+const REPLACED = 0.85;
 
 const smooth = (t) => {
   const within = Math.max(0, Math.min(1, t));
@@ -1611,16 +1614,33 @@ function whereChanged(strength, size) {
     for (let k = -r; k <= r; k++) most = Math.max(most, at(k));
     return most;
   });
-  const blurred = filterBoth(largest, size, 3 * reach, (at, r) => {
-    let [sum, whole] = [0, 0];
-    for (let k = -r; k <= r; k++) {
-      const weight = Math.exp(-(k * k) / (2 * reach * reach));
-      sum += weight * at(k);
-      whole += weight;
-    }
+  return blurred(largest, size, reach).map((value) => smooth((value - UNSEEN) / (SEEN - UNSEEN)));
+}
+
+/** A Gaussian filter, of a standard deviation in pixels. */
+function blurred(map, size, deviation) {
+  const reach = Math.ceil(3 * deviation);
+  const weights = Array.from({ length: 2 * reach + 1 }, (_, k) => Math.exp(-((k - reach) ** 2) / (2 * deviation ** 2)));
+  const whole = weights.reduce((sum, weight) => sum + weight);
+  return filterBoth(map, size, reach, (at, r) => {
+    let sum = 0;
+    for (let k = -r; k <= r; k++) sum += weights[k + r] * at(k);
     return sum / whole;
   });
-  return blurred.map((value) => smooth((value - UNSEEN) / (SEEN - UNSEEN)));
+}
+
+/** The largest of three bands' absolute values, in each place. */
+function largestOf(bands) {
+  return bands[0].map((_, i) => Math.max(...bands.map((band) => Math.abs(band[i]))));
+}
+
+/** How much a change is one of forms, not of light or colour. */
+function whereFormsChange(change, size) {
+  const rough = change.map((band) => {
+    const light = blurred(band, size, FORM * size);
+    return band.map((value, i) => value - light[i]);
+  });
+  return blurred(largestOf(rough), size, BLUR * size).map((value) => smooth((value - KEPT) / (LOST - KEPT)));
 }
 
 /** Add three layers (size x size each) to a picture, enlarged smoothly; `taken` of it goes. */
@@ -1709,12 +1729,17 @@ function createEdit(host) {
     const detail = channel.values[data.detail] ?? 1;
     const window = cropWindow(size);
     const [a, b] = [pixels.subarray(0, 4 * size * size), pixels.subarray(4 * size * size)];
-    const strength = Float32Array.from({ length: size * size }, (_, i) =>
-      Math.max(...[0, 1, 2].map((c) => Math.abs(b[4 * i + c] - a[4 * i + c]))) / 255);
-    const where = whereChanged(strength, size);
-    const taken = window.map((w) => w * (1 - detail));
-    const layers = [0, 1, 2].map((c) => Float32Array.from({ length: size * size }, (_, i) =>
-      window[i] * (detail * where[i] + 1 - detail) * (b[4 * i + c] - a[4 * i + c]) + taken[i] * a[4 * i + c]));
+    const change = [0, 1, 2].map((c) => {
+      const band = Float32Array.from({ length: size * size }, (_, i) => (b[4 * i + c] - a[4 * i + c]) / 255);
+      const shared = detail * band.slice().sort()[size * size / 2]; // other light: the photo keeps its own
+      return band.map((value) => value - shared);
+    });
+    const where = whereChanged(largestOf(change), size);
+    const forms = whereFormsChange(change, size);
+    const gone = forms.map((form) => 1 - detail * (1 - REPLACED * form));
+    const taken = window.map((w, i) => w * gone[i]);
+    const layers = change.map((band, c) => band.map((value, i) =>
+      window[i] * Math.max(detail * where[i] + 1 - detail, gone[i]) * 255 * value + taken[i] * a[4 * i + c]));
     const image = new ImageData(data.size, data.size);
     layOver(photo, layers, taken, size, image);
     after.getContext("2d").putImageData(image, 0, 0);
