@@ -1690,6 +1690,7 @@ function createEdit(host) {
   let data, channel, unfollow, checkpoint, feed, z, vectors;
   let photo = null; // pixels of the picture
   let answer = null; // the last two pictures: of z as it is, and as it was moved
+  let shownDetail = null;
 
   function showWipe() {
     const share = `${host.classList.contains("vae-apart") ? 0 : 100 * Number(wipe.value)}%`;
@@ -1726,7 +1727,7 @@ function createEdit(host) {
   function draw() {
     if (!answer || !photo) return;
     const { width: size, pixels } = answer;
-    const detail = channel.values[data.detail] ?? 1;
+    const detail = (shownDetail = channel.values[data.detail] ?? 1);
     const window = cropWindow(size);
     const [a, b] = [pixels.subarray(0, 4 * size * size), pixels.subarray(4 * size * size)];
     const change = [0, 1, 2].map((c) => {
@@ -1775,7 +1776,7 @@ function createEdit(host) {
       channel = openChannel(data.channel);
       channel.give(data.values);
       unfollow = channel.follow((since) => {
-        draw(); // the detail may have moved
+        if (shownDetail !== channel.values[data.detail]) draw();
         ask(since);
       });
       showWipe();
