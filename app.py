@@ -24,6 +24,7 @@ PAGES = {
         st.Page("pages/overview.py", title="Overview", icon=":material/description:"),
         st.Page("pages/decoded_grid.py", title="Decoded grid", icon=":material/grid_on:"),
         st.Page("pages/generate.py", title="Generate", icon=":material/casino:"),
+        st.Page("pages/dimensions.py", title="Dimensions", icon=":material/equalizer:"),
     ],
     "Faces": [
         st.Page("pages/your_photo.py", title="Your photo", icon=":material/add_a_photo:"),

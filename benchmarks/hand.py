@@ -49,7 +49,7 @@ def open_page(browser: Browser, port: int, path: str, *, dark: bool = False) -> 
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{port}/{path}")
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    page.wait_for_selector(".vae-plot .nsewdrag, [data-view=grid] canvas, .vae-wipe canvas")
+    page.wait_for_selector(".vae-plot .nsewdrag, .vae-stage:not([data-view=draw]) canvas")
     return page
 
 

@@ -20,6 +20,7 @@ PAGES = {
     "generate": "generate?model=mnist-mlp-vae-20d&side=8",
     "faces": "generate?model=faces-vae-64&side=8",
     "morph": "morph?model=faces-vae-64&kind=four",
+    "edit": "edit?model=faces-vae-64&edit_Smiling=-1.5&edit_Blond_Hair=1.5",
 }
 QUALITY = 80  # of WebP
 

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.inference import decode
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.downloads import offer_pictures
 from vae_explorer.ui.face_choice import THREE, choose_faces
@@ -52,4 +52,5 @@ with stage:
     )  # fmt: skip
     show_nearest(checkpoint, result[0])
 with panel:
-    offer_pictures(lambda: get_decoded(key_of(card), result), 1, f"{card.name}-sum")
+    # Decoded here, never through a cache: those are shared between sessions.
+    offer_pictures(lambda: decode(checkpoint.model, result), 1, f"{card.name}-sum")

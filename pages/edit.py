@@ -43,10 +43,13 @@ with panel:
     steps, sliders, settings = st.container(), st.container(), st.container()
 with settings:
     kind, locked = choose_kind_and_locks(checkpoint)
-own = {f"{OWN}{name}": each.vector for name, each in own_vectors(card).items()}
-vectors = editing_vectors(checkpoint, kind, locked, own)
+own = {f"{OWN}{id}": each for id, each in own_vectors(card).items()}
+vectors = editing_vectors(checkpoint, kind, locked, {id: each.vector for id, each in own.items()})
 with sliders:
-    values, amounts = choose_amounts(checkpoint, channel, own, drifts=kind == BEST and not locked)
+    values, amounts = choose_amounts(
+        checkpoint, channel, {id: each.name for id, each in own.items()},
+        drifts=kind == BEST and not locked,
+    )  # fmt: skip
 recipe = Recipe(amounts, kind, locked, values[DETAIL.name])
 with steps:
     offer_steps_back(recipe, checkpoint)

@@ -60,6 +60,17 @@ def test_a_vector_that_leads_nowhere_keeps_its_length() -> None:
     assert not drift.reached
 
 
+def test_faces_that_are_accepted_as_they_are_do_not_shorten_a_vector() -> None:
+    shown = FACES + np.array([9, 0, 0, 0], np.float32)  # lack it by their labels alone
+    mixed = np.concatenate([FACES[:40], shown])  # nine of ten are accepted without a move
+    direction = np.array([1, 0, 0, 0], np.float32)
+    of_all, _ = scale_vector(words, mixed, direction, 0, [1, 2, 3])
+    of_lacking, _ = scale_vector(words, FACES[:40], direction, 0, [1, 2, 3])
+    np.testing.assert_array_equal(of_all, of_lacking)
+    kept, _ = scale_vector(words, shown, direction, 0, [1, 2, 3])
+    np.testing.assert_array_equal(kept, direction)
+
+
 def test_steering_makes_faces_gain_the_attribute_and_keep_the_others_better() -> None:
     config = ModelConfig(image_size=16, image_channels=3, latent_dim=6, channels=(8, 8))
     model = build_model(config, seed=1).eval()

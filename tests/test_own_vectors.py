@@ -43,6 +43,27 @@ def test_the_standard_error_is_that_of_repeated_draws() -> None:
     assert np.median([own.standard_error for own in made]) == pytest.approx(spread, rel=0.2)
 
 
+@pytest.mark.parametrize("dimensions", [2, 20, 200])
+def test_chance_is_about_all_of_what_noise_gives(dimensions: int) -> None:
+    draw = np.random.default_rng(3).standard_normal
+    noise = [make_own_vector("x", draw((5, dimensions)), draw((5, dimensions))) for _ in range(99)]
+    assert np.median([own.chance for own in noise]) == pytest.approx(1, abs=0.25)
+    far = make_own_vector("x", draw((50, dimensions)) + 2, draw((50, dimensions)))
+    assert far.chance < 0.3
+
+
+def test_steadiness_is_that_of_leaving_each_picture_out() -> None:
+    z = np.random.default_rng(4).standard_normal((9, 3))
+    own = make_own_vector("x", z[:4], z[4:])
+
+    def cosine(k: int) -> float:
+        rest = np.arange(9) != k
+        other = z[:4][rest[:4]].mean(axis=0) - z[4:][rest[4:]].mean(axis=0)
+        return other @ own.vector / np.linalg.norm(other) / np.linalg.norm(own.vector)
+
+    assert own.steadiness == pytest.approx(min(map(cosine, range(9))), abs=1e-5)
+
+
 def test_few_pictures_are_shakier_than_many() -> None:
     z = np.random.default_rng(2).standard_normal((64, 3))
     few, many = (make_own_vector("x", z[:n] + 2, z[-n:]) for n in (2, 32))
@@ -79,6 +100,8 @@ def test_a_direction_comes_back_from_its_file(card: ModelCard) -> None:
         ({"fingerprint": "other"}, "nothing in common"),
         ({"name": ""}, "a name"),
         ({"name": "x" * 41}, "a name"),
+        ({"name": "a\ud800"}, "a name"),
+        ({"name": "a\nb"}, "a name"),
         ({"vector": [1.0]}, "2 finite numbers"),
         ({"vector": [1.0, float("nan")]}, "2 finite numbers"),
         ({"vector": [1.0, "2"]}, "2 finite numbers"),

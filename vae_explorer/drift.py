@@ -15,6 +15,8 @@ ACCEPTED = 0.9
 _AIM, _AT = 0.93, 2.0
 """A vector is scaled so that this share is accepted there: on other faces it may be less."""
 _TRIES = 8
+_FEWEST = 20
+"""Faces without the attribute, by the judge's word, that a vector can be scaled by."""
 _LONGEST = 64.0  # times a vector's own length, beyond which it leads nowhere
 
 Words = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
@@ -82,17 +84,24 @@ def scale_vector(
 ) -> tuple[NDArray[np.float32], Drift]:
     """Scale a vector so that `_AIM` of some faces have the attribute at two of its lengths.
 
+    Counted are the faces that the judge does not accept as they are: a model may draw most with
+    an attribute that they lack, and then hardly any length would be needed.
+
     Parameters are those of `measure_drift`.
 
     Returns
     -------
     vector : ndarray of float32 (d,)
-        As it came, where no length is enough.
+        As it came, where no length is enough, or too few faces are without the attribute.
     drift : Drift
         On these faces, where they are accepted.
     """
     latents, direction = np.asarray(z, np.float32), np.asarray(vector, np.float32)
     before = words(latents)
+    lacking = ~before[:, wanted]
+    if lacking.sum() < _FEWEST:
+        return direction, _compare(before, words(latents + direction), wanted, others)
+    latents, before = latents[lacking], before[lacking]
     low, high = 0.0, None
     length = 1.0
     best = Drift(0.0, 0.0, np.zeros(before.shape[1]))

@@ -34,6 +34,8 @@ class OwnVector:
     """Pictures with the thing, and without."""
     standard_error: float = math.nan
     """Of the difference of means along the direction, over its length; NaN where unknown."""
+    chance: float = math.nan
+    """Length that a difference of means would have by chance alone, over its length."""
     steadiness: float = math.nan
     """Lowest cosine between the direction and what it is without one of the pictures."""
 
@@ -52,7 +54,9 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
     OwnVector
         `standard_error` is that of a difference of two means with a pooled variance, of the
         latents' projections onto the direction, as a share of its length; it needs three pictures.
-        `steadiness` is by leaving out each picture of a side that has others.
+        The pictures chose the direction, so in many dimensions it is small even for noise;
+        `chance`, the same over all dimensions, is then near 1. `steadiness` is by leaving out
+        each picture of a side that has others.
 
     Raises
     ------
@@ -74,8 +78,9 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
         name[:MAX_NAME],
         vector,
         (len(ours), len(others)),
-        _standard_error(z @ vector / length, has) / length,
-        min((_cosine(vector, other) for other in _without_one(z, has)), default=math.nan),
+        _standard_error(z @ vector[:, None] / length, has) / length,
+        _standard_error(z, has) / length,
+        _steadiness(z, has, vector),
     )
 
 
@@ -114,8 +119,8 @@ def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
             f"and {card.name!r} is open: their latent spaces have nothing in common."
         )
     name, vector, counts = values["name"], values["vector"], values["counts"]
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
-        raise OwnVectorError(f"A direction has a name of at most {MAX_NAME} characters.")
+    if not isinstance(name, str) or not is_name(name):
+        raise OwnVectorError(f"A direction has a name of at most {MAX_NAME} plain characters.")
     size = card.model.latent_dim
     if not isinstance(vector, list) or len(vector) != size or not all(map(_is_finite, vector)):
         raise OwnVectorError(f"A direction for this model is a list of {size} finite numbers.")
@@ -128,26 +133,36 @@ def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
     return OwnVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
 
 
+def is_name(name: str) -> bool:
+    """Say whether a direction can be called so."""
+    return bool(name.strip()) and len(name) <= MAX_NAME and name.isprintable()
+
+
 def _is_finite(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -_FARTHEST < value < _FARTHEST
 
 
-def _standard_error(along: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
-    """Return that of the difference between the means of two groups of numbers."""
-    freedom = len(along) - 2
+def _standard_error(z: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
+    """Return that of the difference between the means of two groups (n, d), as a length."""
+    freedom = len(z) - 2
     if freedom < 1:
         return math.nan
-    squares = sum(float(np.square(side - side.mean()).sum()) for side in (along[has], along[~has]))
+    squares = sum(float(np.square(side - side.mean(axis=0)).sum()) for side in (z[has], z[~has]))
     return math.sqrt(squares / freedom * (1 / has.sum() + 1 / (~has).sum()))
 
 
-def _without_one(z: NDArray[np.float64], has: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
-    rest = (np.arange(len(z)) != k for k in range(len(z)))
-    return [attribute_vector(z[r], has[r]) for r in rest if has[r].any() and not has[r].all()]
-
-
-def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / lengths if lengths else 0.0
+def _steadiness(
+    z: NDArray[np.float64], has: NDArray[np.bool_], vector: NDArray[np.float32]
+) -> float:
+    """Return the lowest cosine with what a vector is without one of the latents; NaN for none."""
+    cosines = [math.nan]
+    for side, sign in ((z[has], 1), (z[~has], -1)):
+        if len(side) > 1:
+            # Leaving one out moves the mean by (mean - z) / (n - 1).
+            moved = vector + sign * (side.mean(axis=0) - side) / (len(side) - 1)
+            lengths = np.linalg.norm(moved, axis=1) * np.linalg.norm(vector)
+            dots = moved @ vector
+            cosines += np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).tolist()
+    return float(np.nanmin(cosines)) if len(cosines) > 1 else math.nan

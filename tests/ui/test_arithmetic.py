@@ -78,8 +78,15 @@ def test_one_picture_a_side_says_that_nothing_can_be_said(session: Session) -> N
 def test_a_direction_is_a_slider_of_edit(session: Session) -> None:
     make(session.set(sum="own"), "Like C", ["Made up C"], ["Made up B"])
     session.visit("edit", model=MODEL)
-    vector = read_floats(session.view(f"edit-{MODEL}")["vectors"]["edit_own.Like C"])
-    np.testing.assert_allclose(vector, made_up(2) - made_up(1), atol=1e-5)
+    vectors = session.view(f"edit-{MODEL}")["vectors"]
+    (own,) = (name for name in vectors if name.startswith("edit_own."))
+    np.testing.assert_allclose(read_floats(vectors[own]), made_up(2) - made_up(1), atol=1e-5)
+    groups = {view: session.view(view).get("settings", []) for view in session.views()}
+    (view,) = (v for v, settings in groups.items() if own in [each["name"] for each in settings])
+    assert [setting["label"] for setting in groups[view]] == ["Like C"]
+    session.send(view, "values", {own: 2.0})
+    assert session.view(f"edit-{MODEL}")["values"][own] == 2
+    assert not set(session.link) - {"model"}  # a name is somebody's own words
 
 
 def test_a_direction_is_saved_and_loaded(session: Session, files: Files, open_app: Open) -> None:

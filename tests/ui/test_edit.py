@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from session import Files, Open, Picture, Session, read_floats, read_picture
 
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import edit_photo, find_faces
+from vae_explorer.recipes import Recipe, write_recipe
 from vae_explorer.ui.face_choice import find_astronaut
 
 PAGE, MODEL = "edit", "faces"
@@ -124,6 +126,26 @@ def test_a_reset_can_be_taken_back(session: Session) -> None:
     assert amounts(session) == {}
     session.click("Undo")
     assert amounts(session) == {"Smiling": 2.0}
+
+
+def test_each_model_has_steps_of_its_own(session: Session, shelf: Path) -> None:
+    put_faces(shelf / MODEL, shelf / "others", title="Others")
+    for amount in (1.0, 2.0):
+        move(session, Smiling=amount)
+    session.visit(PAGE, model="others").visit(PAGE, model=MODEL)
+    session.click("Undo")
+    assert amounts(session) == {"Smiling": 1.0}
+
+
+def test_what_a_file_says_is_never_read_as_markup(session: Session) -> None:
+    picture = "![](http://example.com/a.png)"
+    recipe = json.loads(write_recipe(Recipe(), load_checkpoint(MODEL).card))
+    data = json.dumps(recipe | {"checkpoint": picture}).encode()
+    session.app.file_uploader[0].set_value(("recipe.json", data, "application/json"))
+    session.run()
+    (error,) = session.app.error
+    assert "is for the model" in error.value
+    assert "![" not in error.value
 
 
 def test_a_recipe_sets_the_page(session: Session, files: Files, open_app: Open) -> None:

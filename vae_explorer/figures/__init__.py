@@ -1,6 +1,12 @@
 """Plotly figures from arrays, in one look that sits on a light and on a dark page."""
 
 from vae_explorer.figures.curves import loss_figure
+from vae_explorer.figures.dimensions import (
+    bars_figure,
+    correlation_figure,
+    histograms_figure,
+    norms_figure,
+)
 from vae_explorer.figures.marks import DecodedTiles
 from vae_explorer.figures.mosaic import mosaic_figure
 from vae_explorer.figures.scatter import scatter_figure
@@ -11,7 +17,11 @@ __all__ = [
     "CLASS_COLOURS",
     "DecodedTiles",
     "Template",
+    "bars_figure",
+    "correlation_figure",
+    "histograms_figure",
     "loss_figure",
     "mosaic_figure",
+    "norms_figure",
     "scatter_figure",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import streamlit as st
 
@@ -26,6 +24,7 @@ from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.sliders import show_sliders
+from vae_explorer.ui.state import plain
 from vae_explorer.ui.tiles import Setting
 from vae_explorer.vector_choice import KINDS
 
@@ -65,7 +64,7 @@ def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]
 
 
 def choose_amounts(
-    checkpoint: Checkpoint, channel: str, own: Collection[str], *, drifts: bool
+    checkpoint: Checkpoint, channel: str, own: dict[str, str], *, drifts: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Let each attribute be moved on a slider, by group, and the detail of the photo.
 
@@ -73,8 +72,8 @@ def choose_amounts(
     ----------
     channel : str
         Of the view that follows.
-    own : collection of str
-        Names of the person's own directions, which begin with `OWN`.
+    own : dict of str to str
+        What the person's own directions are called, by names that begin with `OWN`.
     drifts : bool
         Whether to say below each slider what else its direction changes.
 
@@ -83,17 +82,17 @@ def choose_amounts(
     values, amounts : dict of str to float
         By setting, for the view; and by attribute, of those that are moved.
     """
-    names = [*editable(checkpoint), *own]
+    labels = {name: read_attribute(name) for name in editable(checkpoint)} | own
     groups = {**OFFERED, "Your own": tuple(own)}
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(groups.items()):
         settings = [
             Setting(
-                setting_of(name), read_attribute(name.removeprefix(OWN)), -REACH, REACH, 0.0,
+                setting_of(name), labels[name], -REACH, REACH, 0.0, private=name in own,
                 beside=_most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
-            if name in names
+            if name in labels
         ]  # fmt: skip
         if settings:
             moved = any(
@@ -102,7 +101,7 @@ def choose_amounts(
             with st.expander(group, expanded=index == 0 or moved):
                 values |= show_sliders(settings, f"{channel}-{index}", channel)
     values |= show_sliders([DETAIL], f"{channel}-detail", channel)
-    return values, {name: value for name in names if (value := values[setting_of(name)])}
+    return values, {name: value for name in labels if (value := values[setting_of(name)])}
 
 
 def setting_of(name: str) -> str:
@@ -112,17 +111,18 @@ def setting_of(name: str) -> str:
 
 def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
     """Remember what was chosen, and offer to take it back, or to do it again."""
-    key = f"{_STEPS}-{checkpoint.card.name}"
-    steps: list[Recipe] = st.session_state.setdefault(key, [recipe])
-    at: int = min(st.session_state.get(_AT, 0), len(steps) - 1)
+    version = checkpoint.card.fingerprint
+    steps: list[Recipe] = st.session_state.setdefault(f"{_STEPS}-{version}", [recipe])
+    at_key = f"{_AT}-{version}"
+    at: int = min(st.session_state.get(at_key, 0), len(steps) - 1)
     if recipe != steps[at]:
         steps[at + 1 :] = [recipe]
         del steps[:-_MOST_STEPS]
         at = len(steps) - 1
-    st.session_state[_AT] = at
+    st.session_state[at_key] = at
 
     def go_to(step: int) -> None:
-        st.session_state[_AT] = step
+        st.session_state[at_key] = step
         _take_up(steps[step], checkpoint)
 
     with st.container(horizontal=True):
@@ -141,14 +141,16 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             "application/json", on_click="ignore", width="stretch",
         )  # fmt: skip
         file = st.file_uploader("Load settings", "json", key="recipe_file", max_upload_size=1)
-        st.caption("A recipe holds amounts and names, never a face.")
+        own = any(name.startswith(OWN) for name in recipe.amounts)
+        left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
+        st.caption(f"A recipe holds amounts and names, never a face.{left_out}")
         if file is None or st.session_state.get(_LOADED) == file.file_id:
             return
         st.session_state[_LOADED] = file.file_id
         try:
             loaded = read_recipe(file.read(MAX_BYTES + 1), checkpoint)
         except RecipeError as error:
-            st.error(str(error))
+            st.error(plain(str(error)))
             return
         st.session_state["edit_wanted"] = loaded
         st.rerun()
@@ -187,7 +189,7 @@ def compare_kinds(card: ModelCard) -> None:
 
 
 def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    owned = (f"{OWN}{name}" for name in own_vectors(checkpoint.card))
+    owned = (f"{OWN}{id}" for id in own_vectors(checkpoint.card))
     for name in (*editable(checkpoint), *owned):
         st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
     st.session_state[DETAIL.name] = recipe.detail

@@ -8,7 +8,7 @@ import numpy as np
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.images import data_url, picture_url, tile
-from vae_explorer.inference import decode
+from vae_explorer.inference import decode, encode
 from vae_explorer.morphs import Path, corner_grid, morph_path
 from vae_explorer.ui.component import is_live
 from vae_explorer.ui.face_choice import SIDE, ChosenFace
@@ -105,8 +105,10 @@ def show_edit(
         Gives the changed face as uint8 (size, size, 3).
     """
     if is_live():
+        # A made-up face too is what its picture is encoded to, as in what is saved.
+        z, _ = encode(checkpoint.model, face.kept.pixels(checkpoint.card.model.image_size)[None])
         draw_edit(
-            face.z, key, checkpoint.card, picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
+            z[0], key, checkpoint.card, picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
             name=face.name, size=_EDIT_SIDE, vectors=vectors, channel=key, values=values,
             detail=detail, description="The face as it was changed",
         )  # fmt: skip

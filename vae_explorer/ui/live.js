@@ -1761,7 +1761,7 @@ function createEdit(host) {
       }
       if (before.src !== data.picture) {
         before.src = data.picture;
-        photo = null;
+        photo = answer = null;
         const asked = data.picture;
         Object.assign(after, { width: data.size, height: data.size });
         readPicture(asked, data.size).then((pixels) => {

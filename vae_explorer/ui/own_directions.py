@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 
 import numpy as np
 import streamlit as st
@@ -14,21 +15,22 @@ from vae_explorer.own_vectors import (
     MAX_NAME,
     OwnVector,
     OwnVectorError,
+    is_name,
     make_own_vector,
     read_own_vector,
     write_own_vector,
 )
 from vae_explorer.ui.face_choice import choose_some
-from vae_explorer.ui.state import recall
+from vae_explorer.ui.state import plain, recall
 
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
 _LOADED, _CHOSEN = "own_loaded", "own_chosen"
 _FIRST_NAME = "My direction"
-_SHAKY = 0.3  # standard error over length, above which a direction is mostly chance
+_SHAKY = 0.7  # of its length by chance, above which a direction is mostly that
 
 
 def own_vectors(card: ModelCard) -> dict[str, OwnVector]:
-    """Return the session's directions for a model, by name."""
+    """Return the session's directions for a model, by a random id: a name stays out of keys."""
     own: dict[str, OwnVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
     return own
 
@@ -42,10 +44,10 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
         _make(checkpoint)
     with st.popover("Save or load", icon=":material/folder_open:", width="stretch"):
         _load(card)
-        for name, each in own.items():
+        for id, each in own.items():
             st.download_button(
-                f"Save “{name}”", write_own_vector(each, card), "direction.json",
-                "application/json", on_click="ignore", width="stretch", key=f"own-save-{name}",
+                f"Save “{plain(each.name)}”", write_own_vector(each, card), "direction.json",
+                "application/json", on_click="ignore", width="stretch", key=f"own-save-{id}",
             )  # fmt: skip
         st.caption("A direction holds numbers and its name, never a picture.")
     if not own:
@@ -53,9 +55,12 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
         return None
     if recall(_CHOSEN, None) not in own:
         st.session_state[_CHOSEN] = list(own)[-1]
-    name = place.selectbox("Direction", list(own), key=_CHOSEN, persist_state="session")
-    place.caption(describe_own_vector(own[name]))
-    return own[name]
+    id = place.selectbox(
+        "Direction", list(own), format_func=lambda id: own[id].name if id in own else "",
+        key=_CHOSEN, persist_state="session",
+    )  # fmt: skip
+    place.caption(describe_own_vector(own[id]))
+    return own[id]
 
 
 def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
@@ -73,11 +78,12 @@ def describe_own_vector(own: OwnVector) -> str:
     words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
     if math.isnan(own.standard_error):
         unknown = "How sure it is cannot be told of so few: it may be anything that differs."
-        return words + ("" if sum(own.counts) > len(own.counts) else unknown)
+        return words + (unknown if sum(own.counts) <= len(own.counts) else "")
     error = f"Standard error along it: {own.standard_error:.0%} of its length"
+    chance = f"chance alone would give it about {own.chance:.0%} of that"
     left_out = f"without one picture it turns by up to {_degrees(own.steadiness)}°"
-    verdict = " **Shaky**: more pictures help." if own.standard_error > _SHAKY else ""
-    return f"{words}{error}; {left_out}.{verdict}"
+    verdict = " **Shaky**: more pictures help." if own.chance > _SHAKY else ""
+    return f"{words}{error}; {chance}; {left_out}.{verdict}"
 
 
 def _make(checkpoint: Checkpoint) -> None:
@@ -94,16 +100,17 @@ def _make(checkpoint: Checkpoint) -> None:
     with_it, without_it = latents
 
     def keep() -> None:
-        label = (st.session_state["own_name"] or _FIRST_NAME).strip() or _FIRST_NAME
+        typed = st.session_state["own_name"].strip()
+        label = typed if is_name(typed) else _FIRST_NAME
         try:
             made = make_own_vector(label, np.stack(with_it), np.stack(without_it))
         except ValueError as error:
             st.toast(str(error), icon=":material/error:")
             return
-        own_vectors(card)[made.name] = made
-        st.session_state[_CHOSEN] = made.name
+        _keep(card, made)
+        _taken_rows(card).clear()
 
-    is_there = name in own_vectors(card)
+    is_there = any(each.name == name for each in own_vectors(card).values())
     st.button(
         "Make it again" if is_there else "Make it", type="primary", on_click=keep,
         disabled=not (with_it and without_it), width="stretch",
@@ -118,10 +125,18 @@ def _load(card: ModelCard) -> None:
     try:
         loaded = read_own_vector(file.read(MAX_BYTES + 1), card)
     except OwnVectorError as error:
-        st.error(str(error))
+        st.error(plain(str(error)))
         return
-    own_vectors(card)[loaded.name] = loaded
-    st.session_state[_CHOSEN] = loaded.name
+    _keep(card, loaded)
+
+
+def _keep(card: ModelCard, made: OwnVector) -> None:
+    """Keep a direction, in place of one of the same name, and choose it."""
+    own = own_vectors(card)
+    same = (id for id, each in own.items() if each.name == made.name)
+    id = next(same, None) or secrets.token_hex(4)
+    own[id] = made
+    st.session_state[_CHOSEN] = id
 
 
 def _take_rows(card: ModelCard, side: str, rows: np.ndarray) -> None:

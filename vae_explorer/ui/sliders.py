@@ -10,7 +10,7 @@ import streamlit as st
 from vae_explorer.ui.component import is_live
 from vae_explorer.ui.controls import read_number, slide
 from vae_explorer.ui.live import draw_sliders
-from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.state import plain, seed_from_url, write_to_url
 from vae_explorer.ui.tiles import Setting
 
 
@@ -28,7 +28,7 @@ def show_sliders(
         Names of two settings to be moved together, by the place of a knob.
     """
     if not is_live():
-        return {s.name: slide(s.name, s.label, (s.low, s.high), s.reset, s.step) for s in settings}
+        return {s.name: _slide(s) for s in settings}
     values = {setting.name: _current(setting) for setting in settings}
     draw_sliders(settings, key, channel=channel, values=values, pad=pad, on_values=take_values)
     return values
@@ -42,7 +42,21 @@ def take_values(values: Mapping[str, object]) -> None:
             st.session_state[name] = round(float(value), 3)
 
 
+def _slide(setting: Setting) -> float:
+    limits = setting.low, setting.high
+    if not setting.private:
+        return slide(setting.name, setting.label, limits, setting.reset, setting.step)
+    st.session_state.setdefault(setting.name, setting.reset)
+    return st.slider(
+        plain(setting.label), *limits, step=setting.step, key=setting.name, persist_state="session"
+    )
+
+
 def _current(setting: Setting) -> float:
+    if setting.private:
+        kept: float = st.session_state.setdefault(setting.name, setting.reset)
+        return kept
+
     def parse(text: str) -> float:
         return read_number(text, float, setting.low, setting.high)
 

@@ -18,7 +18,8 @@ from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import as_shown, data_url, picture_url, tile
-from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.inference import decode
+from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
 from vae_explorer.ui.component import Callback, is_live
 from vae_explorer.ui.live import (
     PLOTLY_CONFIG,
@@ -122,7 +123,8 @@ def show_grid(
     def report(index: int) -> None:
         on_click({"tile": index, "z": z[index].tolist()})
 
-    images = get_decoded(key_of(card), z)
+    # Never through a cache: those are shared between sessions, and z may be somebody's face.
+    images = decode(get_checkpoint(key_of(card)).model, z)
     size, rows = images.shape[-1], -(-len(z) // columns)
     scale = max(1, min(_WIDTH // (columns * size), height // (rows * size)))
     side = min(size * scale, _WIDTH // columns)

@@ -6,6 +6,7 @@ view. A value in the URL that a page cannot use falls back to the default and le
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 from typing import TypeVar
 
@@ -92,6 +93,11 @@ def take_notices() -> list[str]:
     """Return the notices that were left, and forget them."""
     notices: list[str] = st.session_state.pop(_NOTICES, [])
     return notices
+
+
+def plain(text: str) -> str:
+    """Escape somebody's words for where Streamlit reads Markdown: no link, no foreign picture."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
 
 
 def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:

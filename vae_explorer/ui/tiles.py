@@ -29,6 +29,8 @@ class Setting:
     step: float = 0.1
     beside: tuple[tuple[str, float], ...] = ()
     """What else it moves, and how much, in [0, 1]: small bars below the slider."""
+    private: bool = False
+    """Whether it stays in the session, out of the URL: its label is somebody's own words."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""Dimensions: what each of them is used for, and how far all of them are from the prior."""
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.dimensions import ks_distances, sample_posteriors
+from vae_explorer.figures import (
+    bars_figure,
+    correlation_figure,
+    histograms_figure,
+    norms_figure,
+)
+from vae_explorer.latent import latent_traversal
+from vae_explorer.planes import coordinate_plane
+from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.dimension_words import LOOKS, WHY, correlate, read_strengths
+from vae_explorer.ui.page import open_page, theme
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.sliders import show_sliders, take_values
+from vae_explorer.ui.stage import show_grid, show_row
+from vae_explorer.ui.tiles import PlaneTiles, Setting
+
+SENTENCE = (
+    "A model uses as many dimensions as the pictures are worth, and leaves the rest to the prior. "
+    "Move the strongest, and see what each has learnt."
+)
+LIVE, SHOWN, STEPS, STRAYS = 6, 50, 11, 0.1
+SIDE = 230  # pixels on the screen
+
+checkpoint = current_checkpoint()
+card, encodings = checkpoint.card, checkpoint.encodings
+latent_dim = card.model.latent_dim
+stage, panel = open_page("Dimensions", SENTENCE)
+order, strengths, title = read_strengths(checkpoint)
+names = [f"z{k + 1}" for k in order]
+strongest = order[:LIVE]
+channel = f"dimensions-{card.name}"
+
+with panel:
+    picture = st.container()
+    settings = [Setting(f"dim{k + 1}", f"z{k + 1}", -3.0, 3.0, 0.0) for k in strongest]
+    values = show_sliders(settings, f"{channel}-sliders", channel)
+    st.caption("All others stand at 0. A double click brings one back to it.")
+extent = Setting("extent", "", 1.0, 1.0, 1.0)
+others = {s.name: np.eye(latent_dim)[k] for s, k in zip(settings, strongest, strict=True)}
+first, second = settings[0].name, settings[1].name
+plane = coordinate_plane(latent_dim, strongest[0], strongest[1])
+tiles = PlaneTiles(
+    plane, {name: axis for name, axis in others.items() if name not in (first, second)},
+    "linear", extent, first, second,
+)  # fmt: skip
+values |= {extent.name: extent.reset}
+z = tiles.latents(values, 1)[0]
+with picture:
+    show_grid(
+        tiles, channel, card, channel=channel, values=values, columns=1, height=SIDE,
+        on_click=lambda _: None, on_values=take_values, description="z as the sliders say",
+    )  # fmt: skip
+
+with stage:
+    look = choose("look_at", "Look at", LOOKS)
+    if look == "kl":
+        figure = bars_figure(strengths[order], names, title, template=theme())
+    elif look == "spread":
+        drawn = sample_posteriors(encodings.z_mean, encodings.z_log_var)[:, order[:SHOWN]]
+        far = ks_distances(drawn)
+        figure = histograms_figure(
+            drawn, [f"{n} {d:.2f}" for n, d in zip(names, far, strict=False)], far > STRAYS,
+            template=theme(),
+        )  # fmt: skip
+    elif look == "length":
+        drawn = sample_posteriors(encodings.z_mean, encodings.z_log_var)
+        lengths = {"samples": drawn, "means": encodings.z_mean}
+        figure = norms_figure(
+            {name: np.linalg.norm(rows, axis=1) for name, rows in lengths.items()},
+            {"√d": np.sqrt(latent_dim), "mean": np.linalg.norm(encodings.z_mean.mean(axis=0))},
+            latent_dim, template=theme(),
+        )  # fmt: skip
+    else:
+        r, classes = correlate(checkpoint)
+        figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
+    st.plotly_chart(
+        figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False}
+    )  # fmt: skip
+    st.caption(WHY[look])
+    for setting, k in zip(settings, strongest, strict=True):
+        st.caption(f"{setting.label} from −3 to 3")
+        show_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))
