@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import streamlit as st
 
@@ -12,7 +14,11 @@ from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage import show_row
 
 _STRIP = 12
-_SHORT_UNITS = {"nats per image": "nats"}
+_SHORT_UNITS = {
+    "nats per image": "nats",
+    "as a share of the originals'": "",
+    "squared distance in the judge's pooled features": "",
+}
 
 _METRICS = {
     "negative_elbo": (
@@ -27,6 +33,19 @@ _METRICS = {
     "kl": ("KL", "How many nats z tells of the picture: how far the posterior is from the prior."),
     "active_units": ("Active dimensions", "Dimensions of z that the model uses at all."),
     "psnr": ("PSNR", "Peak signal-to-noise ratio of reconstructions, in dB; higher is closer."),
+    "sharpness": (
+        "Sharpness",
+        "How much fine contrast reconstructions have, as a share of the originals': 1 is as sharp.",
+    ),
+    "frechet_reconstructions": (
+        "Fréchet, redrawn",
+        "How far reconstructions are from real pictures, as a set, in the features of a network "
+        "that took no part in training; lower is more real.",
+    ),
+    "frechet_samples_fitted": (
+        "Fréchet, samples",
+        "The same of pictures that the model makes up, by the prior fitted to its encodings.",
+    ),
     "importance_weighted_nll": (
         "−log p(x), IWAE",
         "A tighter bound on the cost of a picture, from many samples of z.",
@@ -55,6 +74,8 @@ def show_facts(card: ModelCard) -> None:
     kind = "variational autoencoder" if model.kind == "vae" else "autoencoder"
     parameters = sum(card.parameters.values())
     epochs = f"{train.epochs} epochs at most, batches of {train.batch_size}, seed {card.seed}"
+    if train.start_from:
+        epochs += f", from the weights of {Path(train.start_from).name}"
     facts = {
         "Model": f"{network} {kind}, {model.latent_dim}-D",
         "Images": f"{card.dataset.title}, {size}",
