@@ -197,7 +197,7 @@ def test_a_published_model_is_named_either_way(command: Command, given: str) -> 
         (["--dataset", "digit"], "no data set 'digit'. Did you mean 'digits'? There are: celeba"),
         (["--model", "mnist_vae"], "no model 'mnist_vae'. Did you mean 'mnist-vae'? There are:"),
         (["--likelihood", "poisson"], "likelihood must be one of 'bernoulli', 'gaussian'"),
-        (["--latent-dim", "0"], "latent_dim must be at least 1; found 0"),
+        (["--latent-dim", "0"], "latent_dim must be at least 2; found 0"),
         (["--epochs", "0"], "epochs must be at least 1; found 0"),
         (["--lr", "-1"], "learning_rate must be a positive number; found -1.0"),
         (["--seed", "-1"], "seed must lie in 0 ... 4294967295; found -1"),

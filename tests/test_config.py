@@ -148,11 +148,17 @@ def test_convolutions_need_positive_channels(channels: tuple[int, ...]) -> None:
         replace(CONV, channels=channels)
 
 
-@pytest.mark.parametrize("name", ["image_size", "latent_dim", "kernel_size", "hidden_dim"])
+@pytest.mark.parametrize("name", ["image_size", "kernel_size", "hidden_dim"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_sizes_are_at_least_one(name: str, value: int) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be at least 1; found {value}"):
         ModelConfig.from_dict({**CONV.to_dict(), name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0, -3])
+def test_a_latent_space_has_a_plane(value: int) -> None:
+    with pytest.raises(ConfigError, match=f"latent_dim must be at least 2; found {value}"):
+        replace(CONV, latent_dim=value)
 
 
 @pytest.mark.parametrize("channels", [0, 2, 4])

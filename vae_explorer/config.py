@@ -53,7 +53,8 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         self.check_types()
-        self.check_minimum(1, "image_size", "latent_dim", "kernel_size", "hidden_dim")
+        self.check_minimum(1, "image_size", "kernel_size", "hidden_dim")
+        self.check_minimum(2, "latent_dim")  # what the app shows are planes
         if self.image_channels not in (1, 3):
             raise ConfigError(
                 f"image_channels must be 1 (grey) or 3 (colour); found {self.image_channels}."
