@@ -390,3 +390,14 @@ def test_a_drawn_digit_lands_among_its_like(
         stroke(page, points)
         expect(page.locator(".vae-words")).to_contain_text(f"Nearest: {digit} × ")
     expect(page.locator(".vae-visitor")).to_be_visible()
+
+
+def test_a_dimension_moves_alone_while_it_is_dragged(open_page: OpenPage) -> None:
+    page = open_live(open_page, f"dimensions?model={DIGITS}", "grid")
+    kl = np.array(load_checkpoint(DIGITS).card.metrics["kl_per_dimension"].value)
+    slider = page.locator("[data-view=sliders] input").first
+    with no_rerun(page):
+        slider.evaluate("(s) => { s.value = -2; s.dispatchEvent(new Event('input')); }")
+    z = np.zeros(len(kl), np.float32)
+    z[kl.argmax()] = -2
+    expect_drawn(page, "grid", z)
