@@ -23,7 +23,7 @@ from playwright.sync_api import Page, expect
 from skimage.data import astronaut, coffee
 from stage import wait_for_run
 
-from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
@@ -35,10 +35,6 @@ PORTRAIT = Image.fromarray(astronaut())
 TURNED = PORTRAIT.rotate(20, Image.Resampling.BICUBIC, expand=True)
 MIRRORED = PORTRAIT.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 OpenPage = Callable[..., Page]
-
-pytestmark = pytest.mark.skipif(
-    MODEL not in list_checkpoints()[0], reason="the model of faces is still being trained"
-)
 
 
 def as_png(image: Image.Image) -> bytes:
