@@ -258,11 +258,11 @@ def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
         drag(page, "Smiling", -2)
         moved = z - 2 * checkpoint.attribute_vectors["Smiling"]
         page.wait_for_function("drawings.length > 0")
-        seen = np.array(page.evaluate("drawings.at(-1).z")).reshape(2, -1)
-        np.testing.assert_allclose(seen, np.stack([z, moved]), atol=0.02)
+        seen = np.array(page.evaluate("drawings.at(-1).z"))[-len(z) :]
+        np.testing.assert_allclose(seen, moved, atol=0.02)
     canvas = page.locator("[data-view=edit] canvas")
-    crop = align(TURNED, find_faces(TURNED)[0], 400).image
-    wanted = edit_photo(crop, whole_face(400), checkpoint, {"Smiling": -2.0})
+    crop = align(TURNED, find_faces(TURNED)[0], 256).image
+    wanted = edit_photo(crop, whole_face(256), checkpoint, {"Smiling": -2.0})
     difference = np.abs(read_canvas(canvas).astype(int) - np.asarray(wanted, int))
     change = np.abs(np.asarray(crop, int) - np.asarray(wanted, int))
     assert change.max() > 20  # something was changed, and the browser changes the same

@@ -15,7 +15,7 @@ from vae_explorer.ui.face_choice import SIDE, ChosenFace
 from vae_explorer.ui.live_faces import draw_corners, draw_edit, draw_morph
 from vae_explorer.ui.stage import explain_release, show_picture
 
-_EDIT_SIDE = 400
+_EDIT_SIDE = 256
 _FINE = 65  # places of the path that are sent to the browser, which goes straight between them
 
 

@@ -1591,15 +1591,22 @@ function cropWindow(size) {
   return Float32Array.from({ length: size * size }, (_, i) => edge[Math.floor(i / size)] * edge[i % size]);
 }
 
-/** Run a function of 2 reach + 1 neighbours along the rows, then along the columns. */
-function filterBoth(map, size, reach, combine) {
-  const clamp = (i) => Math.max(0, Math.min(size - 1, i));
-  const along = (from, step, stride) => {
+/** Filter a map (size x size) along its rows, then along its columns; its border goes on for ever.
+ *
+ * `filter(line, to, reach)` is given a line with `reach` more at each end, and fills `to` (size).
+ */
+function filterBoth(map, size, reach, filter) {
+  const line = new Float32Array(size + 2 * reach);
+  const filtered = new Float32Array(size);
+  const along = (from, start, stride) => {
     const to = new Float32Array(size * size);
-    for (let line = 0; line < size; line++) {
-      for (let i = 0; i < size; i++) {
-        to[line * step + i * stride] = combine((k) => from[line * step + clamp(i + k) * stride], reach);
+    for (let k = 0; k < size; k++) {
+      const first = k * start;
+      for (let i = 0; i < line.length; i++) {
+        line[i] = from[first + Math.max(0, Math.min(size - 1, i - reach)) * stride];
       }
+      filter(line, filtered, reach);
+      for (let i = 0; i < size; i++) to[first + i * stride] = filtered[i];
     }
     return to;
   };
@@ -1609,10 +1616,12 @@ function filterBoth(map, size, reach, combine) {
 /** How much of a change (size x size, its strength) is one, with room around it. */
 function whereChanged(strength, size) {
   const reach = Math.max(1, Math.round(SPREAD * size));
-  const largest = filterBoth(strength, size, reach, (at, r) => {
-    let most = 0;
-    for (let k = -r; k <= r; k++) most = Math.max(most, at(k));
-    return most;
+  const largest = filterBoth(strength, size, reach, (line, to) => {
+    for (let i = 0; i < size; i++) {
+      let most = 0;
+      for (let k = 0; k <= 2 * reach; k++) most = Math.max(most, line[i + k]);
+      to[i] = most;
+    }
   });
   return blurred(largest, size, reach).map((value) => smooth((value - UNSEEN) / (SEEN - UNSEEN)));
 }
@@ -1622,16 +1631,19 @@ function blurred(map, size, deviation) {
   const reach = Math.ceil(3 * deviation);
   const weights = Array.from({ length: 2 * reach + 1 }, (_, k) => Math.exp(-((k - reach) ** 2) / (2 * deviation ** 2)));
   const whole = weights.reduce((sum, weight) => sum + weight);
-  return filterBoth(map, size, reach, (at, r) => {
-    let sum = 0;
-    for (let k = -r; k <= r; k++) sum += weights[k + r] * at(k);
-    return sum / whole;
+  return filterBoth(map, size, reach, (line, to) => {
+    for (let i = 0; i < size; i++) {
+      let sum = 0;
+      for (let k = 0; k <= 2 * reach; k++) sum += weights[k] * line[i + k];
+      to[i] = sum / whole;
+    }
   });
 }
 
 /** The largest of three bands' absolute values, in each place. */
 function largestOf(bands) {
-  return bands[0].map((_, i) => Math.max(...bands.map((band) => Math.abs(band[i]))));
+  const [red, green, blue] = bands;
+  return red.map((value, i) => Math.max(Math.abs(value), Math.abs(green[i]), Math.abs(blue[i])));
 }
 
 /** How much a change is one of forms, not of light or colour. */
@@ -1645,25 +1657,28 @@ function whereFormsChange(change, size) {
 
 /** Add three layers (size x size each) to a picture, enlarged smoothly; `taken` of it goes. */
 function layOver(photo, layers, taken, size, target) {
-  const side = target.width;
+  const { width: side, data: out } = target;
   const places = Array.from({ length: side }, (_, i) => {
     const at = Math.max(0, Math.min(size - 1, ((i + 0.5) * size) / side - 0.5));
     const low = Math.min(Math.floor(at), size - 2);
     return [low, smooth(at - low)];
   });
-  const at = (layer, row, column, v, u) => {
-    const i = row * size + column;
-    const top = layer[i] * (1 - u) + layer[i + 1] * u;
-    return top * (1 - v) + (layer[i + size] * (1 - u) + layer[i + size + 1] * u) * v;
-  };
+  const maps = [...layers, taken];
+  const lines = maps.map(() => new Float32Array(size)); // between two rows of each
   for (let y = 0; y < side; y++) {
     const [row, v] = places[y];
-    for (let x = 0; x < side; x++) {
+    maps.forEach((map, m) => {
+      for (let k = 0, i = row * size; k < size; k++, i++) lines[m][k] = map[i] + v * (map[i + size] - map[i]);
+    });
+    const [red, green, blue, gone] = lines;
+    for (let x = 0, i = 4 * y * side; x < side; x++, i += 4) {
       const [column, u] = places[x];
-      const i = 4 * (y * side + x);
-      const kept = 1 - at(taken, row, column, v, u);
-      for (let c = 0; c < 3; c++) target.data[i + c] = kept * photo[i + c] + at(layers[c], row, column, v, u);
-      target.data[i + 3] = 255;
+      const next = column + 1;
+      const kept = 1 - gone[column] - u * (gone[next] - gone[column]);
+      out[i] = kept * photo[i] + red[column] + u * (red[next] - red[column]);
+      out[i + 1] = kept * photo[i + 1] + green[column] + u * (green[next] - green[column]);
+      out[i + 2] = kept * photo[i + 2] + blue[column] + u * (blue[next] - blue[column]);
+      out[i + 3] = 255;
     }
   }
 }
@@ -1689,8 +1704,11 @@ function createEdit(host) {
   const notes = createNotes(host);
   let data, channel, unfollow, checkpoint, feed, z, vectors;
   let photo = null; // pixels of the picture
-  let answer = null; // the last two pictures: of z as it is, and as it was moved
+  let unmoved = null; // pixels of z as it is, decoded
+  let answer = null; // the last picture, of z as it was moved
   let shownDetail = null;
+  let known = ""; // which face it is
+  let [asked, drawnNumber] = [0, 0];
 
   function showWipe() {
     const share = `${host.classList.contains("vae-apart") ? 0 : 100 * Number(wipe.value)}%`;
@@ -1714,22 +1732,22 @@ function createEdit(host) {
 
   function ask(since) {
     const d = data.latent_dim;
-    const both = new Float32Array(2 * d);
-    both.set(z);
-    both.set(z, d);
+    const moved = z.slice();
     for (const [name, vector] of Object.entries(vectors)) {
       const amount = channel.values[name] ?? 0;
-      if (amount) for (let k = 0; k < d; k++) both[d + k] += amount * vector[k];
+      if (amount) for (let k = 0; k < d; k++) moved[k] += amount * vector[k];
     }
-    feed(() => ({ z: both, since }));
+    // The face as it is has to be decoded once only.
+    const number = ++asked;
+    feed(() => ({ z: unmoved ? moved : Float32Array.of(...z, ...moved), of: z, number, since }));
   }
 
   function draw() {
-    if (!answer || !photo) return;
-    const { width: size, pixels } = answer;
+    if (!answer || !unmoved || !photo) return;
+    const { width: size } = answer;
     const detail = (shownDetail = channel.values[data.detail] ?? 1);
     const window = cropWindow(size);
-    const [a, b] = [pixels.subarray(0, 4 * size * size), pixels.subarray(4 * size * size)];
+    const [a, b] = [unmoved, answer.pixels];
     const change = [0, 1, 2].map((c) => {
       const band = Float32Array.from({ length: size * size }, (_, i) => (b[4 * i + c] - a[4 * i + c]) / 255);
       const shared = detail * band.slice().sort()[size * size / 2]; // other light: the photo keeps its own
@@ -1749,19 +1767,28 @@ function createEdit(host) {
   return {
     update(component) {
       data = component.data;
-      z = floats(data.z);
+      const packed = data.z + data.checkpoint;
+      if (packed !== known) {
+        known = packed;
+        z = floats(data.z);
+        unmoved = answer = null;
+      }
       vectors = Object.fromEntries(Object.entries(data.vectors).map(([name, packed]) => [name, floats(packed)]));
       if (checkpoint !== data.checkpoint) {
         checkpoint = data.checkpoint;
         feed = createFeed(createSource(checkpoint), notes, (pictures, request) => {
-          answer = pictures;
+          if (request.of !== z || request.number < drawnNumber) return; // of another face, or overtaken
+          drawnNumber = request.number;
+          const one = 4 * pictures.width * pictures.height;
+          if (pictures.count === 2) unmoved = pictures.pixels.subarray(0, one);
+          answer = { width: pictures.width, pixels: pictures.pixels.subarray(-one) };
           draw();
           announce(host, request);
-        }, () => component.setStateValue("unreachable", true));
+        }, () => component.setStateValue("unreachable", true), LANES);
       }
       if (before.src !== data.picture) {
         before.src = data.picture;
-        photo = answer = null;
+        photo = null;
         const asked = data.picture;
         Object.assign(after, { width: data.size, height: data.size });
         readPicture(asked, data.size).then((pixels) => {
