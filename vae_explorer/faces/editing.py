@@ -89,8 +89,10 @@ def edit_photo(
     before, after = decode(checkpoint.model, np.concatenate([z, moved]).astype(np.float32))
     window = _window(size)
     change = after - before
-    # What most of the crop shares is other light: the photo keeps its own.
-    change -= detail * np.median(change, axis=(1, 2), keepdims=True)
+    # What most of the crop shares is other light: the photo keeps its own. What changed less than
+    # that did not change at all, rather than the other way.
+    shared = np.median(change, axis=(1, 2), keepdims=True)
+    change -= detail * np.clip(change, np.minimum(shared, 0), np.maximum(shared, 0))
     # Where forms change, the photo's own would shine through: teeth behind closed lips.
     taken = 1 - detail * (1 - _REPLACED * _where_forms_change(change))
     # Where the model changes something the change counts whole, elsewhere not at all; without the

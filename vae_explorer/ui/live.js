@@ -1750,8 +1750,9 @@ function createEdit(host) {
     const [a, b] = [unmoved, answer.pixels];
     const change = [0, 1, 2].map((c) => {
       const band = Float32Array.from({ length: size * size }, (_, i) => (b[4 * i + c] - a[4 * i + c]) / 255);
-      const shared = detail * band.slice().sort()[size * size / 2]; // other light: the photo keeps its own
-      return band.map((value) => value - shared);
+      const shared = band.slice().sort()[size * size / 2]; // other light: the photo keeps its own
+      const [low, high] = [Math.min(shared, 0), Math.max(shared, 0)];
+      return band.map((value) => value - detail * Math.max(low, Math.min(high, value)));
     });
     const where = whereChanged(largestOf(change), size);
     const forms = whereFormsChange(change, size);
