@@ -9,9 +9,9 @@ import pytest
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.model_files import ModelFileError
 from vae_explorer.own_vectors import (
     MAX_BYTES,
-    OwnVectorError,
     make_own_vector,
     read_own_vector,
     write_own_vector,
@@ -95,9 +95,9 @@ def test_a_direction_comes_back_from_its_file(card: ModelCard) -> None:
     ("values", "words"),
     [
         ({"format": "else"}, "no direction"),
-        ({"more": 1}, "no direction"),
+        ({"more": 1}, "has no 'more'"),
         ({"checkpoint": "other"}, "nothing in common"),
-        ({"fingerprint": "other"}, "nothing in common"),
+        ({"fingerprint": "other"}, "another version"),
         ({"name": ""}, "a name"),
         ({"name": "x" * 41}, "a name"),
         ({"name": "a\ud800"}, "a name"),
@@ -114,11 +114,11 @@ def test_what_is_no_direction_here_is_refused(
     card: ModelCard, values: dict[str, object], words: str
 ) -> None:
     good = json.loads(write_own_vector(make_own_vector("x", [[1.0, 2]], [[0.0, 0]]), card))
-    with pytest.raises(OwnVectorError, match=words):
+    with pytest.raises(ModelFileError, match=words):
         read_own_vector(json.dumps(good | values).encode(), card)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"[" * 10_000, b" " * (MAX_BYTES + 1)])
 def test_what_is_no_json_of_ours_is_refused(card: ModelCard, data: bytes) -> None:
-    with pytest.raises(OwnVectorError):
+    with pytest.raises(ModelFileError):
         read_own_vector(data, card)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -11,16 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.latent import attribute_vector
+from vae_explorer.model_files import ModelFileError, read_model_file, write_model_file
 
 MAX_BYTES = 65_536
 MAX_NAME = 40
 _FARTHEST = 1e6
 _FORMAT = "vae-explorer-direction-1"
-_FIELDS = ("format", "checkpoint", "fingerprint", "name", "counts", "vector")
-
-
-class OwnVectorError(ValueError):
-    """A file that is no direction for this model; the message says why, and what would do."""
+_FIELDS = ("name", "counts", "vector")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +83,11 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
 def write_own_vector(own: OwnVector, card: ModelCard) -> bytes:
     """Write a direction as JSON that names its model; no picture is in it."""
     values = {
-        "format": _FORMAT,
-        "checkpoint": card.name,
-        "fingerprint": card.fingerprint,
         "name": own.name,
         "counts": own.counts,
         "vector": [round(float(value), 6) for value in own.vector],
     }
-    return json.dumps(values).encode() + b"\n"
+    return write_model_file(_FORMAT, card, values)
 
 
 def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
@@ -102,34 +95,22 @@ def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
 
     Raises
     ------
-    OwnVectorError
+    ModelFileError
         If it is something else, or is for another model.
     """
-    if len(data) > MAX_BYTES:
-        raise OwnVectorError(f"A direction has at most {MAX_BYTES:,} bytes, and this file more.")
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise OwnVectorError("This file is no direction: it is not JSON.") from error
-    if not isinstance(values, dict) or values.get("format") != _FORMAT or set(values) != {*_FIELDS}:
-        raise OwnVectorError("This file is no direction: those are saved by this page, as JSON.")
-    if (values["checkpoint"], values["fingerprint"]) != (card.name, card.fingerprint):
-        raise OwnVectorError(
-            f"This direction is for {str(values['checkpoint'])[:40]!r} or another version of it, "
-            f"and {card.name!r} is open: their latent spaces have nothing in common."
-        )
+    values = read_model_file(data, _FORMAT, card, _FIELDS, what="direction", max_bytes=MAX_BYTES)
     name, vector, counts = values["name"], values["vector"], values["counts"]
     if not isinstance(name, str) or not is_name(name):
-        raise OwnVectorError(f"A direction has a name of at most {MAX_NAME} plain characters.")
+        raise ModelFileError(f"A direction has a name of at most {MAX_NAME} plain characters.")
     size = card.model.latent_dim
     if not isinstance(vector, list) or len(vector) != size or not all(map(_is_finite, vector)):
-        raise OwnVectorError(f"A direction for this model is a list of {size} finite numbers.")
+        raise ModelFileError(f"A direction for this model is a list of {size} finite numbers.")
     if not (
         isinstance(counts, list)
         and len(counts) == 2
         and all(isinstance(count, int) and count > 0 for count in counts)
     ):
-        raise OwnVectorError("The counts of a direction are two whole numbers above 0.")
+        raise ModelFileError("The counts of a direction are two whole numbers above 0.")
     return OwnVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
 
 

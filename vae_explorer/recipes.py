@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import numpy as np
 from vae_explorer.attribute_vectors import OFFERED, lock
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.model_files import ModelFileError, read_model_file, write_model_file
 from vae_explorer.vector_choice import KINDS, stored_vectors
 
 BEST = "best"
@@ -19,11 +19,7 @@ REACH = 3.0
 """How far an attribute is moved at most, either way, in lengths of its vector."""
 MAX_BYTES = 16_384
 _FORMAT = "vae-explorer-recipe-1"
-_FIELDS = ("format", "checkpoint", "fingerprint", "kind", "locked", "detail", "amounts")
-
-
-class RecipeError(ValueError):
-    """A file that is no recipe for this model; the message says why, and what would do."""
+_FIELDS = ("kind", "locked", "detail", "amounts")
 
 
 @dataclass(frozen=True)
@@ -80,15 +76,12 @@ def kinds_of(checkpoint: Checkpoint) -> list[str]:
 def write_recipe(recipe: Recipe, card: ModelCard) -> bytes:
     """Write a recipe as JSON that names its model; what is not an attribute is left out."""
     values = {
-        "format": _FORMAT,
-        "checkpoint": card.name,
-        "fingerprint": card.fingerprint,
         "kind": recipe.kind,
         "locked": recipe.locked,
         "detail": recipe.detail,
         "amounts": {n: a for n, a in recipe.amounts.items() if n in card.attribute_names},
     }
-    return json.dumps(values, indent=2).encode() + b"\n"
+    return write_model_file(_FORMAT, card, values)
 
 
 def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
@@ -96,65 +89,36 @@ def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
 
     Raises
     ------
-    RecipeError
+    ModelFileError
         If it is something else, is for another model, or asks for what this one does not have.
     """
-    values = _read_object(data)
-    if values.get("format") != _FORMAT:
-        raise RecipeError("This file is no recipe: those are saved by this page, as JSON.")
-    unknown = [str(name)[:40] for name in values if name not in _FIELDS]
-    if unknown:
-        raise RecipeError(f"A recipe has no {unknown[0]!r}; it has {', '.join(_FIELDS)}.")
     card = checkpoint.card
-    if values.get("checkpoint") != card.name:
-        wanted = str(values.get("checkpoint"))[:40]
-        raise RecipeError(
-            f"This recipe is for the model {wanted!r}, and {card.name!r} is open: their latent "
-            "spaces have nothing in common. Choose that model in the sidebar, then load it again."
-        )
-    if values.get("fingerprint") != card.fingerprint:
-        raise RecipeError(
-            f"This recipe was made with another version of {card.name}, whose directions were "
-            "others. Set the sliders anew."
-        )
+    values = read_model_file(data, _FORMAT, card, _FIELDS, what="recipe", max_bytes=MAX_BYTES)
     kinds = kinds_of(checkpoint)
-    if values.get("kind") not in kinds:
-        raise RecipeError(f"The kind of a recipe is one of {', '.join(kinds)}.")
+    if values["kind"] not in kinds:
+        raise ModelFileError(f"The kind of a recipe is one of {', '.join(kinds)}.")
     names = editable(checkpoint)
-    locked = values.get("locked")
+    locked = values["locked"]
     if not isinstance(locked, list) or not all(name in names for name in locked):
-        raise RecipeError(f"What is locked is a list of some of {', '.join(names)}.")
-    amounts = values.get("amounts")
+        raise ModelFileError(f"What is locked is a list of some of {', '.join(names)}.")
+    amounts = values["amounts"]
     if not isinstance(amounts, dict):
-        raise RecipeError('The amounts of a recipe look like {"Smiling": 1.5}.')
+        raise ModelFileError('The amounts of a recipe look like {"Smiling": 1.5}.')
     for name in amounts:
         if name not in names:
-            raise RecipeError(f"There is no attribute {name[:40]!r}; there are {', '.join(names)}.")
+            raise ModelFileError(
+                f"There is no attribute {name[:40]!r}; there are {', '.join(names)}."
+            )
     read = {n: _number(a, -REACH, REACH, f"The amount of {n}") for n, a in amounts.items()}
     return Recipe(
         amounts={name: amount for name, amount in read.items() if amount},
         kind=str(values["kind"]),
         locked=tuple(dict.fromkeys(locked)),
-        detail=_number(values.get("detail"), 0, 1, "The detail"),
+        detail=_number(values["detail"], 0, 1, "The detail"),
     )
-
-
-def _read_object(data: bytes) -> dict[str, object]:
-    if len(data) > MAX_BYTES:
-        raise RecipeError(
-            f"This file has {len(data):,} bytes; a recipe has at most {MAX_BYTES:,}. "
-            "Choose one that this page saved."
-        )
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise RecipeError("This file is no recipe: it is not JSON.") from error
-    if not isinstance(values, dict):
-        raise RecipeError("This file is no recipe: those are JSON objects, {…}.")
-    return values
 
 
 def _number(value: object, low: float, high: float, what: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)  # what is no number lies in no range
-    raise RecipeError(f"{what} is a number from {low:g} to {high:g}.")
+    raise ModelFileError(f"{what} is a number from {low:g} to {high:g}.")

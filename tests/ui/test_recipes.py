@@ -8,11 +8,11 @@ import pytest
 from made import put_faces
 
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.model_files import ModelFileError
 from vae_explorer.recipes import (
     BEST,
     MAX_BYTES,
     Recipe,
-    RecipeError,
     editable,
     editing_vectors,
     kinds_of,
@@ -84,8 +84,16 @@ def test_locked_means_orthogonal_for_all_but_the_locked(faces: Checkpoint) -> No
 def test_what_cannot_be_is_refused_in_a_sentence(
     faces: Checkpoint, values: dict[str, object], words: str
 ) -> None:
-    with pytest.raises(RecipeError, match=words):
+    with pytest.raises(ModelFileError, match=words):
         read_recipe(changed(faces, values), faces)
+
+
+@pytest.mark.parametrize("name", ["format", "checkpoint", "fingerprint", "kind", "amounts"])
+def test_what_is_missing_is_named(faces: Checkpoint, name: str) -> None:
+    values = json.loads(write_recipe(RECIPE, faces.card))
+    del values[name]
+    with pytest.raises(ModelFileError, match=name if name != "format" else "no recipe"):
+        read_recipe(json.dumps(values).encode(), faces)
 
 
 @pytest.mark.parametrize(
@@ -94,5 +102,5 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     ids=["empty", "text", "a list", "no text", "deep", "a million entries"],
 )
 def test_what_is_no_recipe_is_refused(faces: Checkpoint, data: bytes) -> None:
-    with pytest.raises(RecipeError):
+    with pytest.raises(ModelFileError):
         read_recipe(data, faces)

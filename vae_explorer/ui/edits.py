@@ -14,7 +14,6 @@ from vae_explorer.recipes import (
     MAX_BYTES,
     REACH,
     Recipe,
-    RecipeError,
     editable,
     kinds_of,
     read_recipe,
@@ -24,15 +23,15 @@ from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.sliders import show_sliders
-from vae_explorer.ui.state import plain
 from vae_explorer.ui.tiles import Setting
+from vae_explorer.ui.uploads import take_model_file
 from vae_explorer.vector_choice import KINDS
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
 OWN = "own."
 """What the names of the person's own directions begin with, beside the attributes'."""
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
-_STEPS, _AT, _LOADED = "edit_steps", "edit_at", "edit_loaded"
+_STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
 _MOST_STEPS = 100
 _SHOWN = 3  # other attributes below a slider
 _NAMES = {
@@ -140,25 +139,20 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             "Save these settings", write_recipe(recipe, checkpoint.card), "recipe.json",
             "application/json", on_click="ignore", width="stretch",
         )  # fmt: skip
-        file = st.file_uploader("Load settings", "json", key="recipe_file", max_upload_size=1)
         own = any(name.startswith(OWN) for name in recipe.amounts)
         left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
         st.caption(f"A recipe holds amounts and names, never a face.{left_out}")
-        if file is None or st.session_state.get(_LOADED) == file.file_id:
-            return
-        st.session_state[_LOADED] = file.file_id
-        try:
-            loaded = read_recipe(file.read(MAX_BYTES + 1), checkpoint)
-        except RecipeError as error:
-            st.error(plain(str(error)))
-            return
-        st.session_state["edit_wanted"] = loaded
-        st.rerun()
+        loaded = take_model_file(
+            "Load settings", "recipe_file", MAX_BYTES, lambda data: read_recipe(data, checkpoint)
+        )
+        if loaded is not None:
+            st.session_state[_WANTED] = loaded
+            st.rerun()
 
 
 def take_up_loaded(checkpoint: Checkpoint) -> None:
     """Set the page to a recipe that was just loaded; before any of its widgets is drawn."""
-    loaded = st.session_state.pop("edit_wanted", None)
+    loaded = st.session_state.pop(_WANTED, None)
     if loaded is not None:
         _take_up(loaded, checkpoint)
 

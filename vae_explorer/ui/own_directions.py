@@ -14,7 +14,6 @@ from vae_explorer.own_vectors import (
     MAX_BYTES,
     MAX_NAME,
     OwnVector,
-    OwnVectorError,
     is_name,
     make_own_vector,
     read_own_vector,
@@ -22,9 +21,10 @@ from vae_explorer.own_vectors import (
 )
 from vae_explorer.ui.face_choice import choose_some
 from vae_explorer.ui.state import plain, recall
+from vae_explorer.ui.uploads import take_model_file
 
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
-_LOADED, _CHOSEN = "own_loaded", "own_chosen"
+_CHOSEN = "own_chosen"
 _FIRST_NAME = "My direction"
 _SHAKY = 0.7  # of its length by chance, above which a direction is mostly that
 
@@ -118,16 +118,11 @@ def _make(checkpoint: Checkpoint) -> None:
 
 
 def _load(card: ModelCard) -> None:
-    file = st.file_uploader("Load a direction", "json", key="own_file", max_upload_size=1)
-    if file is None or st.session_state.get(_LOADED) == file.file_id:
-        return
-    st.session_state[_LOADED] = file.file_id
-    try:
-        loaded = read_own_vector(file.read(MAX_BYTES + 1), card)
-    except OwnVectorError as error:
-        st.error(plain(str(error)))
-        return
-    _keep(card, loaded)
+    loaded = take_model_file(
+        "Load a direction", "own_file", MAX_BYTES, lambda data: read_own_vector(data, card)
+    )
+    if loaded is not None:
+        _keep(card, loaded)
 
 
 def _keep(card: ModelCard, made: OwnVector) -> None:

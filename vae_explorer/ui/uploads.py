@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import streamlit as st
 from starlette.formparsers import MultiPartParser
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from vae_explorer.model_files import ModelFileError
+from vae_explorer.ui.state import plain
 from vae_explorer.uploads import MAX_BYTES
+
+T = TypeVar("T")
 
 _TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
 
@@ -24,6 +31,28 @@ def ask_for_picture(label: str, key: str) -> UploadedFile | None:
     file = st.file_uploader(label, _TYPES, key=key, max_upload_size=MAX_BYTES // 2**20)
     say_where_it_stays()
     return file
+
+
+def take_model_file(label: str, key: str, max_bytes: int, read: Callable[[bytes], T]) -> T | None:
+    """Let a small JSON file be loaded; return what it holds once, and say what is wrong with it.
+
+    Parameters
+    ----------
+    max_bytes : int
+        No more than one byte beyond is read.
+    read : callable
+        Turns the bytes into what the page wants; raises `ModelFileError`.
+    """
+    file = st.file_uploader(label, "json", key=key, max_upload_size=1)
+    seen = f"{key}_seen"
+    if file is None or st.session_state.get(seen) == file.file_id:
+        return None
+    st.session_state[seen] = file.file_id
+    try:
+        return read(file.read(max_bytes + 1))
+    except ModelFileError as error:
+        st.error(plain(str(error)))
+        return None
 
 
 def say_where_it_stays() -> None:
