@@ -32,6 +32,11 @@ PAGES = {
         st.Page("pages/edit.py", title="Edit", icon=":material/tune:"),
         st.Page("pages/arithmetic.py", title="Arithmetic", icon=":material/calculate:"),
     ],
+    "Learn": [
+        st.Page(
+            "pages/autoencoder_or_vae.py", title="Autoencoder or VAE?", icon=":material/compare:"
+        ),
+    ],
 }
 
 if get_script_run_ctx() is None:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vae_explorer.priors import WEIGHTS, sample_prior
 
@@ -81,7 +81,18 @@ def sample_latents(
         return (temperature * generator.standard_normal(shape)).astype(np.float32)
     if prior == "fitted":
         return sample_prior(checkpoint.latent, n, temperature, seed)
-    lowest = checkpoint.encodings.z_mean.min(axis=0)
-    highest = checkpoint.encodings.z_mean.max(axis=0)
+    return sample_box(checkpoint.encodings.z_mean, n, seed, temperature)
+
+
+def sample_box(
+    z_mean: ArrayLike, n: int, seed: int = 0, temperature: float = 1.0
+) -> NDArray[np.float32]:
+    """Draw n latents (n, d), uniform in the axis-aligned box around encodings (m, d).
+
+    The temperature is a factor on the box's sides; the middle stays.
+    """
+    encodings = np.asarray(z_mean)
+    lowest, highest = encodings.min(axis=0), encodings.max(axis=0)
     middle, half_side = (lowest + highest) / 2, (highest - lowest) / 2
-    return (middle + temperature * half_side * generator.uniform(-1, 1, shape)).astype(np.float32)
+    away = np.random.default_rng(seed).uniform(-1, 1, (n, encodings.shape[1]))
+    return (middle + temperature * half_side * away).astype(np.float32)

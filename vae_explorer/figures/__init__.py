@@ -9,6 +9,7 @@ from vae_explorer.figures.dimensions import (
 )
 from vae_explorer.figures.marks import DecodedTiles
 from vae_explorer.figures.mosaic import mosaic_figure
+from vae_explorer.figures.panels import panels_figure
 from vae_explorer.figures.scatter import scatter_figure
 from vae_explorer.figures.style import ACCENT, CLASS_COLOURS, Template
 
@@ -23,5 +24,6 @@ __all__ = [
     "loss_figure",
     "mosaic_figure",
     "norms_figure",
+    "panels_figure",
     "scatter_figure",
 ]

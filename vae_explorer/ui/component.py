@@ -1,4 +1,4 @@
-"""The component behind every live view: mounted here, drawn by `live.js`."""
+"""The component behind every live view: mounted here, drawn by the files of `browser/`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.state.common import WidgetCallback
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "browser"
+_PARTS = (
+    "source", "drawing", "latents", "channels",
+    "map", "grid", "sliders", "strip", "box", "photo", "morph", "corners", "edit", "linked",
+    "mount",
+)  # fmt: skip
+"""One script in the browser, in this order: what is used by others comes first."""
 _UNREACHABLE = "route_unreachable"
 
 _mount = st.components.v2.component(
     "vae_explorer_stage",
-    js=(_HERE / "live.js").read_text(encoding="utf-8"),
+    js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
     css=(_HERE / "live.css").read_text(encoding="utf-8"),
     isolate_styles=False,  # Plotly writes its styles into the page
 )

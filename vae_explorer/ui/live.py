@@ -1,6 +1,6 @@
 """The live stage: a component whose pictures follow the pointer without a rerun of the script.
 
-`live.js` draws the views (map, grid, sliders, strip, box) and asks the decode route for pictures;
+`browser/` draws the views (map, grid, sliders, strip, box) and asks the decode route for pictures;
 this module says what each view is given, and takes what comes back on release.
 """
 

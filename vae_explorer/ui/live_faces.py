@@ -1,6 +1,6 @@
 """The live views of faces: found in a photo, a morph of two, a field between four, one changed.
 
-As `live.py`, and drawn by the same `live.js`.
+As `live.py`, and drawn by the same component.
 """
 
 from __future__ import annotations

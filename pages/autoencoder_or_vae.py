@@ -1,0 +1,71 @@
+"""Autoencoder or VAE?: the same pictures in the spaces of several models, side by side."""
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.comparison import largest_step, uncovered
+from vae_explorer.figures import panels_figure
+from vae_explorer.latent import lerp, to_p_values
+from vae_explorer.sampling import sample_box
+from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.comparing import LOOKS, SOURCES, WHY, choose_two, show_losses
+from vae_explorer.ui.controls import choose, enter
+from vae_explorer.ui.linked import LINKS, draw_linked, needs_siblings
+from vae_explorer.ui.page import open_page, theme
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.stage import show_row
+
+SENTENCE = (
+    "A VAE fills the space between its pictures; an autoencoder need not. Move over a map, and "
+    "each model draws what it has there."
+)
+STEPS, FINE, SAMPLES, SHOWN, HALF_SIDE = 8, 64, 8, 2_000, 4.0
+
+checkpoint = current_checkpoint()
+stage, panel = open_page("Autoencoder or VAE?", SENTENCE)
+with stage:
+    family = needs_siblings(checkpoint.card)
+    look = choose("look", "Look at", LOOKS)
+
+with panel:
+    if look == "cursor":
+        link = choose("link", "The cursor is at the", LINKS, help=WHY["link"])
+    elif look == "walk":
+        ends = choose_two(checkpoint)
+    elif look == "samples":
+        source = choose("source", "Drawn from", SOURCES)
+        seed = enter("seed", "Seed", (0, 9_999), 0)
+    st.markdown(WHY[look])
+    show_losses(family)
+
+with stage:
+    encoded = {name: each.encodings.z_mean for name, each in family.items()}
+    labels = checkpoint.encodings.labels
+    classes = np.zeros(SHOWN, int) if labels is None else labels[:SHOWN]
+    if look == "cursor":
+        draw_linked(family, "linked", link)
+    elif look == "walk":
+        for name, each in family.items():
+            a, b = each.encodings.z_mean[list(ends)]
+            fine, shown = (lerp(a, b, np.linspace(0, 1, n)) for n in (FINE, STEPS))
+            jump = largest_step(get_decoded(key_of(each.card), fine))
+            st.caption(f"**{name}**: the greatest of {FINE - 1} steps is {jump:.2g} × their mean")
+            show_row(get_decoded(key_of(each.card), shown), 2)
+    elif look == "samples":
+        for name, each in family.items():
+            prior = np.random.default_rng(seed).standard_normal((SAMPLES, 2)).astype(np.float32)
+            z = prior if source == "prior" else sample_box(encoded[name], SAMPLES, seed)
+            st.caption(f"**{name}**")
+            show_row(get_decoded(key_of(each.card), z), 2)
+    elif look == "cover":
+        points, lonely = {}, {}
+        for name, z in encoded.items():
+            drawn, far = uncovered(z, SHOWN)
+            title = f"{name}: {far.mean():.1%} with no encoding near"
+            points[title], lonely[title] = drawn, far.astype(int)
+        figure = panels_figure(points, lonely, half_side=HALF_SIDE, template=theme())
+        st.plotly_chart(figure, theme=None, key="cover", config={"displayModeBar": False})
+    else:
+        p_values = {name: to_p_values(z[:SHOWN]) for name, z in encoded.items()}
+        figure = panels_figure(p_values, classes, unit_square=True, template=theme())
+        st.plotly_chart(figure, theme=None, key="p_values", config={"displayModeBar": False})

@@ -1,0 +1,84 @@
+// View: a photo, and the faces in it.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function createPhoto(host) {
+  const frame = element(host, "div", "vae-photo");
+  const picture = element(frame, "img", "");
+  const overlay = document.createElementNS(SVG, "svg");
+  frame.append(overlay);
+  let data, send, eyes = [];
+
+  function mark(kind, attributes, className) {
+    const made = document.createElementNS(SVG, kind);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.setAttribute("class", className);
+    overlay.append(made);
+    return made;
+  }
+
+  function show() {
+    const focused = overlay.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    overlay.replaceChildren();
+    const dot = Math.max(...data.size) / 160;
+    const area = ([left, top, right, bottom]) => (right - left) * (bottom - top);
+    // A large box never lies over a small one.
+    const order = data.faces.map((face, index) => ({ ...face, index })).sort((a, b) => area(b.box) - area(a.box));
+    order.forEach(({ box, landmarks, index }) => {
+      const [left, top, right, bottom] = box;
+      const chosen = index === data.chosen;
+      const outline = mark("rect", {
+        x: left, y: top, width: right - left, height: bottom - top, rx: 2 * dot, tabindex: 0, role: "button",
+        "aria-label": `Face ${index + 1}`, "aria-pressed": chosen,
+      }, chosen ? "vae-face vae-chosen" : "vae-face");
+      const choose = () => send("chosen", { face: index });
+      outline.addEventListener("click", choose);
+      outline.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        choose();
+      });
+      if (focused === `Face ${index + 1}`) outline.focus();
+      if (chosen) for (const [x, y] of landmarks) mark("circle", { cx: x, cy: y, r: dot }, "vae-landmark");
+    });
+    for (const [x, y] of eyes) mark("circle", { cx: x, cy: y, r: 1.5 * dot }, "vae-landmark");
+  }
+
+  frame.addEventListener("click", (event) => {
+    if (!data.places) return;
+    const box = picture.getBoundingClientRect();
+    const place = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    eyes.push([place[0] * data.size[0], place[1] * data.size[1]]);
+    show();
+    if (eyes.length < 2) return;
+    send("eyes", { places: eyes });
+    eyes = [];
+  });
+
+  /** A pasted picture takes the way of an upload, with all its checks. */
+  function paste(event) {
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    const input = document.querySelector("[data-testid=stFileUploader] input[type=file]");
+    if (!file || !input) return;
+    const files = new DataTransfer();
+    files.items.add(file);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  document.addEventListener("paste", paste);
+
+  return {
+    update(component) {
+      ({ data, setTriggerValue: send } = component);
+      if (picture.src !== data.picture || !data.places) eyes = [];
+      picture.src = data.picture;
+      picture.alt = data.description;
+      frame.classList.toggle("vae-aiming", data.places);
+      overlay.setAttribute("viewBox", `0 0 ${data.size[0]} ${data.size[1]}`);
+      show();
+    },
+    destroy() {
+      document.removeEventListener("paste", paste);
+    },
+  };
+}
