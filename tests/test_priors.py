@@ -77,3 +77,43 @@ def test_arrays_that_do_not_fit_are_refused(prior: dict[str, np.ndarray]) -> Non
         check_prior(prior, 3)
     with pytest.raises(ValueError, match="shares"):
         check_prior({**prior, "prior_weights": -prior["prior_weights"]}, 2)
+
+
+def humps(n: int = 6_000, seed: int = 0) -> np.ndarray:
+    """Points with two humps along each of eight axes, at an angle: 256 clusters."""
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(np.random.default_rng(9).standard_normal((8, 8)))[0]
+    return (rng.choice([-3.0, 3.0], (n, 8)) + 0.5 * rng.standard_normal((n, 8))) @ turn
+
+
+def test_more_clusters_than_gaussians_are_fitted_in_other_coordinates() -> None:
+    prior = fit_prior(humps())
+    assert "prior_rotations" in prior
+    turn = np.linalg.qr(np.random.default_rng(9).standard_normal((8, 8)))[0]
+    along = sample_prior(prior, 2_000, 1.0, seed=0) @ turn.T
+    assert (np.abs(along) > 1.5).mean() > 0.9  # hardly anything between the humps
+    assert (along > 0).mean(axis=0) == pytest.approx(np.full(8, 0.5), abs=0.06)
+
+
+def test_blobs_are_fitted_as_they_lie(prior: dict[str, np.ndarray]) -> None:
+    assert "prior_rotations" not in prior
+
+
+def test_mirrored_encodings_count_as_much_as_the_others() -> None:
+    z = np.random.default_rng(0).normal((4, 0), 1, (3_000, 2))
+    prior = fit_prior(z, mirrored=z * [-1, 1])
+    drawn = sample_prior(prior, 4_000, 1.0, seed=0)
+    assert (drawn[:, 0] > 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert np.abs(np.abs(drawn[:, 0]).mean() - 4) < 0.2
+
+
+def test_layers_that_do_not_fit_are_refused() -> None:
+    prior = fit_prior(humps(2_500))
+    check_prior(prior, 8)
+    without = {name: array for name, array in prior.items() if name != "prior_knots"}
+    with pytest.raises(ValueError, match="found only prior_centre"):
+        check_prior(without, 8)
+    with pytest.raises(ValueError, match="must rise"):
+        check_prior({**prior, "prior_knots": prior["prior_knots"][..., ::-1]}, 8)
+    with pytest.raises(ValueError, match="prior_scale must have the shape"):
+        check_prior({**prior, "prior_scale": np.eye(2, dtype=np.float32)}, 8)

@@ -118,7 +118,9 @@ class Encodings:
         )
 
 
-def encode_dataset(model: Autoencoder, dataset: ImageDataset, rows: np.ndarray) -> Encodings:
+def encode_dataset(
+    model: Autoencoder, dataset: ImageDataset, rows: np.ndarray, *, mirror: bool = False
+) -> Encodings:
     """Encode some rows of a data set, reading its pictures a thousand at a time.
 
     Parameters
@@ -128,6 +130,8 @@ def encode_dataset(model: Autoencoder, dataset: ImageDataset, rows: np.ndarray) 
     dataset : ImageDataset
     rows : ndarray of int64 (n,)
         n may be 0.
+    mirror : bool
+        Left and right change places before a picture is encoded.
 
     Returns
     -------
@@ -139,7 +143,8 @@ def encode_dataset(model: Autoencoder, dataset: ImageDataset, rows: np.ndarray) 
     for start in range(0, len(rows), ROWS_AT_ONCE):
         batch = slice(start, start + ROWS_AT_ONCE)
         pixels = dataset.take(rows[batch], model.config.image_size)
-        z_mean[batch], log_var = encode(model, pixels.astype(np.float32) / 255)
+        images = pixels[..., ::-1] if mirror else pixels
+        z_mean[batch], log_var = encode(model, images.astype(np.float32) / 255)
         if z_log_var is not None:
             z_log_var[batch] = log_var
     return Encodings(

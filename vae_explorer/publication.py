@@ -65,7 +65,7 @@ def publish(
     ModelCard
         As written.
     """
-    found = _measure(model, dataset, config.seed, importance_samples)
+    found = _measure(model, dataset, config, importance_samples)
     spec = DATASETS[dataset.name]
     card = ModelCard(
         format_version=FORMAT_VERSION,
@@ -106,7 +106,7 @@ def evaluate_again(
     ModelCard
         As written. A number that was not measured this time is no longer in it.
     """
-    found = _measure(checkpoint.model, dataset, checkpoint.card.seed, importance_samples)
+    found = _measure(checkpoint.model, dataset, checkpoint.card.train, importance_samples)
     return save_checkpoint(
         checkpoint.path,
         model=checkpoint.model,
@@ -131,11 +131,13 @@ class _Measured(NamedTuple):
 
 
 def _measure(
-    model: Autoencoder, dataset: ImageDataset, seed: int, importance_samples: int
+    model: Autoencoder, dataset: ImageDataset, config: TrainConfig, importance_samples: int
 ) -> _Measured:
     """Learn from the train split's encodings; measure on the held-out ones."""
-    train = encode_dataset(model, dataset, dataset.rows("train"))
-    latent = fit_prior(train.z_mean, seed)
+    seed, rows = config.seed, dataset.rows("train")
+    train = encode_dataset(model, dataset, rows)
+    turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
+    latent = fit_prior(train.z_mean, seed, turned)
     names = dataset.attribute_names
     judge = find_classifier(JUDGE, names)
     metrics, encodings = evaluate(
