@@ -20,7 +20,7 @@ from vae_explorer.models import Autoencoder
 STEPS = 120
 BATCH = 48
 _LEARNING_RATE = 0.03
-_MARGIN = 1.0
+MARGIN = 1.0
 """Of the logit beyond which a face counts as having the attribute; more is not asked for."""
 _OTHERS = 0.2
 """What a change of another attribute's probability by 1 weighs."""
@@ -34,6 +34,8 @@ def steered_vector(
     *,
     wanted: int,
     others: Sequence[int],
+    within: ArrayLike | None = None,
+    margin: float = MARGIN,
     steps: int = STEPS,
     seed: int = 0,
 ) -> NDArray[np.float32]:
@@ -58,6 +60,11 @@ def steered_vector(
         Column of the attribute among the guide's.
     others : sequence of int
         Columns that are to stay.
+    within : (k, d), optional
+        Directions whose span the search stays in. Among all directions there are some that please
+        the guide and no other eye; among those of attributes, hardly any.
+    margin : float
+        m, in units of the guide's logits.
     steps : int
         Of the search.
     seed : int
@@ -82,8 +89,11 @@ def steered_vector(
     if not len(latents):
         raise ValueError("A direction is steered on encodings of faces; there are none.")
     device = next(model.parameters()).device
-    vector = torch.tensor(np.asarray(start, np.float32), device=device, requires_grad=True)
-    optimizer = torch.optim.Adam([vector], lr=_LEARNING_RATE)
+    span = np.eye(latents.shape[1]) if within is None else np.linalg.qr(np.transpose(within))[0]
+    basis = torch.tensor(span, dtype=torch.float32, device=device)  # orthonormal columns
+    begin = torch.tensor(np.asarray(start, np.float32), device=device)
+    coordinates = (begin @ basis).requires_grad_(True)
+    optimizer = torch.optim.Adam([coordinates], lr=_LEARNING_RATE)
     rng = np.random.default_rng([seed, 11])
     columns = torch.tensor(list(others), dtype=torch.long, device=device)
     for step in range(steps):
@@ -93,10 +103,11 @@ def steered_vector(
         here = torch.from_numpy(latents[rows]).to(device)
         with torch.no_grad():
             before = torch.sigmoid(guide(torch.sigmoid(model.decoder(here))))
-        logits = guide(torch.sigmoid(model.decoder(here + vector)))
-        gained = F.softplus(_MARGIN - logits[:, wanted]).mean()
+        logits = guide(torch.sigmoid(model.decoder(here + basis @ coordinates)))
+        gained = F.softplus(margin - logits[:, wanted]).mean()
         moved = (torch.sigmoid(logits) - before)[:, columns].abs().sum(dim=1).mean()
-        (vector.grad,) = torch.autograd.grad(gained + _OTHERS * moved, [vector])
+        loss = gained + _OTHERS * moved
+        (coordinates.grad,) = torch.autograd.grad(loss, [coordinates])
         optimizer.step()
-    found: NDArray[np.float32] = vector.detach().cpu().numpy()
+    found: NDArray[np.float32] = (basis @ coordinates).detach().cpu().numpy()
     return found

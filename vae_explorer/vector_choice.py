@@ -29,9 +29,11 @@ from vae_explorer.latent import attribute_vector
 from vae_explorer.models import Autoencoder
 from vae_explorer.steering import steered_vector
 
-KINDS = ("plain", "balanced", "regression", "steered")
+KINDS = ("plain", "balanced", "regression", "steered", "composed")
 SCALED_ON, MEASURED_ON = 200, 300
 """Faces without the attribute, of the train and of the held-out split."""
+_COMPOSED_MARGIN = 3.0
+_COMPOSED_START = 2.0  # times the plain vector: from nearer, an attribute may not be found
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ def choose_vectors(
     offered = {name for group in OFFERED.values() for name in group}
     arrays: dict[str, NDArray[np.float32]] = {}
     metrics: dict[str, Metric] = {}
+    span = _span(train, names)
     for name in names:
-        made = _make(networks, train, names, name, seed, edited=name in offered)
+        made = _make(networks, train, names, name, seed, span=span if name in offered else None)
         if not made:
             continue
         best = min(made, key=lambda kind: (not made[kind][1].reached, made[kind][1].total))
@@ -127,26 +130,41 @@ def _make(
     name: str,
     seed: int,
     *,
-    edited: bool,
+    span: NDArray[np.float32] | None,
 ) -> dict[str, tuple[NDArray[np.float32], Drift]]:
-    """Return each kind of vector, scaled, and how it does on train faces."""
+    """Return each kind of vector, scaled, and how it does on train faces.
+
+    Without `span`, the directions (k, d) to compose of, the regression's alone.
+    """
     assert train.attributes is not None
     has = train.attributes[:, names.index(name)]
     if has.all() or not has.any():
         return {}
     z, wanted, others = train.z_mean, names.index(name), others_of(name, names)
     raw = {"regression": regression_vector(z, train.attributes, names, name)}
-    if edited:
+    if span is not None:
         raw["plain"] = attribute_vector(z, has)
         raw["balanced"] = balanced_vector(z, train.attributes, names, name)
-    if edited and networks.guide is not None:
+    if span is not None and networks.guide is not None:
         raw["steered"] = steered_vector(
             networks.model, networks.guide, z[~has], raw["regression"],
             wanted=wanted, others=others, seed=seed,
         )  # fmt: skip
+        raw["composed"] = steered_vector(
+            networks.model, networks.guide, z[~has], _COMPOSED_START * raw["plain"],
+            wanted=wanted, others=others, within=span, margin=_COMPOSED_MARGIN, seed=seed,
+        )  # fmt: skip
     without = _faces_without(train, names, name, SCALED_ON, seed)
     words: Words = networks.words
     return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}
+
+
+def _span(train: Encodings, names: Sequence[str]) -> NDArray[np.float32]:
+    """Return the regression's vector of each attribute (k, d) that some faces have."""
+    assert train.attributes is not None
+    z, attributes = train.z_mean, train.attributes
+    known = [name for name, has in zip(names, attributes.T, strict=True) if 0 < has.mean() < 1]
+    return np.stack([regression_vector(z, attributes, names, name) for name in known])
 
 
 def _faces_without(

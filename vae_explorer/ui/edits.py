@@ -40,12 +40,14 @@ _NAMES = {
     "balanced": "Balanced",
     "regression": "Regression",
     "steered": "Steered",
+    "composed": "Composed",
 }
 _KIND_HELP = (
     "**Plain**: from the mean face without the attribute to the mean face with it. **Balanced**: "
     "the same, with all combinations of what goes along counted equally. **Regression**: the "
     "attribute's own part in z, others held. **Steered**: moved until the decoded faces have the "
-    "attribute and keep the others. **Least drift**: for each attribute, the one of these that "
+    "attribute and keep the others. **Composed**: the same, mixed of the attributes' own "
+    "directions alone. **Least drift**: for each attribute, the one of these that "
     "changed least beside it."
 )
 _LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
