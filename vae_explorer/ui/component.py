@@ -42,7 +42,7 @@ def draw_view(
 ) -> Mapping[str, object]:
     """Mount the component; each trigger's callback gets what the browser sent."""
     callbacks: dict[str, WidgetCallback] = {
-        f"on_{name}_change": partial(_hand_over, key, name, callback)
+        f"on_{name}_change": partial(hand_over, key, name, callback)
         for name, callback in on_triggers.items()
     }
     callbacks |= {f"on_{name}_change": lambda: None for name in default}
@@ -58,7 +58,8 @@ def draw_view(
     return state
 
 
-def _hand_over(key: str, name: str, callback: Callback) -> None:
+def hand_over(key: str, name: str, callback: Callback) -> None:
+    """Call back with what a component's trigger brought."""
     value = st.session_state[key].get(name)
     if isinstance(value, Mapping):  # a browser can send anything
         callback(value)

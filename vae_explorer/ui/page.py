@@ -27,7 +27,9 @@ _STYLE = """
 """
 
 
-def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator]:
+def open_page(
+    title: str, sentence: str, *, whole: bool = False
+) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Write a page's head and return its stage and its panel.
 
     Parameters
@@ -36,6 +38,8 @@ def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator
         The page's name.
     sentence : str
         What to do here.
+    whole : bool
+        Whether the stage takes the page's whole width, with a panel of its own in it.
 
     Returns
     -------
@@ -48,7 +52,10 @@ def open_page(title: str, sentence: str) -> tuple[DeltaGenerator, DeltaGenerator
     st.title(title, anchor=False)
     st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
-    stage, panel = st.columns([0.66, 0.34], gap="medium")
+    if whole:
+        stage, panel = st.container(), st.container()
+    else:
+        stage, panel = st.columns([0.66, 0.34], gap="medium")
     st.session_state[_PANEL] = panel
     return stage, panel
 

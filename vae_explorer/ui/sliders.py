@@ -29,7 +29,7 @@ def show_sliders(
     """
     if not is_live():
         return {s.name: _slide(s) for s in settings}
-    values = {setting.name: _current(setting) for setting in settings}
+    values = {setting.name: current_value(setting) for setting in settings}
     draw_sliders(settings, key, channel=channel, values=values, pad=pad, on_values=take_values)
     return values
 
@@ -52,7 +52,8 @@ def _slide(setting: Setting) -> float:
     )
 
 
-def _current(setting: Setting) -> float:
+def current_value(setting: Setting) -> float:
+    """Return a setting's value as of the last release, and keep the address in step."""
     if setting.private:
         kept: float = st.session_state.setdefault(setting.name, setting.reset)
         return kept

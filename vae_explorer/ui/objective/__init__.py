@@ -1,0 +1,135 @@
+"""The views of the page The objective: one component, drawn by the scripts beside this file.
+
+The scripts are one module of the browser, cut by what they do: `maths.js` is functions without a
+page, `drawing.js` and `frame.js` are what the five views share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer import bubbles
+from vae_explorer.cards import ModelCard
+from vae_explorer.figures.style import CLASS_COLOURS
+from vae_explorer.objective import LineModel
+from vae_explorer.ui.component import hand_over
+from vae_explorer.ui.sliders import current_value, take_values
+from vae_explorer.ui.tiles import Setting
+
+VIEWS = {
+    "trick": "Reparameterise",
+    "kl": "KL divergence",
+    "bubbles": "Bubbles",
+    "pixel": "One pixel",
+    "bound": "The ELBO",
+}
+"""What people read, by name in the address."""
+
+TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
+BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
+
+_HERE = Path(__file__).parent
+_SCRIPTS = ("maths", "drawing", "frame", "trick", "kl", "bubbles", "pixel", "bound", "mount")
+_mount = st.components.v2.component(
+    "vae_explorer_objective",
+    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
+    css=(_HERE / "objective.css").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Slider(Setting):
+    """A setting with a slider of its own in a view."""
+
+    doubling: bool = False
+    """Whether it goes through the powers of two."""
+    words: tuple[str, ...] = ()
+    """What the values 1, 2, ... are called."""
+
+
+MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
+SIGMA = Slider("sigma", "σ", 0.05, 3.0, 0.5, 0.05)
+BETA = Slider("beta", "β", 0.0, 8.0, 1.0, 0.1)
+STEPS = ("What we want", "Jensen", "The bars", "More samples")
+SLIDERS: dict[str, tuple[Slider, ...]] = {
+    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1, 256, 1, doubling=True)),
+    "kl": (MU, SIGMA),
+    "bubbles": (BETA,),
+    "pixel": (
+        Slider("target", "Target x", 0.0, 1.0, 0.7, 0.01),
+        Slider("prediction", "Prediction p", 0.01, 0.99, 0.8, 0.01),
+        BETA,
+    ),
+    "bound": (
+        Slider("step", "Step", 1, 4, 1, 1, words=STEPS),
+        MU,
+        SIGMA,
+        Slider("x", "The observed x", -3.0, 3.0, 0.0, 0.05),
+        Slider("k", "Samples k inside the log", 1, 1024, 8, doubling=True),
+    ),
+}
+
+
+def draw_objective(view: str, card: ModelCard) -> None:
+    """Draw one of `VIEWS`; its sliders stand in the address.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of the model whose numbers stand for a model's, where sums and means are compared.
+    """
+    key = f"objective-{view}"
+    data = {
+        "view": view,
+        "sliders": [asdict(slider) for slider in SLIDERS[view]],
+        "values": {slider.name: _snap(slider) for slider in SLIDERS[view]},
+        "constants": _constants(),
+        "model": _describe(card),
+        "colours": {"reconstruction": ORANGE, "divergence": BLUE, "gap": TEAL},
+        "classes": list(CLASS_COLOURS),
+    }
+    _mount(
+        key=key,
+        data=data,
+        width="stretch",
+        height="content",
+        on_values_change=partial(hand_over, key, "values", take_values),
+    )
+
+
+def _snap(slider: Slider) -> float:
+    """Return a slider's value; of those that go by whole steps, the nearest there is."""
+    value = current_value(slider)
+    if slider.doubling:
+        return float(2 ** round(np.log2(value)))
+    return float(round(value)) if slider.words else value
+
+
+def _constants() -> Mapping[str, object]:
+    """Return what the formulas of the page have in them beside what is moved."""
+    start = bubbles.scatter_bubbles()
+    return {
+        "target": TARGET,
+        "variance": PIXEL_VARIANCE,
+        "noise": LineModel().noise,
+        "confusion": bubbles.CONFUSION,
+        "tail": bubbles.TAIL,
+        "rate": bubbles.FIRST_RATE,
+        "farthest": bubbles.FARTHEST,
+        "start": np.column_stack([start.means, np.exp(start.log_radii)]).round(4).tolist(),
+    }
+
+
+def _describe(card: ModelCard) -> Mapping[str, object]:
+    kl = card.metrics.get("kl")
+    return {
+        "values": card.model.image_size**2 * card.model.image_channels,
+        "reconstruction": card.metrics["reconstruction"].value,
+        "kl": kl.value if kl else ASSUMED_KL,
+    }
