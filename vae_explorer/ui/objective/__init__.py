@@ -49,16 +49,15 @@ class Slider(Setting):
 
     doubling: bool = False
     """Whether it goes through the powers of two."""
-    words: tuple[str, ...] = ()
-    """What the values 1, 2, ... are called."""
+    whole: bool = False
+    """Whether it counts: 1, 2, ..."""
 
 
 MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
 SIGMA = Slider("sigma", "σ", 0.05, 3.0, 0.5, 0.05)
 BETA = Slider("beta", "β", 0.0, 8.0, 1.0, 0.1)
-STEPS = ("What we want", "Jensen", "The bars", "More samples")
 SLIDERS: dict[str, tuple[Slider, ...]] = {
-    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1, 256, 1, doubling=True)),
+    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1, 256, 16, doubling=True)),
     "kl": (MU, SIGMA),
     "bubbles": (BETA,),
     "pixel": (
@@ -67,11 +66,11 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
         BETA,
     ),
     "bound": (
-        Slider("step", "Step", 1, 4, 1, 1, words=STEPS),
+        Slider("step", "Step", 1, 4, 1, 1, whole=True),
         MU,
         SIGMA,
-        Slider("x", "The observed x", -3.0, 3.0, 0.0, 0.05),
-        Slider("k", "Samples k inside the log", 1, 1024, 8, doubling=True),
+        Slider("x", "Observed x", -3.0, 3.0, 0.0, 0.05),
+        Slider("k", "Samples k", 1, 1024, 8, doubling=True),
     ),
 }
 
@@ -108,7 +107,7 @@ def _snap(slider: Slider) -> float:
     value = current_value(slider)
     if slider.doubling:
         return float(2 ** round(np.log2(value)))
-    return float(round(value)) if slider.words else value
+    return float(round(value)) if slider.whole else value
 
 
 def _constants() -> Mapping[str, object]:

@@ -6,9 +6,11 @@ const BOUND = (() => {
   const DEEPEST = -1024;
   const [EVIDENCE, JENSEN, BARS, WEIGHTS] = [1, 2, 3, 4];
 
+  const draws = new Map();
+  const drawsOf = (seed) => draws.get(seed) ?? draws.set(seed, drawNormals(DRAWS, seed)).get(seed);
   const partsOf = ({ values: { mu, sigma, x }, data }) => boundParts(mu, sigma, x, data.constants.noise);
   const weightsOf = ({ values: { mu, sigma, x }, data, seed }, count = DRAWS) =>
-    logWeights(mu, sigma, x, data.constants.noise, drawNormals(count, seed));
+    logWeights(mu, sigma, x, data.constants.noise, drawsOf(seed).subarray(0, count));
 
   function drawDensities(state, width, height, joint) {
     const { values: { mu, sigma, x }, data: { constants: { noise } } } = state;
@@ -58,7 +60,7 @@ const BOUND = (() => {
     const logs = weightsOf(state, SHOWN);
     const weights = Array.from(logs, Math.exp);
     const far = Math.max(1e-6, ...weights) * 1.12;
-    const view = plot({ left: 52, top: top + 12, width: width - 64, height: height - top - 46 }, [0, far], [Math.log(far) - 5, Math.log(far) + 0.35]);
+    const view = plot({ left: 52, top: top + 12, width: width - 64, height: height - top - 46 }, [0, far], [Math.max(Math.log(far) - 12, Math.min(...logs) - 0.5), Math.log(far) + 0.3]);
     const [meanWeight, meanLog] = [meanOf(weights), meanOf(logs)];
     const [x, above, under] = [view.x(meanWeight), view.y(Math.log(meanWeight)), Math.min(view.y(meanLog), view.top + view.height)];
     const words = x > width * 0.62 ? { anchor: "end", side: -12 } : { anchor: "start", side: 14 };
@@ -66,8 +68,8 @@ const BOUND = (() => {
       view.line((w) => (w > 0 ? Math.log(w) : -1e3), { width: 4, stroke: QUIET }) +
       view.clip(weights.map((w, i) => dot(view.x(w), view.y(logs[i]), 7)).join("")) +
       line(x, under, x, above, { stroke: GAP, width: 6 }) + dot(x, above, 8, { fill: INK }) + dot(x, under, 8, { fill: GAP }) +
-      text(x + words.side, above + 22, "log of the mean", { size: 16, anchor: words.anchor }) +
-      text(x + words.side, Math.max(under, above + 44) + 4, "mean of the logs", { size: 16, anchor: words.anchor });
+      text(x + words.side, above + 22, `log of the mean ${number(Math.log(meanWeight))}`, { size: 16, anchor: words.anchor }) +
+      text(x + words.side, Math.max(under, above + 44) + 4, `mean of the logs ${number(meanLog)}`, { size: 16, anchor: words.anchor });
   }
 
   function drawWeights(state, width, height, top) {
@@ -80,7 +82,7 @@ const BOUND = (() => {
     return [0, 2, 4, 6, 8, 10].map((i) => text(view.x(i), view.top + view.height + 22, 2 ** i, { anchor: "middle", size: 15, fill: QUIET })).join("") +
       text(view.left + view.width, view.top + view.height - 6, "k", { anchor: "end", size: 17 }) +
       line(view.left, view.y(evidence), view.left + view.width, view.y(evidence), { stroke: GAP, width: 3, dash: "8 6" }) +
-      text(view.left, view.y(evidence) + 22, "log p(x)", { size: 17 }) + text(view.left + 6, view.y(elbo) - 10, "ELBO", { size: 17 }) +
+      text(view.left, view.y(evidence) + 22, "log p(x)", { size: 17 }) + text(view.left + 14, view.y(elbo) + 6, "ELBO", { size: 17 }) +
       curve(steps.map(([i, bound]) => [view.x(i), view.y(bound)]), { stroke: TOUCH, width: 4 }) +
       steps.map(([i, bound]) => dot(view.x(i), view.y(bound), i === k ? 10 : 4)).join("") +
       line(view.left, view.top + view.height, view.left + view.width, view.top + view.height, { width: 1.5 });
@@ -98,21 +100,22 @@ const BOUND = (() => {
   const Q = '<mrow data-part="mu sigma"><mi>q</mi></mrow>';
   const P = (inner) => `<mrow data-part="x"><mi>p</mi><mo>(</mo><mtext>${inner}</mtext><mo>)</mo></mrow>`;
   const FORMULAS = {
-    [EVIDENCE]: `<math><mrow><mi>log</mi>${P("x")}<mo>=</mo><mi>log</mi><mo>∫</mo>${P("x | z")}<mspace width="0.2em"/><mi>p</mi><mo>(</mo><mi>z</mi><mo>)</mo><mi>d</mi><mi>z</mi></mrow></math>
-      <p>How likely is x? All z that might have made it count. Here the area is known; for a network it is not.</p>`,
-    [JENSEN]: `<math><mrow><mi>log</mi>${E}<mo>[</mo><mi>w</mi><mo>]</mo><mo>≥</mo>${E}<mo>[</mo><mi>log</mi><mi>w</mi><mo>]</mo><mtext>,  </mtext><mi>w</mi><mo>=</mo><mfrac>${P("x, z")}${Q}</mfrac></mrow></math>
-      <p>Ten samples z of q. The log bends down, so a mean of logs lies below the log of the mean (Jensen). Bring all w together!</p>`,
-    [BARS]: `<math><mrow><mi>log</mi>${P("x")}<mo>=</mo>${E}<mi>log</mi>${P("x | z")}<mo>−</mo><mtext>KL(</mtext>${Q}<mtext> ‖ p(z))</mtext></mrow></math>
-      <math><mrow><mspace width="1em"/><mo>+</mo><mtext>KL(</mtext>${Q}<mtext> ‖ </mtext>${P("z | x")}<mtext>)</mtext></mrow></math>
-      <p>The first two make the ELBO. The third is the gap: 0 when q is the posterior.</p>`,
-    [WEIGHTS]: `<math><mrow><msub><mi>L</mi><mi data-part="k">k</mi></msub><mo>=</mo><mi>E</mi><mi>log</mi><mfrac><mn>1</mn><mi data-part="k">k</mi></mfrac><munderover><mo>∑</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mi data-part="k">k</mi></munderover><msub><mi>w</mi><mi>i</mi></msub></mrow></math>
-      <p>The mean of k weights inside the log: the more, the closer to log p(x), whatever q is.</p>`,
+    [EVIDENCE]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo><mi>log</mi><mo>&ApplyFunction;</mo><mo>∫</mo>${P("x | z")}<mspace width="0.2em"/><mi>p</mi><mo>(</mo><mi>z</mi><mo>)</mo><mi>d</mi><mi>z</mi></mrow></math>
+      <p><b>What we want.</b> How likely is x? All z that might have made it count. Here the area is known; for a network it is not.</p>`,
+    [JENSEN]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${E}<mo>[</mo><mi>w</mi><mo>]</mo><mo>≥</mo>${E}<mo>[</mo><mi>log</mi><mo>&ApplyFunction;</mo><mi>w</mi><mo>]</mo><mtext>,  </mtext><mi>w</mi><mo>=</mo><mfrac>${P("x, z")}${Q}</mfrac></mrow></math>
+      <p><b>Jensen.</b> Ten samples z of q. The log bends down, so a mean of logs lies below the log of the mean (Jensen). Bring all w together!</p>`,
+    [BARS]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo>${E}<mi>log</mi><mo>&ApplyFunction;</mo>${P("x | z")}<mo>−</mo><mtext>KL(</mtext>${Q}<mtext> ‖ p(z))</mtext></mrow></math>
+      <math display="block"><mrow><mspace width="1em"/><mo>+</mo><mtext>KL(</mtext>${Q}<mtext> ‖ </mtext>${P("z | x")}<mtext>)</mtext></mrow></math>
+      <p><b>The parts.</b> The first two make the ELBO. The third is the gap: 0 when q is the posterior.</p>`,
+    [WEIGHTS]: `<math display="block"><mrow><msub><mi>L</mi><mi data-part="k">k</mi></msub><mo>=</mo><mi>E</mi><mi>log</mi><mo>&ApplyFunction;</mo><mfrac><mn>1</mn><mi data-part="k">k</mi></mfrac><munderover><mo>∑</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mi data-part="k">k</mi></munderover><msub><mi>w</mi><mi>i</mi></msub></mrow></math>
+      <p><b>More samples.</b> The mean of k weights inside the log: the more, the closer to log p(x), whatever q is.</p>`,
   };
 
   return {
     sentence: "Take the steps one by one, and move q by hand: log p(x) stays, and its parts always add up to it.",
     description: "Densities over z above; below, the bound at this step.",
     formula: ({ values: { step } }) => FORMULAS[step],
+    uses: ({ values: { step } }) => ["step", "x", ...(step > EVIDENCE ? ["mu", "sigma"] : []), ...(step === WEIGHTS ? ["k"] : [])],
     buttons: [
       ["Back", (frame) => { frame.move({ step: frame.state.values.step - 1 }); frame.commit(); }],
       ["Next", (frame) => { frame.move({ step: frame.state.values.step + 1 }); frame.commit(); }],

@@ -103,13 +103,12 @@ const BUBBLES = (() => {
 
   function paint(svg, state, width, height) {
     if (!state.nodes) build(svg, state.frameOf);
-    const far = Math.max(3, ...state.bubbles.map(({ x, y, r }) => 1.08 * (Math.max(Math.abs(x) * (height / width), Math.abs(y)) + r)));
+    const far = Math.max(2.6, ...state.bubbles.map(({ x, y, r }) => 1.08 * (Math.max(Math.abs(x) * (height / width), Math.abs(y)) + r)));
     if (state.held < 0) state.scale = Math.min(width, height) / 2 / far;
     const { scale } = state;
     const [left, top] = [width / 2, height / 2];
     svg.querySelector(".rings").innerHTML = [1, 2].map((r) =>
-      `<circle cx="${left}" cy="${top}" r="${px(r * scale)}" fill="none" stroke="${QUIET}" stroke-width="2" stroke-dasharray="6 6"/>` +
-      text(left + 6, top - r * scale - 5, `${r}σ of the prior`, { size: 15, fill: QUIET })).join("");
+      `<circle cx="${left}" cy="${top}" r="${px(r * scale)}" fill="none" stroke="${QUIET}" stroke-width="2" stroke-dasharray="6 6"/>`).join("");
     state.nodes.forEach((node, i) => {
       const { x, y, r } = state.bubbles[i];
       node.setAttribute("transform", `translate(${px(left + x * scale)} ${px(top - y * scale)})`);
@@ -128,15 +127,16 @@ const BUBBLES = (() => {
         line(across, down, across + force.x * long, down - force.y * long, { stroke, width: 5, arrow: name });
     };
     svg.querySelector(".forces").innerHTML = `<g pointer-events="none">${arrow(push, 1, "push", RECONSTRUCTION)}${arrow(pull, state.values.beta, "pull", DIVERGENCE)}</g>`;
-    svg.querySelector(".words").innerHTML = legend(0, height - 30, width, [[RECONSTRUCTION, "reconstruction pushes"], [DIVERGENCE, "β · KL pulls"]]);
+    const names = [1, 2].map((r) => text(left + 6, top - r * scale - 5, `${r}σ of the prior`, { size: 15, fill: QUIET })).join("");
+    svg.querySelector(".words").innerHTML = names + legend(0, height - 30, width, [[RECONSTRUCTION, "reconstruction pushes"], [DIVERGENCE, "β · KL pulls"]]);
   }
 
   return {
     sentence: "Each disc is one picture's posterior. Move β: too large and all collapse, 0 and nothing holds them. Drag one.",
     description: "Twenty discs in the plane of z, around the prior's rings",
-    formula: () => `<math><mrow><munder><mo>∑</mo><mi>i</mi></munder><mi>C</mi><mi>log</mi><msub><mi>S</mi><mi>i</mi></msub>
-      <mo>+</mo><mi data-part="beta">β</mi><mtext>KL</mtext><mo>(</mo><mtext>N</mtext><mo>(</mo><msub><mi>m</mi><mi>i</mi></msub><mo>,</mo>
-      <msubsup><mi>r</mi><mi>i</mi><mn>2</mn></msubsup><mo>)</mo><mo>‖</mo><mtext>N</mtext><mo>(</mo><mn>0</mn><mo>,</mo><mn>1</mn><mo>)</mo><mo>)</mo></mrow></math>`,
+    formula: () => `<math display="block"><mrow><munder><mo>∑</mo><mi>i</mi></munder><mi>C</mi><mspace width="0.15em"/><mi>log</mi><mo>&ApplyFunction;</mo><msub><mi>S</mi><mi>i</mi></msub>
+      <mo>+</mo><mi data-part="beta">β</mi><mspace width="0.2em"/><mtext>KL(</mtext><msub><mi>q</mi><mi>i</mi></msub><mtext> ‖ p)</mtext></mrow></math>
+      <p>qᵢ = N(mᵢ, rᵢ²): a disc of radius r around m. Sᵢ: as how many pictures its z may be read.</p>`,
     buttons: [
       [stillness.matches ? "Run" : "Pause", toggle],
       ["Step", (frame) => { for (let i = 0; i < 5; i++) advance(frame.state); frame.draw(); }],

@@ -41,11 +41,16 @@ function createFrame(host, view) {
     const equation = view.formula(state);
     if (formula.source !== equation) formula.innerHTML = formula.source = equation;
     showNumbers();
-    for (const [name, row] of rows) showRow(row, row.each.read ? row.each.read(state.values) : state.values[name]);
+    const used = view.uses?.(state);
+    for (const [name, row] of rows) {
+      row.input.parentNode.hidden = Boolean(used) && !used.includes(name);
+      showRow(row, row.each.read ? row.each.read(state.values) : state.values[name]);
+    }
   }
 
   function showNumbers() {
-    view.numbers(state).forEach(([name, label, value, part = ""], i) => {
+    const found = view.numbers(state);
+    found.forEach(([name, label, value, part = ""], i) => {
       const row = numbers.children[i] ?? make(numbers, "div", {}, "<dt></dt><dd></dd>");
       row.dataset.name = name;
       row.dataset.part = part;
@@ -53,14 +58,13 @@ function createFrame(host, view) {
       row.firstChild.textContent = label;
       row.lastChild.textContent = value;
     });
-    const count = view.numbers(state).length;
-    Array.from(numbers.children).slice(count).forEach((row) => { row.hidden = true; });
+    Array.from(numbers.children).slice(found.length).forEach((row) => { row.hidden = true; });
   }
 
   function showRow({ input, output, each }, value) {
     const place = each.doubling ? Math.log2(value) : value;
     if (Math.abs(Number(input.value) - place) > 1e-9 && !input.matches(":active")) input.value = place;
-    output.textContent = each.words?.[value - 1] ?? (each.doubling ? String(value) : number(value));
+    output.textContent = each.whole ? `${value} of ${each.high}` : each.doubling ? String(value) : number(value);
     input.setAttribute("aria-valuetext", output.textContent);
   }
 

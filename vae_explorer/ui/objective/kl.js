@@ -51,11 +51,11 @@ const KL = (() => {
   return {
     sentence: "Move q towards the prior and away from it: what does each nat cost, and in which direction?",
     description: "The densities of q and of the prior, both terms of their divergence as curves, and their sum as a bar.",
-    formula: () => `<math><mrow><mtext>KL(q ‖ p)</mtext><mo>=</mo><mfrac><mn>1</mn><mn>2</mn></mfrac><mo>(</mo>
+    formula: () => `<math display="block"><mrow><mtext>KL(q ‖ p)</mtext><mo>=</mo><mfrac><mn>1</mn><mn>2</mn></mfrac><mo>(</mo>
       <msup data-part="mu"><mi>μ</mi><mn>2</mn></msup><mo>+</mo>
-      <mrow data-part="sigma"><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mi>log</mi><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mn>1</mn></mrow><mo>)</mo></mrow></math>`,
+      <mrow data-part="sigma"><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mi>log</mi><mo>&ApplyFunction;</mo><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mn>1</mn></mrow><mo>)</mo></mrow></math>`,
     derived: [{
-      name: "log_var", part: "log_var sigma", label: "log σ², what the encoder gives", low: -6, high: 2.2, reset: 0, step: 0.05,
+      name: "log_var", part: "log_var sigma", label: "log σ²", low: -6, high: 2.2, reset: 0, step: 0.05,
       read: logVar, write: (value) => ({ sigma: Math.exp(value / 2) }),
     }],
     buttons: [["Resample", (frame) => { frame.state.seed++; frame.draw(); }]],
@@ -74,6 +74,7 @@ const KL = (() => {
       <p>KL, the Kullback–Leibler divergence, is the mean of log q(z) − log p(z) over samples of q: how many
       nats it costs to say where z is, to someone who expects the prior. It is 0 only where q is the prior.
       A nat is a bit times 1.44.</p>
+      <p>The encoder gives μ and log σ², which may be any number, so that σ stays above 0.</p>
       <p>Two prices: μ² for standing off the centre, σ² − log σ² − 1 for any radius but 1. The logarithm makes
       a sharp posterior dear: halving a small σ costs log 2 = 0.693 nats each time.</p>
       <p>The other direction asks q to cover all of the prior, and grows beyond measure as σ shrinks. The VAE

@@ -25,7 +25,8 @@ const PIXEL = (() => {
     const squared = (p) => loss.gaussian(inside(p), target, variance);
     const missed = [-1, 1].filter((side) => target + side * REACH > 0.005 && target + side * REACH < 0.995).map((side) => {
       const { p } = excess(target, variance, side);
-      return line(view.x(p), view.y(0), view.x(p), view.y(bce(p)), { dash: "3 4" }) + dot(view.x(p), view.y(bce(p)), 6, { fill: RECONSTRUCTION });
+      return line(view.x(p), view.y(0), view.x(p), view.y(bce(p)), { dash: "3 4" }) + dot(view.x(p), view.y(bce(p)), 6, { fill: RECONSTRUCTION }) +
+        text(view.x(p) + 8 * side, view.y(bce(p)) - 14, `+${number(excess(target, variance, side).bernoulli)}`, { size: 18, weight: 600, anchor: side > 0 ? "start" : "end" });
     }).join("");
     return view.up([0, 1, 2]) + view.across([0, 0.2, 0.4, 0.6, 0.8, 1], "prediction p", 0) +
       view.line(squared, { stroke: DIVERGENCE, width: 4 }) + view.line(bce, { stroke: RECONSTRUCTION, width: 4 }) +
@@ -52,7 +53,7 @@ const PIXEL = (() => {
       const kl = beta * model.kl;
       const cut = (room * reconstruction) / (reconstruction + kl);
       return text(left, y, label, { size: 17 }) + box(left, y + 8, cut, 24, { fill: RECONSTRUCTION }) + box(left + cut, y + 8, room - cut, 24, { fill: DIVERGENCE }) +
-        text(left, y + 52, number(reconstruction), { size: 18, weight: 600 }) + text(left + room, y + 52, `β · KL ${number(kl)}`, { size: 18, weight: 600, anchor: "end" });
+        text(left, y + 52, `${room > 260 ? "reconstruction " : ""}${number(reconstruction)}`, { size: 18, weight: 600 }) + text(left + room, y + 52, `β · KL ${number(kl)}`, { size: 18, weight: 600, anchor: "end" });
     };
     return row(top, `Sum over ${model.values.toLocaleString("en")} values`, model.reconstruction) +
       row(top + (height - top) * 0.48, "Mean over them", model.reconstruction / model.values);
@@ -61,9 +62,9 @@ const PIXEL = (() => {
   return {
     sentence: "Move target and prediction: what does a miss cost, which way does it pull, and what does a mean over pixels do to β?",
     description: "Both losses of one pixel over its prediction, their gradients, and what share of the whole loss each term has.",
-    formula: ({ data: { model }, values: { beta } }) => `<math><mrow><mo>−</mo><mi data-part="target">x</mi><mi>log</mi><mi data-part="prediction">p</mi><mo>−</mo>
-        <mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="target">x</mi><mo>)</mo><mi>log</mi><mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="prediction">p</mi><mo>)</mo></mrow></math>
-      <math><mrow><msup><mrow><mo>(</mo><mi data-part="prediction">p</mi><mo>−</mo><mi data-part="target">x</mi><mo>)</mo></mrow><mn>2</mn></msup><mo>/</mo><mn>2</mn><mi>v</mi><mtext>, </mtext><mi>v</mi><mo>=</mo><mfrac><mn>1</mn><mn>4</mn></mfrac></mrow></math>
+    formula: ({ data: { model }, values: { beta } }) => `<math display="block"><mrow><mo>−</mo><mi data-part="target">x</mi><mi>log</mi><mo>&ApplyFunction;</mo><mi data-part="prediction">p</mi><mo>−</mo>
+        <mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="target">x</mi><mo>)</mo><mi>log</mi><mo>&ApplyFunction;</mo><mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="prediction">p</mi><mo>)</mo></mrow></math>
+      <math display="block"><mrow><msup><mrow><mo>(</mo><mi data-part="prediction">p</mi><mo>−</mo><mi data-part="target">x</mi><mo>)</mo></mrow><mn>2</mn></msup><mo>/</mo><mn>2</mn><mi>v</mi><mtext>, </mtext><mi>v</mi><mo>=</mo><mfrac><mn>1</mn><mn>4</mn></mfrac></mrow></math>
       <p>The mean with <span data-part="beta">β = ${number(beta)}</span> is the sum with <span data-part="beta">β = ${Math.round(beta * model.values).toLocaleString("en")}</span>.</p>`,
     numbers({ values: { target, prediction }, data: { constants: { variance } } }) {
       const gradients = pixelGradients(prediction, target, variance);

@@ -22,7 +22,7 @@ const TRICK = (() => {
     const room = { left: 8, width: width - 16 };
     const upper = plot({ ...room, top: 34, height: 58 }, [-5, 5], [0, 0.42]);
     const lower = plot({ ...room, top: 150, height: 88 }, [-5, 5], [0, Math.max(0.42, 0.42 / sigma)]);
-    const [from, to] = [104, 250];
+    const [from, to] = [88, 234];
     const shown = Array.from(noise.subarray(0, 24));
     const radius = samples > 64 ? 4 : 6;
     const drift = (i, tall) => ((i * 0.618) % 1) * tall;
@@ -31,11 +31,12 @@ const TRICK = (() => {
       lower.area((x) => normalDensity(x, mu, sigma), { fill: TOUCH, opacity: 0.25 }) +
       shown.map((e) => line(upper.x(e), from, lower.x(mu + sigma * e), to, { width: 1.5, stroke: "var(--faint)" })).join("") +
       Array.from(noise, (e, i) => dot(upper.x(e), from - drift(i, 44), radius, { fill: QUIET })).join("") +
-      line(lower.x(target), 136, lower.x(target), 272, { stroke: RECONSTRUCTION, width: 3, dash: "6 5" }) +
+      line(lower.x(target), 136, lower.x(target), 282, { stroke: RECONSTRUCTION, width: 3, dash: "6 5" }) +
       text(lower.x(target) - 6, 150, "target", { anchor: "end", size: 16 }) +
       Array.from(noise, (e, i) => dot(lower.x(mu + sigma * e), to - drift(i, 60), radius)).join("") +
-      lower.across([-4, -2, 0, 2, 4], "", 0).replace(/^/, "") +
-      line(lower.x(mu), 268, lower.x(mu - 0.5 * gradient), 268, { stroke: TOUCH, width: 5, arrow: "touch" }) +
+      lower.across([-4, -2, 0, 2, 4], "", 0) +
+      line(lower.x(mu), 272, lower.x(mu - 0.5 * gradient), 272, { stroke: TOUCH, width: 5, arrow: "touch" }) +
+      text(lower.x(mu) + (gradient > 0 ? 8 : -8), 278, "where the loss pulls μ", { anchor: gradient > 0 ? "start" : "end" }) +
       text(8, 24, "noise  ε ~ N(0, 1)", { size: 18 }) +
       text(8, 176, "z = μ + σ ε", { size: 18, weight: 600 });
   }
@@ -58,19 +59,19 @@ const TRICK = (() => {
     sentence: "Move μ and σ: the noise ε stays, the cloud z follows. That is why a gradient gets through.",
     description: "Samples of ε, and under them z = μ + σ ε for each; below, 60 estimates of the gradient.",
     formula: () => `
-      <math><mi>z</mi><mo>=</mo><mi data-part="mu">μ</mi><mo>+</mo><mi data-part="sigma">σ</mi><mo>⋅</mo><mi>ε</mi></math>
-      <svg viewBox="0 0 300 132" width="100%" role="img" aria-label="Back from the loss the gradient goes through z to μ and σ, not to ε">
+      <math display="block"><mrow><mi>z</mi><mo>=</mo><mi data-part="mu">μ</mi><mo>+</mo><mi data-part="sigma">σ</mi><mo>⋅</mo><mi>ε</mi></mrow></math>
+      <svg viewBox="0 0 300 116" width="100%" role="img" aria-label="Back from the loss the gradient goes through z to μ and σ, not to ε">
         ${ARROWS}
-        ${[[34, 28, "ε"], [34, 102, "σ"], [118, 28, "×"], [118, 102, "μ"], [192, 28, "z"], [266, 28, "loss"]].map(([x, y, word]) =>
+        ${[[34, 26, "ε"], [34, 90, "σ"], [118, 26, "×"], [118, 90, "μ"], [192, 26, "z"], [266, 26, "loss"]].map(([x, y, word]) =>
           `<circle cx="${x}" cy="${y}" r="22" fill="var(--st-secondary-background-color)" stroke="${word === "ε" ? QUIET : TOUCH}" stroke-width="2"/>` +
           text(x, y + 6, word, { anchor: "middle", size: word === "loss" ? 16 : 20, weight: 600 })).join("")}
-        ${line(242, 28, 220, 28, { stroke: TOUCH, width: 4, arrow: "touch" })}
-        ${line(168, 28, 146, 28, { stroke: TOUCH, width: 4, arrow: "touch" })}
-        ${line(178, 48, 142, 82, { stroke: TOUCH, width: 4, arrow: "touch" })}
-        ${line(102, 46, 58, 82, { stroke: TOUCH, width: 4, arrow: "touch" })}
-        ${line(94, 28, 62, 28, { dash: "4 4" })}
-        <path d="M70 20L84 36M84 20L70 36" stroke="${INK}" stroke-width="3"/>
-        ${text(160, 118, "the gradient's way", { size: 16 })}
+        ${line(242, 26, 220, 26, { stroke: TOUCH, width: 4, arrow: "touch" })}
+        ${line(168, 26, 146, 26, { stroke: TOUCH, width: 4, arrow: "touch" })}
+        ${line(176, 44, 142, 73, { stroke: TOUCH, width: 4, arrow: "touch" })}
+        ${line(101, 43, 58, 73, { stroke: TOUCH, width: 4, arrow: "touch" })}
+        ${line(94, 26, 62, 26, { dash: "4 4" })}
+        <path d="M70 18L84 34M84 18L70 34" stroke="${INK}" stroke-width="3"/>
+        ${text(156, 104, "the gradient's way", { size: 16 })}
       </svg>`,
     buttons: [
       ["Resample", (frame) => { frame.state.seed++; frame.draw(); }],
@@ -88,10 +89,10 @@ const TRICK = (() => {
       const { pathwise, ofSigma } = estimate(state, noiseOf(state).subarray(0, MOST_SAMPLES));
       const spread = gradientDeviations(mu, sigma, target, samples);
       return [
-        ["of-mu", "∂/∂μ, estimated", `${number(pathwise[0])}  (${number(mu - target)})`, "mu"],
-        ["of-sigma", "∂/∂σ, estimated", `${number(ofSigma[0])}  (${number(sigma)})`, "sigma"],
-        ["pathwise", "Its spread, σ/√n", number(spread.pathwise), "samples sigma"],
-        ["score", "Without the way through z", number(spread.score), "samples"],
+        ["of-mu", "∂/∂μ", `${number(pathwise[0])} (exact ${number(mu - target)})`, "mu"],
+        ["of-sigma", "∂/∂σ", `${number(ofSigma[0])} (exact ${number(sigma)})`, "sigma"],
+        ["pathwise", "Spread of ∂/∂μ, σ/√n", number(spread.pathwise), "samples sigma"],
+        ["score", "Spread without z's way", number(spread.score), "samples"],
       ];
     },
     drag: (_state, x, y, width) => (y < 285 ? { mu: ((x - 8) / (width - 16)) * 10 - 5 } : null),
@@ -99,7 +100,7 @@ const TRICK = (() => {
     why: `
       <p>The loss here is ½ (z − target)², averaged over z. A sampled z is a number; nothing can be
       differentiated through a throw of dice. Written as μ + σ ε, the dice are thrown beside the network:
-      z is a plain function of μ and σ, and ∂z/∂μ = 1, ∂z/∂σ = ε. In brackets stand the exact values.</p>
+      z is a plain function of μ and σ, and ∂z/∂μ = 1, ∂z/∂σ = ε. The estimates beside are those of the cloud that is drawn.</p>
       <p>More samples narrow the estimate by the root of their number. One is enough in training, since
       every step brings new noise; the estimate that does not look through z strays much farther.</p>
       <p><a href="https://arxiv.org/abs/1312.6114" target="_blank" rel="noopener">Kingma &amp; Welling 2014</a>,
