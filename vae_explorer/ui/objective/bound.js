@@ -102,7 +102,7 @@ const BOUND = (() => {
   const FORMULAS = {
     [EVIDENCE]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo><mi>log</mi><mo>&ApplyFunction;</mo><mo>∫</mo>${P("x | z")}<mspace width="0.2em"/><mi>p</mi><mo>(</mo><mi>z</mi><mo>)</mo><mi>d</mi><mi>z</mi></mrow></math>
       <p><b>What we want.</b> How likely is x? All z that might have made it count. Here the area is known; for a network it is not.</p>`,
-    [JENSEN]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${E}<mo>[</mo><mi>w</mi><mo>]</mo><mo>≥</mo>${E}<mo>[</mo><mi>log</mi><mo>&ApplyFunction;</mo><mi>w</mi><mo>]</mo><mtext>,  </mtext><mi>w</mi><mo>=</mo><mfrac>${P("x, z")}${Q}</mfrac></mrow></math>
+    [JENSEN]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${E}<mo>[</mo><mi>w</mi><mo>]</mo><mo>≥</mo>${E}<mo>[</mo><mi>log</mi><mo>&ApplyFunction;</mo><mi>w</mi><mo>]</mo><mtext>,&nbsp;&nbsp;</mtext><mi>w</mi><mo>=</mo><mfrac>${P("x, z")}${Q}</mfrac></mrow></math>
       <p><b>Jensen.</b> Ten samples z of q. The log bends down, so a mean of logs lies below the log of the mean (Jensen). Bring all w together!</p>`,
     [BARS]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo>${E}<mi>log</mi><mo>&ApplyFunction;</mo>${P("x | z")}<mo>−</mo><mtext>KL(</mtext>${Q}<mtext> ‖ p(z))</mtext></mrow></math>
       <math display="block"><mrow><mspace width="1em"/><mo>+</mo><mtext>KL(</mtext>${Q}<mtext> ‖ </mtext>${P("z | x")}<mtext>)</mtext></mrow></math>

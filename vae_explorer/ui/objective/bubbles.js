@@ -6,6 +6,7 @@ const BUBBLES = (() => {
   const REST_AFTER = 30;
   const NUDGE = 1e-3; // what the noise of training does to bubbles that lie exactly on one another
   const KEY_STEP = 0.1;
+  const SMALLEST = 1e-6; // a radius at which nothing more is to be seen
   const SVG = "http://www.w3.org/2000/svg";
   const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -36,7 +37,8 @@ const BUBBLES = (() => {
     for (let i = 0; i < STEPS_A_FRAME; i++) advance(state);
     frame.draw();
     if (++state.quiet % REST_AFTER === 0) {
-      if (state.travelled < AT_REST && state.held < 0) state.resting = true;
+      const gone = state.bubbles.some(({ r }) => r < SMALLEST);
+      if ((state.travelled < AT_REST || gone) && state.held < 0) state.resting = true;
       state.travelled = 0;
     }
     state.frame = state.resting ? 0 : requestAnimationFrame(() => run(frame));
@@ -157,11 +159,12 @@ const BUBBLES = (() => {
       const forces = forcesOf(state);
       const reconstruction = meanOf(forces.map((each) => each.reconstruction));
       const kl = meanOf(forces.map((each) => each.kl));
+      const radius = meanOf(state.bubbles.map(({ r }) => r));
       return [
         ["reconstruction", "Reconstruction", `${number(reconstruction)} nats`],
         ["kl", "KL", `${number(kl)} nats`],
         ["loss", "Reconstruction + β · KL", `${number(reconstruction + (state.values.beta ? state.values.beta * kl : 0))} nats`, "beta"],
-        ["radius", "Mean radius r", number(meanOf(state.bubbles.map(({ r }) => r)))],
+        ["radius", "Mean radius r", radius < 0.001 ? "< 0.001" : number(radius)],
       ];
     },
     paint,

@@ -16,7 +16,8 @@ const KL = (() => {
   }
 
   function drawTerms({ values: { mu, sigma } }, width, height) {
-    const tall = { top: height * 0.36 + 92, height: height * 0.25 };
+    const top = height * 0.36 + 92;
+    const tall = { top, height: height - top - 100 };
     const half = (width - 70) / 2;
     const spread = plot({ ...tall, left: 22, width: half }, [0, 3], [0, 6]);
     const mean = plot({ ...tall, left: 48 + half, width: half }, [-3, 3], [0, 9]);

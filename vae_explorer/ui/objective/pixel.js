@@ -52,8 +52,8 @@ const PIXEL = (() => {
     const row = (y, label, reconstruction) => {
       const kl = beta * model.kl;
       const cut = (room * reconstruction) / (reconstruction + kl);
-      return text(left, y, label, { size: 17 }) + box(left, y + 8, cut, 24, { fill: RECONSTRUCTION }) + box(left + cut, y + 8, room - cut, 24, { fill: DIVERGENCE }) +
-        text(left, y + 52, `${room > 260 ? "reconstruction " : ""}${number(reconstruction)}`, { size: 18, weight: 600 }) + text(left + room, y + 52, `β · KL ${number(kl)}`, { size: 18, weight: 600, anchor: "end" });
+      return text(left, y, label, { size: 17 }) + box(left, y + 8, cut, 20, { fill: RECONSTRUCTION }) + box(left + cut, y + 8, room - cut, 20, { fill: DIVERGENCE }) +
+        text(left, y + 46, `${room > 260 ? "reconstruction " : ""}${number(reconstruction)}`, { size: 18, weight: 600 }) + text(left + room, y + 46, `β · KL ${number(kl)}`, { size: 18, weight: 600, anchor: "end" });
     };
     return row(top, `Sum over ${model.values.toLocaleString("en")} values`, model.reconstruction) +
       row(top + (height - top) * 0.48, "Mean over them", model.reconstruction / model.values);
@@ -64,7 +64,7 @@ const PIXEL = (() => {
     description: "Both losses of one pixel over its prediction, their gradients, and what share of the whole loss each term has.",
     formula: ({ data: { model }, values: { beta } }) => `<math display="block"><mrow><mo>−</mo><mi data-part="target">x</mi><mi>log</mi><mo>&ApplyFunction;</mo><mi data-part="prediction">p</mi><mo>−</mo>
         <mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="target">x</mi><mo>)</mo><mi>log</mi><mo>&ApplyFunction;</mo><mo>(</mo><mn>1</mn><mo>−</mo><mi data-part="prediction">p</mi><mo>)</mo></mrow></math>
-      <math display="block"><mrow><msup><mrow><mo>(</mo><mi data-part="prediction">p</mi><mo>−</mo><mi data-part="target">x</mi><mo>)</mo></mrow><mn>2</mn></msup><mo>/</mo><mn>2</mn><mi>v</mi><mtext>, </mtext><mi>v</mi><mo>=</mo><mfrac><mn>1</mn><mn>4</mn></mfrac></mrow></math>
+      <math display="block"><mrow><msup><mrow><mo>(</mo><mi data-part="prediction">p</mi><mo>−</mo><mi data-part="target">x</mi><mo>)</mo></mrow><mn>2</mn></msup><mo>/</mo><mn>2</mn><mi>v</mi><mtext>,&nbsp;&nbsp;</mtext><mi>v</mi><mo>=</mo><mfrac><mn>1</mn><mn>4</mn></mfrac></mrow></math>
       <p>The mean with <span data-part="beta">β = ${number(beta)}</span> is the sum with <span data-part="beta">β = ${Math.round(beta * model.values).toLocaleString("en")}</span>.</p>`,
     numbers({ values: { target, prediction }, data: { constants: { variance } } }) {
       const gradients = pixelGradients(prediction, target, variance);

@@ -36,7 +36,7 @@ const TRICK = (() => {
       Array.from(noise, (e, i) => dot(lower.x(mu + sigma * e), to - drift(i, 60), radius)).join("") +
       lower.across([-4, -2, 0, 2, 4], "", 0) +
       line(lower.x(mu), 272, lower.x(mu - 0.5 * gradient), 272, { stroke: TOUCH, width: 5, arrow: "touch" }) +
-      text(lower.x(mu) + (gradient > 0 ? 8 : -8), 278, "where the loss pulls μ", { anchor: gradient > 0 ? "start" : "end" }) +
+      text(lower.x(mu) + (gradient > 0 ? 8 : -8), 278, "the loss pulls μ", { anchor: gradient > 0 ? "start" : "end" }) +
       text(8, 24, "noise  ε ~ N(0, 1)", { size: 18 }) +
       text(8, 176, "z = μ + σ ε", { size: 18, weight: 600 });
   }
@@ -45,7 +45,7 @@ const TRICK = (() => {
     const { mu, samples } = state.values;
     const exact = mu - state.data.constants.target;
     const { pathwise, score } = estimate(state, noiseOf(state));
-    const axis = plot({ left: 8, width: width - 16, top: 300, height: height - 330 }, [-12, 16], [0, 2]);
+    const axis = plot({ left: 8, width: width - 16, top: 296, height: height - 326 }, [-12, 16], [0, 2]);
     const strip = (values, row, fill) => values.map((value, i) =>
       dot(axis.x(Math.max(-12, Math.min(16, value))), axis.y(row + 0.14 + ((i * 0.618) % 1) * 0.42), 5, { fill, stroke: "none", opacity: 0.75 })).join("");
     return line(axis.x(exact), axis.top, axis.x(exact), axis.top + axis.height, { stroke: INK, dash: "5 4" }) +
