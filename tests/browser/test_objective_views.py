@@ -67,6 +67,19 @@ def test_a_drag_shows_the_kl_of_the_losses_at_once_and_the_address_follows_the_r
     assert float(slider(page, "mu").input_value()) == moved
 
 
+def test_bubbles_stay_where_they_are_when_the_address_follows(open_page: OpenPage) -> None:
+    page = open_view(open_page, "bubbles")
+    page.get_by_role("button", name="Pause").click()
+    places = "(bubbles) => bubbles.map((each) => each.getAttribute('transform'))"
+    before = page.locator(".bubble").evaluate_all(places)
+    slider(page, "beta").press("ArrowRight")
+    expect(page).to_have_url(re.compile("beta=1.1"))
+    expect(page.locator(".objective")).to_have_count(1)
+    found = page.locator(".bubble").evaluate_all(places)
+    numbers = [np.array(re.findall(r"-?[\d.]+", " ".join(each)), float) for each in (before, found)]
+    np.testing.assert_allclose(*numbers, atol=1)
+
+
 def test_log_variance_and_sigma_are_one(open_page: OpenPage) -> None:
     page = open_view(open_page, "kl")
     slider(page, "log_var").press("Home")

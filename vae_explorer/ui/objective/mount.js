@@ -9,7 +9,8 @@ const VIEWS = { trick: TRICK, kl: KL, bubbles: BUBBLES, pixel: PIXEL, bound: BOU
 
 export default function mount(component) {
   const { parentElement, data } = component;
-  let host = parentElement.querySelector(":scope > .objective");
+  // The parent may be a shadow root, in which ":scope >" finds nothing.
+  let host = Array.from(parentElement.children).find((child) => child.classList.contains("objective"));
   if (host?.dataset.view !== data.view) {
     host?.remove();
     host = make(parentElement, "div", { class: "objective", "data-view": data.view });
