@@ -152,10 +152,21 @@ def test_without_beta_the_bubbles_explode(open_page: OpenPage) -> None:
     expect(page.locator(".numbers [data-name=kl] dd")).to_have_text(re.compile(r"^[2-9]\d\."))
 
 
+def test_who_wants_no_motion_starts_the_bubbles_themselves(open_page: OpenPage) -> None:
+    page = open_view(open_page, "bubbles")
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    radius = page.locator(".numbers [data-name=radius] dd")
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
+    expect(radius).to_have_text("0.500")
+    page.get_by_role("button", name="Run").click()
+    expect(radius).not_to_have_text("0.500")
+
+
 def test_a_bubble_can_be_dragged_and_moved_by_keys(open_page: OpenPage) -> None:
     page = open_view(open_page, "bubbles")
     page.get_by_role("button", name="Pause").click()
-    bubble = page.locator(".bubble").nth(3)
+    bubble = page.locator(".bubble").last  # drawn over all others
 
     def place() -> list[float]:
         words = bubble.get_attribute("transform") or ""
@@ -165,13 +176,11 @@ def test_a_bubble_can_be_dragged_and_moved_by_keys(open_page: OpenPage) -> None:
     before = place()
     bubble.press("ArrowRight")
     assert place()[0] > before[0] + 2
-    bubble.dispatch_event("pointerdown", {"pointerId": 1, "clientX": 0, "clientY": 0})
-    before = place()
     kl = read(page, "kl")
     stage = page.locator(".stage > svg").bounding_box()
     assert stage is not None
-    event = {"pointerId": 1, "clientX": stage["x"] + 60, "clientY": stage["y"] + 60}
-    bubble.dispatch_event("pointermove", event)
+    drag(page, bubble, 10)
+    page.mouse.move(stage["x"] + 60, stage["y"] + 60)
     assert place() == pytest.approx([60, 60], abs=1)
     assert read(page, "kl") > kl
     assert count_messages(page) == 0

@@ -40,6 +40,15 @@ def test_a_release_stands_in_the_link_and_reopens(open_app: Open) -> None:
     assert open_app(PAGE, **session.link).seen() == session.seen()
 
 
+@pytest.mark.parametrize("view", SLIDERS)
+def test_every_slider_is_taken_up(open_app: Open, view: str) -> None:
+    session = open_app(PAGE, view=view)
+    highest = {slider["name"]: slider["high"] for slider in view_of(session)["sliders"]}
+    session.send(f"objective-{view}", "values", highest)
+    assert view_of(session)["values"] == highest
+    assert {name: float(session.link[name]) for name in highest} == highest
+
+
 def test_q_goes_along_from_view_to_view(open_app: Open) -> None:
     session = open_app(PAGE, view="kl").send("objective-kl", "values", {"mu": -0.5})
     assert view_of(session.set(view="bound"))["values"]["mu"] == -0.5

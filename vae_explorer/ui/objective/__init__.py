@@ -57,7 +57,7 @@ MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
 SIGMA = Slider("sigma", "σ", 0.05, 3.0, 0.5, 0.05)
 BETA = Slider("beta", "β", 0.0, 8.0, 1.0, 0.1)
 SLIDERS: dict[str, tuple[Slider, ...]] = {
-    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1, 256, 16, doubling=True)),
+    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1.0, 256.0, 16.0, doubling=True)),
     "kl": (MU, SIGMA),
     "bubbles": (BETA,),
     "pixel": (
@@ -66,11 +66,11 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
         BETA,
     ),
     "bound": (
-        Slider("step", "Step", 1, 4, 1, 1, whole=True),
+        Slider("step", "Step", 1.0, 4.0, 1.0, 1.0, whole=True),
         MU,
         SIGMA,
         Slider("x", "Observed x", -3.0, 3.0, 0.0, 0.05),
-        Slider("k", "Samples k", 1, 1024, 8, doubling=True),
+        Slider("k", "Samples k", 1.0, 1024.0, 8.0, doubling=True),
     ),
 }
 
