@@ -33,4 +33,29 @@ PAGES = {
         st.Page("pages/arithmetic.py", title="Arithmetic", icon=":material/calculate:"),
     ],
     "Learn": [
+        st.Page(
+            "pages/autoencoder_or_vae.py", title="Autoencoder or VAE?", icon=":material/compare:"
+        ),
         st.Page("pages/objective.py", title="The objective", icon=":material/function:"),
+    ],
+}
+
+if get_script_run_ctx() is None:
+    # Said before the first visit: else that one is served by Streamlit's older rule, which runs
+    # the files below pages/ on their own.
+    st.navigation(PAGES)
+    # Threads take turns of 0.5 ms: at Python's 5 ms, one session's rerun holds back another's
+    # pictures, which take less than that to decode.
+    sys.setswitchinterval(0.0005)
+    # Sessions and requests run side by side: within one, threads would only wait for each other,
+    # for seconds where a core is busy.
+    torch.set_num_threads(1)
+    keep_uploads_in_memory()  # once, before the server takes any
+    app = st.App(Path(__file__), routes=live_routes())
+else:
+    st.set_page_config(page_title="VAE Explorer", page_icon=icon(), layout="wide")
+    st.logo(logo(), size="large")
+    page = st.navigation(PAGES)
+    choose_checkpoint()
+    page.run()
+    close_page()
