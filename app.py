@@ -33,6 +33,7 @@ PAGES = {
         st.Page("pages/arithmetic.py", title="Arithmetic", icon=":material/calculate:"),
     ],
     "Learn": [
+        st.Page("pages/anatomy.py", title="Anatomy", icon=":material/account_tree:"),
         st.Page(
             "pages/autoencoder_or_vae.py", title="Autoencoder or VAE?", icon=":material/compare:"
         ),

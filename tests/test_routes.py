@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from vae_explorer import checkpoints
+from vae_explorer.anatomy_answers import Subject, pack_passage
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, load_checkpoint
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.images import to_uint8
@@ -153,6 +154,29 @@ def test_what_encode_gives_is_answered(server: Server, name: str, heads: int) ->
     np.testing.assert_allclose(np.frombuffer(answer.body, "<f4").reshape(heads, 2), want, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [VAE, AUTOENCODER])
+def test_a_pictures_way_through_the_network_is_answered(server: Server, name: str) -> None:
+    image = np.random.default_rng(5).random((1, 8, 8), dtype=np.float32)
+    settings = np.array([0.2, 1, 2, 1], "<f4")
+    answer = server.ask(f"/api/anatomy/{name}", image.astype("<f4").tobytes() + settings.tobytes())
+    assert answer.status == 200
+    assert answer.headers["X-Values"] == "64"
+    assert answer.headers["Content-Encoding"] == "identity"
+    assert answer.body == pack_passage(
+        Subject(image, settings[0], 1, 2).follow(load_checkpoint(name).model)
+    )
+
+
+def test_malformed_questions_of_anatomy_are_refused(server: Server) -> None:
+    image = bytes(256)
+    for body, status in (
+        (image, 422),
+        (image + np.array([0.6, 0, 0, 1], "<f4").tobytes(), 422),
+        (image + bytes(17), 413),
+    ):
+        assert_refused(server.ask(f"/api/anatomy/{VAE}", body), status)
+
+
 def test_answers_are_neither_compressed_nor_kept(server: Server) -> None:
     answer = server.ask(f"/api/decode/{VAE}", latents(300).tobytes(), Accept_Encoding="gzip")
     assert answer.headers["Content-Encoding"] == "identity"
@@ -192,7 +216,7 @@ def test_routes_answer_below_any_base_path(server: Server, base: str) -> None:
     assert server.ask(f"{base}/api/plotly.min.js", method="GET").status == 200
 
 
-@pytest.mark.parametrize("verb", ["decode", "encode"])
+@pytest.mark.parametrize("verb", ["decode", "encode", "anatomy"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -255,7 +279,7 @@ def test_malformed_images_are_refused(server: Server, body: bytes, status: int) 
     assert_refused(server.ask(f"/api/encode/{VAE}", body), status)
 
 
-@pytest.mark.parametrize("verb", ["decode", "encode"])
+@pytest.mark.parametrize("verb", ["decode", "encode", "anatomy"])
 def test_a_body_declared_too_long_is_refused_before_it_comes(server: Server, verb: str) -> None:
     head = f"POST /api/{verb}/{VAE} HTTP/1.1\nHost: a\nContent-Length: 1000000000\n\n"
     assert_refused(server.send(head), 413)
@@ -278,7 +302,7 @@ def test_a_body_that_breaks_off_leaves_no_trace(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
-@pytest.mark.parametrize("verb", ["decode", "encode"])
+@pytest.mark.parametrize("verb", ["decode", "encode", "anatomy"])
 def test_other_methods_are_refused(server: Server, verb: str, method: str) -> None:
     answer = server.ask(f"/api/{verb}/{VAE}", method=method)
     assert answer.status == 405

@@ -21,6 +21,10 @@ WRONG = [
     ("latent_map", VAE, "pin", "1,2,3", "a place x,y"),
     ("latent_map", VAE, "pin", "inf,1e5", "a place x,y"),
     ("latent_map", VAE, "pin", LONG, "a row from 0 to 358"),
+    ("anatomy", VAE, "layer", "last", "a whole number from 0 to 99"),
+    ("anatomy", VAE, "noise", "9", "a number from 0 to 0.5"),
+    ("anatomy", VAE, "epsilon_seed", "-1", "a whole number from 0 to 9999"),
+    ("anatomy", VAE, "picture", "999999", "one of"),
     ("decoded_grid", VAE, "n", "100000", "a whole number from 3 to 30"),
     ("decoded_grid", VAE, "n", "2.5", "a whole number from 3 to 30"),
     ("decoded_grid", VAE, "extent", "NaN", "a number from 0.1 to"),
@@ -71,6 +75,7 @@ def test_a_value_that_cannot_be_used_gives_way_to_the_default_and_one_line_says_
         ("decoded_grid", VAE, "pca3"),
         ("decoded_grid", DEEP, "pca1"),
         ("overview", VAE, "pin"),
+        ("anatomy", AUTOENCODER, "mean"),
         ("generate", VAE, "[no](http://example.org)"),
     ],
 )

@@ -13,15 +13,17 @@ _HERE = Path(__file__).parent / "browser"
 _PARTS = (
     "source", "drawing", "latents", "channels",
     "map", "grid", "sliders", "strip", "box", "photo", "morph", "corners", "edit", "linked",
+    "network", "layer",
     "mount",
 )  # fmt: skip
 """One script in the browser, in this order: what is used by others comes first."""
+_STYLES = ("live", "network")
 _UNREACHABLE = "route_unreachable"
 
 _mount = st.components.v2.component(
     "vae_explorer_stage",
     js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
-    css=(_HERE / "live.css").read_text(encoding="utf-8"),
+    css="\n".join((_HERE / f"{part}.css").read_text(encoding="utf-8") for part in _STYLES),
     isolate_styles=False,  # Plotly writes its styles into the page
 )
 

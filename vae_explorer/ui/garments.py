@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.placement import Placement, place_image
@@ -38,11 +37,10 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
     ndarray of float32 (latent_dim,) or None
         Its `z_mean`; None without an upload, or where the model knows no garments.
     """
-    if checkpoint.card.dataset.name != _DATASET:
+    if not knows_garments(checkpoint):
         return None
     with st.expander("Upload a garment", icon=":material/upload:"):
-        file = ask_for_picture("A picture of one garment before a plain background", "upload")
-        image = _take_garment(file, checkpoint.card.model.image_size)
+        image = ask_for_garment(checkpoint)
         if image is None:
             return None
         placement = place_image(checkpoint.model, image)
@@ -58,8 +56,18 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
     return placement.z_mean
 
 
-def _take_garment(file: UploadedFile | None, image_size: int) -> np.ndarray | None:
-    """Return the upload as the model is given it, or the one before where this one fails."""
+def knows_garments(checkpoint: Checkpoint) -> bool:
+    """Say whether a model learnt from garments, so that an upload makes sense to it."""
+    return checkpoint.card.dataset.name == _DATASET
+
+
+def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
+    """Let a garment be uploaded, and return it (1, height, width) as the model is given it.
+
+    Of an upload that cannot be used it says why, and returns the one before.
+    """
+    file = ask_for_picture("A picture of one garment before a plain background", "upload")
+    image_size = checkpoint.card.model.image_size
     if file is None:
         # Not forgotten yet: the uploader also holds nothing while the next file is on its way.
         return None

@@ -1,4 +1,4 @@
-"""The addresses that live views ask beside the pages: decode, encode, and Plotly's script.
+"""The addresses that live views ask beside the pages: decode, encode, anatomy, Plotly's script.
 
 Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
 goes into an address, a log or a file.
@@ -24,6 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from vae_explorer.anatomy_answers import following, max_subject_bytes, read_subject
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.serving import (
@@ -53,10 +54,12 @@ def live_routes() -> list[Route]:
     |---|---|---|
     | `POST /api/decode/NAME` | float32 (n, latent_dim) | RGBA bytes (n, height, width, 4) |
     | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
+    | `POST /api/anatomy/NAME` | as `anatomy_answers` says | every layer's activations |
     | `GET /api/plotly.min.js` | | the script of the installed plotly |
 
     Numbers are little-endian. A decoded answer has the headers X-Count, X-Height and X-Width, an
-    encoded one X-Latent-Dim. The request's header X-Stage is a random id of who asks: of what it
+    encoded one X-Latent-Dim, an anatomy X-Values, the
+    input's. The request's header X-Stage is a random id of who asks: of what it
     has waiting, only the newest is answered. A refusal is one line of text.
 
     Each address also answers below any base path, which Streamlit does not add to these.
@@ -67,6 +70,7 @@ def live_routes() -> list[Route]:
     endpoints: dict[str, Callable[..., object]] = {
         "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool, models)),
         "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
+        "/api/anatomy/{name:path}": LiveEndpoint(partial(_follow, pool, models)),
         "/api/plotly.min.js": _send_plotly,
     }
     return [
@@ -122,6 +126,17 @@ async def _encode(pool: FairPool, models: ModelFinder, request: Request) -> Resp
     image = read_image(await _read_body(request, max_image_bytes(config)), config)
     pieces = await _unless_gone(request, pool.run(stage, encoding(model.checkpoint.model, image)))
     return _bytes_response(pieces, {"X-Latent-Dim": str(config.latent_dim)})
+
+
+async def _follow(pool: FairPool, models: ModelFinder, request: Request) -> Response:
+    stage = _stage_of(request)
+    model = await models.find(request.path_params["name"])
+    config = model.checkpoint.card.model
+    subject = read_subject(await _read_body(request, max_subject_bytes(config)), config)
+    pieces = await _unless_gone(
+        request, pool.run(stage, following(model.checkpoint.model, subject))
+    )
+    return _bytes_response(pieces, {"X-Values": str(subject.image.size)})
 
 
 def _bytes_response(pieces: list[bytes], headers: dict[str, str]) -> Response:

@@ -89,9 +89,9 @@ function createDraw(host) {
     const image = likeMnist(paper, data.image_size);
     if (image) feed(() => ({ z: image, since }));
     else {
-      channel.move({ z: null, logVar: null }, 0);
+      channel.move({ z: null, logVar: null, image: null }, 0);
       seen.width = answer.width = 0;
-      words.textContent = "Draw a digit, and watch where it lands.";
+      words.textContent = "Draw a digit, and watch what becomes of it.";
     }
   }
 
@@ -126,7 +126,7 @@ function createDraw(host) {
     const parts = zLogVar.length ? `: reconstruction ${Math.round(cost)}, KL ${short(kl)}` : "";
     const total = `about ${Math.round(cost + kl)} nats${parts}`;
     words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. It costs ${total}.`;
-    channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar) }, 0);
+    channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar), image }, 0);
     announce(host, { ...request, z: zMean });
   }
 
@@ -176,7 +176,7 @@ function createDraw(host) {
       look(0);
     },
     destroy() {
-      channel?.move({ z: null, logVar: null }, 0);
+      channel?.move({ z: null, logVar: null, image: null }, 0);
     },
   };
 }

@@ -33,6 +33,8 @@ function wholeMultiple(pixels, room) {
   return Math.max(1, Math.floor(room / pixels));
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
 function element(parent, tag, className, attributes = {}) {
   const made = document.createElement(tag);
   made.className = className;

@@ -1,6 +1,6 @@
 /* Mounting: every live picture of the app is a view of one component.
  *
- * `live.py`, `live_faces.py` and `linked.py` say what each view is given. Nothing here makes the
+ * `live.py`, `live_faces.py`, `linked.py` and `anatomy_stage.py` say what each view is given. Nothing here makes the
  * script rerun while something moves: a picture comes from `createSource`, z -> pixels, and on
  * release, and only then, state goes to Python.
  *
@@ -9,7 +9,8 @@
 
 const VIEWS = {
   map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw, photo: createPhoto,
-  morph: createMorph, corners: createCorners, edit: createEdit, linked: createLinked,
+  morph: createMorph, corners: createCorners, edit: createEdit, linked: createLinked, network: createNetwork,
+  layer: createLayer,
 };
 
 const CORNERS = `
@@ -38,7 +39,7 @@ export default function mount(component) {
   if (!host) {
     host = element(parentElement, "div", "vae-stage", { "data-view": data.view });
     host.stage = VIEWS[data.view](host);
-    if (["map", "grid", "linked"].includes(data.view)) addFullScreen(host);
+    if (["map", "grid", "linked", "network"].includes(data.view)) addFullScreen(host);
   }
   if (data.height) host.style.setProperty("--height", `${data.height}px`);
   host.stage.update(component);

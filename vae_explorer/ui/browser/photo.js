@@ -1,7 +1,5 @@
 // View: a photo, and the faces in it.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 function createPhoto(host) {
   const frame = element(host, "div", "vae-photo");
   const picture = element(frame, "img", "");

@@ -25,6 +25,7 @@ function createSource(checkpoint) {
   }
 
   return {
+    ask,
     /** z: Float32Array of n latents. Returns {width, height, count, pixels: RGBA bytes}. */
     async decode(z) {
       const answer = await ask("decode", z, "X-Count");

@@ -1,0 +1,27 @@
+"""Anatomy: one picture followed through every layer of the network, to z and back."""
+
+import streamlit as st
+
+from vae_explorer.ui.anatomy_stage import choose_subject, show_layer, show_network
+from vae_explorer.ui.anatomy_words import explain_anatomy
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.subjects import choose_picture
+
+SENTENCE = (
+    "Follow a picture through the network, to z and back. Click a layer to see what it does; "
+    "add noise to see what gets through."
+)
+
+checkpoint = current_checkpoint()
+stage, panel = open_page("Anatomy", SENTENCE)
+channel = f"anatomy-{checkpoint.card.name}"
+
+with panel:
+    picture = choose_picture(checkpoint, f"{channel}-shown")
+    subject = choose_subject(checkpoint, picture, channel)
+    with st.container(border=True):
+        show_layer(channel)
+    explain_anatomy(checkpoint.card)
+with stage:
+    show_network(checkpoint, subject, picture, channel)

@@ -1,0 +1,211 @@
+"""One picture followed through a network: every layer's shape, numbers and arithmetic.
+
+The model's own modules are called one after the other, so nothing is computed in another way than
+`encode` and `decode` do; no hook is set, since sessions share the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vae_explorer.anatomy_layers import (
+    Layer,
+    Shape,
+    count_in_words,
+    describe_modules,
+    group_layers,
+    name_kind,
+)
+from vae_explorer.losses import kl_divergence
+from vae_explorer.models import Autoencoder
+
+Part = Literal["input", "encoder", "bottleneck", "decoder", "output"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a picture has become at one place of the network, and how."""
+
+    name: str
+    part: Part
+    kind: str
+    """Of layer, in two or three words; empty where there is none."""
+    lines: tuple[str, ...]
+    """What is done there, a sentence or formula each."""
+    arithmetic: tuple[str, ...]
+    """Sums that end in "= n"; all n together are `parameters`."""
+    parameters: int
+    """Numbers that the layer holds."""
+    activations: NDArray[np.float32]
+    """(channels, height, width), or (units,)."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the activations."""
+        return self.activations.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """One picture's way through a network."""
+
+    clean: NDArray[np.float32]
+    """The picture (channels, height, width) in [0, 1], before any noise."""
+    steps: tuple[Step, ...]
+    """From the input, with its noise, to the output."""
+    kl: float | None
+    """KL(q(z|x) || p(z)) in nats, of the input; None for a plain autoencoder."""
+
+    @property
+    def given(self) -> NDArray[np.float32]:
+        """What went in: the picture and its noise, (channels, height, width)."""
+        return self.steps[0].activations
+
+    @property
+    def output(self) -> NDArray[np.float32]:
+        """What came out, (channels, height, width) in [0, 1]."""
+        return self.steps[-1].activations
+
+    @property
+    def kept(self) -> int:
+        """How many numbers the bottleneck keeps."""
+        return self.find("z").activations.size
+
+    @property
+    def error_of_input(self) -> float:
+        """Squared error of what went in against the clean picture, summed over its values."""
+        return float(np.square(self.given - self.clean).sum())
+
+    @property
+    def error_of_output(self) -> float:
+        """Squared error of what came out against the clean picture, summed over its values."""
+        return float(np.square(self.output - self.clean).sum())
+
+    def find(self, name: str) -> Step:
+        """Return the step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+
+def add_noise(image: NDArray[np.float32], amount: float, seed: int) -> NDArray[np.float32]:
+    """Add Gaussian noise of a standard deviation to an image, and clip it to [0, 1].
+
+    The same seed gives the same noise, larger or smaller with `amount`.
+    """
+    noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
+    return np.clip(image + np.float32(amount) * noise, 0, 1)
+
+
+def draw_epsilon(latent_dim: int, seed: int) -> NDArray[np.float32]:
+    """Draw ε ~ N(0, I), (latent_dim,); the same seed gives the same."""
+    return np.random.default_rng(seed).standard_normal(latent_dim, np.float32)
+
+
+def follow(
+    model: Autoencoder,
+    clean: NDArray[np.float32],
+    given: NDArray[np.float32] | None = None,
+    epsilon: NDArray[np.float32] | None = None,
+) -> Passage:
+    """Follow one picture through every layer of a network, to z and back.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        In eval mode, on any device; it is not changed.
+    clean : ndarray of float32 (channels, height, width)
+        The picture, in [0, 1].
+    given : ndarray of float32 (channels, height, width), optional
+        What the network is given instead, such as the picture with noise.
+    epsilon : ndarray of float32 (latent_dim,), optional
+        ε of z = μ + σ ε (Kingma & Welling 2014, section 2.4); zeros, and so z = μ, if not given.
+        A plain autoencoder has no use for it.
+
+    Returns
+    -------
+    Passage
+
+    Raises
+    ------
+    ValueError
+        If a picture has another dtype or shape than the model's.
+    """
+    given = clean if given is None else given
+    for image in (clean, given):
+        if image.dtype != np.float32 or image.shape != model.config.image_shape:
+            raise ValueError(
+                f"A picture of this model is float32 {model.config.image_shape}; found "
+                f"{image.dtype} {image.shape}."
+            )
+    with torch.inference_mode():
+        device = next(model.parameters()).device
+        x = torch.from_numpy(given[None].copy()).to(device)
+        steps = [_plain("Input", "input", ("What the network is given.",), x)]
+        layers, rest = group_layers(model.encoder.body.children())
+        for number, layer in enumerate(layers, start=1):
+            x, step = _pass(layer, x, f"Encoder {number}", "encoder")
+            steps.append(step)
+        z, kl, bottleneck = _pass_bottleneck(model, rest, x, epsilon)
+        steps += bottleneck
+        layers, _ = group_layers(model.decoder.body.children())
+        for number, layer in enumerate(layers[:-1], start=1):
+            z, step = _pass(layer, z, f"Decoder {number}", "decoder")
+            steps.append(step)
+        last = Layer((*layers[-1].modules, nn.Sigmoid()))
+        steps.append(_pass(last, z, "Output", "output")[1])
+    return Passage(clean, tuple(steps), kl)
+
+
+def _pass_bottleneck(
+    model: Autoencoder,
+    rest: Iterable[nn.Module],
+    x: Tensor,
+    epsilon: NDArray[np.float32] | None,
+) -> tuple[Tensor, float | None, list[Step]]:
+    """Return z (1, latent_dim), the KL term, and the steps from the last features to z."""
+    encoder = model.encoder
+    rest = tuple(rest)
+    if encoder.z_log_var is None:
+        z, step = _pass(Layer((*rest, encoder.z_mean)), x, "z", "bottleneck")
+        return z, None, [step]
+    mean, mean_step = _pass(Layer((*rest, encoder.z_mean)), x, "μ", "bottleneck")
+    log_var, head = _pass(Layer((*rest, encoder.z_log_var)), x, "σ", "bottleneck")
+    deviation = torch.exp(0.5 * log_var)
+    noise = np.zeros(mean.shape[1], np.float32) if epsilon is None else epsilon
+    drawn = torch.from_numpy(noise[None].copy()).to(mean.device)
+    z = mean + deviation * drawn
+    lines = (*head.lines, "It gives log σ², and σ = exp(½ log σ²) is above 0")
+    said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
+    steps = [
+        mean_step,
+        Step(head.name, "bottleneck", head.kind, lines, head.arithmetic, head.parameters,
+             _to_numpy(deviation)),
+        _plain("ε", "bottleneck", (f"{said}; drawn from N(0, 1)" if noise.any() else said,), drawn),
+        _plain("z", "bottleneck", ("z = μ + σ × ε, number by number",), z),
+    ]  # fmt: skip
+    return z, float(kl_divergence(mean, log_var).sum()), steps
+
+
+def _pass(layer: Layer, x: Tensor, name: str, part: Part) -> tuple[Tensor, Step]:
+    lines = describe_modules(layer, tuple(x.shape[1:]))
+    for module in layer.modules:
+        x = module(x)
+    step = Step(
+        name, part, name_kind(layer), lines, count_in_words(layer), layer.parameters, _to_numpy(x)
+    )
+    return x, step
+
+
+def _plain(name: str, part: Part, lines: tuple[str, ...], x: Tensor) -> Step:
+    """Return a step that no layer makes."""
+    return Step(name, part, "", lines, (), 0, _to_numpy(x))
+
+
+def _to_numpy(x: Tensor) -> NDArray[np.float32]:
+    return x[0].float().cpu().numpy()
