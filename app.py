@@ -11,6 +11,7 @@ import streamlit as st
 import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from vae_explorer.ui.lecture import is_lecturing, lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.routes import live_routes
 from vae_explorer.ui.sidebar import choose_checkpoint
@@ -38,6 +39,7 @@ PAGES = {
             "pages/autoencoder_or_vae.py", title="Autoencoder or VAE?", icon=":material/compare:"
         ),
         st.Page("pages/objective.py", title="The objective", icon=":material/function:"),
+        st.Page("pages/lecture.py", title="Lecture", icon=":material/slideshow:"),
     ],
 }
 
@@ -54,9 +56,13 @@ if get_script_run_ctx() is None:
     keep_uploads_in_memory()  # once, before the server takes any
     app = st.App(Path(__file__), routes=live_routes())
 else:
-    st.set_page_config(page_title="VAE Explorer", page_icon=icon(), layout="wide")
+    st.set_page_config(
+        page_title="VAE Explorer", page_icon=icon(), layout="wide",
+        initial_sidebar_state="collapsed" if is_lecturing() else "auto",
+    )  # fmt: skip
     st.logo(logo(), size="large")
-    page = st.navigation(PAGES)
+    page = st.navigation(PAGES, expanded=True)
     choose_checkpoint()
+    lead_lecture()
     page.run()
     close_page()

@@ -25,7 +25,7 @@ checkpoint = current_checkpoint()
 stage, panel = open_page("Autoencoder or VAE?", SENTENCE)
 with stage:
     family = needs_siblings(checkpoint.card)
-    look = choose("look", "Look at", LOOKS)
+    look = choose("spaces", "Look at", LOOKS)
 
 with panel:
     if look == "cursor":
@@ -33,8 +33,8 @@ with panel:
     elif look == "walk":
         ends = choose_two(checkpoint)
     elif look == "samples":
-        source = choose("source", "Drawn from", SOURCES)
-        seed = enter("seed", "Seed", (0, 9_999), 0)
+        source = choose("drawn_from", "Drawn from", SOURCES)
+        seed = enter("seed", "Seed", (0, 99_999), 0)
     st.markdown(WHY[look])
     show_losses(family)
 

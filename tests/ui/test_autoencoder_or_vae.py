@@ -54,7 +54,7 @@ def test_a_walk_goes_between_the_same_pictures_in_each(
 ) -> None:
     names = load_checkpoint(DIGITS).card.label_names
     pictures.clear()
-    session.set(look="walk")
+    session.set(spaces="walk")
     before = [picture.pixels for picture in pictures]
     assert len(before) == 2
     assert "VAE, β = 10" in session.words
@@ -70,10 +70,10 @@ def test_samples_come_from_the_prior_or_from_the_box_of_each_models_encodings(
     session: Session, pictures: list[Picture]
 ) -> None:
     pictures.clear()
-    session.set(look="samples")
+    session.set(spaces="samples")
     prior = [picture.pixels for picture in pictures]
     pictures.clear()
-    session.set(source="box", seed=3)
+    session.set(drawn_from="box", seed=3)
     box = pictures[1].pixels
     assert not np.array_equal(prior[1], box)
     checkpoint = load_checkpoint(STRONG)
@@ -84,11 +84,11 @@ def test_samples_come_from_the_prior_or_from_the_box_of_each_models_encodings(
 
 
 def test_coverage_tells_the_stretched_model_from_the_other(session: Session) -> None:
-    session.set(look="cover")
+    session.set(spaces="cover")
     titles = [a["text"] for a in session.chart("cover")["layout"]["annotations"]]
     shares = [float(title.split(":")[1].split("%")[0]) for title in titles]
     assert shares[1] != shares[0]
-    assert session.set(look="p").charts() == ["p_values"]
+    assert session.set(spaces="p").charts() == ["p_values"]
 
 
 def test_where_the_browser_cannot_ask_there_are_still_maps(

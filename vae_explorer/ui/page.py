@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
+from vae_explorer.ui.lecture import LECTURE, is_lecturing
 from vae_explorer.ui.state import reset_view, take_notices, tidy_url
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
@@ -49,8 +50,9 @@ def open_page(
     """
     pixels = "auto" if is_smooth() else "pixelated"
     st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
-    st.title(title, anchor=False)
-    st.markdown(sentence)
+    if not is_lecturing():  # the scene has a name and a sentence of its own
+        st.title(title, anchor=False)
+        st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
     if whole:
         stage, panel = st.container(), st.container()
@@ -64,7 +66,7 @@ def close_page() -> None:
     """Offer to reset the view, and say what could not be used of the link."""
     st.session_state.pop(_PANEL).button(
         "Reset this page", icon=":material/restart_alt:", type="tertiary",
-        on_click=reset_view, kwargs={"but": {"model", "smooth"}},
+        on_click=reset_view, kwargs={"but": {"model", "smooth", LECTURE}},
     )  # fmt: skip
     tidy_url()
     notices = take_notices()

@@ -15,7 +15,7 @@ import streamlit as st
 T = TypeVar("T")
 
 _NOTICES = "notices"
-_SEEDED = "seeded_keys"
+_SEEDED, _EVER = "seeded_keys", "ever_seeded_keys"
 _SHOWN = 40  # characters of a value that cannot be used
 
 
@@ -36,7 +36,7 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     T
         The setting's current value.
     """
-    st.session_state.setdefault(_SEEDED, set()).add(key)
+    _note(key)
     if key not in st.session_state:
         st.session_state[key] = _parse_url(key, default, parse)
     value: T = st.session_state[key]
@@ -45,7 +45,7 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
 
 def recall(key: str, default: T) -> T:
     """Return what a page remembers beside its settings, until it is reset."""
-    st.session_state.setdefault(_SEEDED, set()).add(key)
+    _note(key)
     value: T = st.session_state.get(key, default)
     return value
 
@@ -77,6 +77,13 @@ def reset_view(*, but: Container[str]) -> None:
             st.query_params.pop(key, None)
 
 
+def forget_settings(*, but: Container[str]) -> None:
+    """Forget the settings of all pages, so that a link alone says how the next one begins."""
+    for key in st.session_state.pop(_EVER, set()):
+        if key not in but:
+            st.session_state.pop(key, None)
+
+
 def start_page() -> None:
     """Forget which settings the last page had; not their values."""
     st.session_state[_SEEDED] = set()
@@ -98,6 +105,11 @@ def take_notices() -> list[str]:
 def plain(text: str) -> str:
     """Escape somebody's words for where Streamlit reads Markdown: no link, no foreign picture."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
+
+
+def _note(key: str) -> None:
+    for kind in (_SEEDED, _EVER):
+        st.session_state.setdefault(kind, set()).add(key)
 
 
 def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:

@@ -1,0 +1,53 @@
+"""Lecture: scenes through the app, in an order."""
+
+import streamlit as st
+
+from vae_explorer.lecture import shipped_lecture
+from vae_explorer.ui.controls import switch
+from vae_explorer.ui.lecture import draw_keys, is_lecturing, read_scenes, start_lecture, take_list
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.state import plain
+
+SENTENCE = (
+    "A lecture through the app: each scene is a page with one sentence and something to try. "
+    "PageDown goes on, PageUp goes back, from anywhere."
+)
+
+stage, panel = open_page("Lecture", SENTENCE)
+with panel:
+    st.button(
+        "Start", icon=":material/slideshow:", type="primary", on_click=start_lecture,
+        width="stretch",
+    )  # fmt: skip
+    with_notes = switch("with_notes", "With notes for the speaker")
+    problems = take_list()
+    for problem in problems:
+        st.warning(plain(problem))
+    st.download_button(
+        "The app's list, to begin with", shipped_lecture(), "lecture.txt", "text/plain",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+    with st.expander("How a list is written", icon=":material/help:"):
+        st.markdown(
+            "A block for each scene, an empty line between them. A link is an address of the app, "
+            "as the browser shows it, or the part after the last slash."
+        )
+        st.code(
+            "# Its name\nlatent_map?show=rings\nOne sentence.\nTry: something.\n"
+            "Notes: for you alone.",
+            language=None,
+        )
+    st.caption("Your browser's print command prints the list with its links.")
+
+scenes, _ = read_scenes()
+if not is_lecturing():
+    draw_keys(len(scenes))
+root = (st.context.url or "").rpartition("/")[0]
+with stage:
+    for number, scene in enumerate(scenes, start=1):
+        lines = [f"**{number}. {plain(scene.title)}**", plain(scene.sentence)]
+        if scene.attempt:
+            lines.append(f"Try: {plain(scene.attempt)}")
+        if with_notes and scene.notes:
+            lines.append(f"*{plain(scene.notes)}*")
+        st.markdown("  \n".join([*lines, f"<{root}/{scene.link}>"]))

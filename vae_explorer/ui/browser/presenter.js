@@ -1,0 +1,22 @@
+/* The keys of a lecture: what a presenter's clicker sends, from anywhere on the page, and the
+ * arrows where nothing else has the focus.
+ */
+
+const PAGES = { PageDown: 1, PageUp: -1 };
+const ARROWS = { ArrowRight: 1, ArrowLeft: -1 };
+
+export default function mount({ parentElement, setTriggerValue }) {
+  function follow(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const free = [null, document.body].includes(document.activeElement);
+    const by = PAGES[event.key] ?? (free ? ARROWS[event.key] : undefined);
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation(); // a slider would take the key, too
+    setTriggerValue("moved", { by });
+  }
+  parentElement.forget?.();
+  document.addEventListener("keydown", follow, true);
+  parentElement.forget = () => document.removeEventListener("keydown", follow, true);
+  return parentElement.forget;
+}

@@ -1,0 +1,153 @@
+"""The lecture mode: a bar over every page, and the keys that lead from scene to scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from vae_explorer.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
+from vae_explorer.ui.component import hand_over
+from vae_explorer.ui.controls import read_number
+from vae_explorer.ui.state import forget_settings, plain, seed_from_url, write_to_url
+
+LECTURE = "lecture"
+"""Which scene is shown, counted from 1, in the session and in the URL; 0 without a lecture."""
+_OWN, _GOES, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
+_LIST, _SEEN = "lecture_list", "lecture_list_seen"
+_PAGES = Path(__file__).parents[2] / "pages"
+_STYLE = """
+<style>
+  .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
+  /* beside the app's name, which stands there while the sidebar is folded */
+  @media (min-width: 641px) { .st-key-lecture_bar .st-key-lecture_head { padding-left: 13rem; } }
+  .st-key-lecture_bar .lecture-sentence { font-size: 1.55rem; line-height: 1.25; font-weight: 600; }
+  .st-key-lecture_bar .lecture-try { font-size: 1.2rem; line-height: 1.3; }
+  .stMainBlockContainer .stMarkdown p, .stMainBlockContainer label p { font-size: 1.12rem; }
+</style>
+"""
+_mount = st.components.v2.component(
+    "vae_explorer_presenter",
+    js=(Path(__file__).parent / "browser" / "presenter.js").read_text(encoding="utf-8"),
+)
+
+
+def is_lecturing() -> bool:
+    """Say whether a lecture is going on."""
+    return bool(st.session_state.get(LECTURE, 0))
+
+
+def read_scenes() -> tuple[list[Scene], list[str]]:
+    """Return the scenes of the person's own list, or of the app's, and what is wrong with it."""
+    text: str = st.session_state.get(_OWN) or shipped_lecture()
+    return read_lecture(text, _page_names())
+
+
+def lead_lecture() -> None:
+    """Go to the scene that was asked for; and while there is a lecture, draw the bar and the keys.
+
+    To be called before the page is drawn.
+    """
+    scenes, _ = read_scenes()
+    most = len(scenes)
+    current = seed_from_url(LECTURE, 0, lambda text: read_number(text, int, 0, most))
+    current = st.session_state[LECTURE] = min(current, most)
+    write_to_url(LECTURE, str(current), "0")
+    if st.session_state.pop(_GOES, False) and current:
+        scene = scenes[current - 1]
+        forget_settings(but={LECTURE, "smooth"})
+        st.switch_page(
+            f"pages/{scene.page}.py", query_params={**scene.settings, LECTURE: str(current)}
+        )
+    if current:
+        _draw_bar(scenes[current - 1], current, most)
+        draw_keys(most)
+
+
+def draw_keys(most: int) -> None:
+    """Have PageUp and PageDown lead through a lecture of so many scenes."""
+    _mount(
+        key=_KEYS,
+        data={},
+        height=1,
+        on_moved_change=partial(hand_over, _KEYS, "moved", partial(_move, most)),
+    )
+
+
+def start_lecture() -> None:
+    """Go to the first scene."""
+    _go(1)
+
+
+def take_list() -> list[str]:
+    """Let the person's own list be loaded, or left; return what is wrong with it, a sentence each.
+
+    A list stays for the session, also when this page is left.
+    """
+    file = st.file_uploader("Your own list of scenes", "txt", key=_LIST, max_upload_size=1)
+    problems: list[str] = []
+    if file is not None and st.session_state.get(_SEEN) != file.file_id:
+        try:
+            text = file.read(MAX_BYTES + 1).decode("utf-8")
+        except UnicodeDecodeError:
+            return ["This is not a text file in UTF-8."]
+        if len(text.encode()) > MAX_BYTES:
+            return [f"A list of scenes has {MAX_BYTES // 1024} kB at most."]
+        scenes, problems = read_lecture(text, _page_names())
+        if not scenes:
+            return [*problems, "There is no scene in it, so the list stays as it was."]
+        st.session_state[_OWN], st.session_state[_SEEN] = text, file.file_id
+    elif _OWN in st.session_state:
+        problems = read_scenes()[1]
+    if _OWN in st.session_state:
+        st.button("Use the app's lecture again", on_click=_forget_own)
+    return problems
+
+
+def _draw_bar(scene: Scene, current: int, most: int) -> None:
+    st.html(_STYLE)
+    with st.container(key="lecture_bar"):
+        with st.container(horizontal=True, vertical_alignment="center", key="lecture_head"):
+            st.markdown(f"**{plain(scene.title)}** ({current} of {most})", width="stretch")
+            if scene.notes:
+                st.popover("Notes", icon=":material/notes:").markdown(plain(scene.notes))
+            st.button("Back", icon=":material/arrow_back:", disabled=current == 1,
+                      help="PageUp", on_click=_go, args=(current - 1,))  # fmt: skip
+            st.button("Next", icon=":material/arrow_forward:", disabled=current == most,
+                      help="PageDown", on_click=_go, args=(current + 1,))  # fmt: skip
+            st.button("Scene", icon=":material/replay:", on_click=_go, args=(current,),
+                      help="As it was, wherever you have gone.")  # fmt: skip
+            st.button("End", icon=":material/close:", on_click=_end)
+        words = f'<div class="lecture-sentence">{_escape(scene.sentence)}</div>'
+        if scene.attempt:
+            words += f'<div class="lecture-try">Try: {_escape(scene.attempt)}</div>'
+        st.html(words)
+
+
+def _move(most: int, moved: Mapping[str, object]) -> None:
+    by = moved.get("by")
+    if by in (1, -1):
+        _go(min(max(int(st.session_state.get(LECTURE, 0)) + int(by), 1), most))
+
+
+def _go(scene: int) -> None:
+    st.session_state[LECTURE] = scene
+    st.session_state[_GOES] = True
+
+
+def _forget_own() -> None:
+    del st.session_state[_OWN]
+
+
+def _page_names() -> set[str]:
+    return {path.stem for path in _PAGES.glob("*.py")}
+
+
+def _end() -> None:
+    st.session_state[LECTURE] = 0
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
