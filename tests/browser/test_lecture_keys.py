@@ -18,6 +18,7 @@ SCENES, _ = read_lecture(shipped_lecture(), PAGES)
 
 def test_page_down_leads_through_all_scenes_and_page_up_back(open_page: OpenPage) -> None:
     page = open_page("lecture")
+    expect(page.locator("[data-listens]")).to_be_attached()
     sentence = page.locator(".lecture-sentence")
     for number, scene in enumerate(SCENES, start=1):
         page.keyboard.press("PageDown")
@@ -36,6 +37,7 @@ def test_a_focused_slider_keeps_the_arrows_and_leaves_the_pages_to_the_lecture(
 ) -> None:
     place = next(k for k, scene in enumerate(SCENES, start=1) if "view=kl" in scene.link)
     page = open_page(f"{SCENES[place - 1].link}&lecture={place}")
+    expect(page.locator("[data-listens]")).to_be_attached()
     sentence = page.locator(".lecture-sentence")
     expect(sentence).to_have_text(SCENES[place - 1].sentence)
     slider = page.locator("input[type=range]").first
@@ -47,7 +49,6 @@ def test_a_focused_slider_keeps_the_arrows_and_leaves_the_pages_to_the_lecture(
     slider.focus()
     page.keyboard.press("PageDown")
     expect(sentence).to_have_text(SCENES[place].sentence)
-    page.locator("body").click(position={"x": 2, "y": 700})
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("ArrowLeft")
     expect(sentence).to_have_text(SCENES[place - 1].sentence)

@@ -62,7 +62,8 @@ def draw_view(
 
 def hand_over(key: str, name: str, callback: Callback) -> None:
     """Call back with what a component's trigger brought."""
-    value = st.session_state[key].get(name)
+    sent = st.session_state.get(key)  # gone, where another page was opened meanwhile
+    value = sent.get(name) if sent else None
     if isinstance(value, Mapping):  # a browser can send anything
         callback(value)
 

@@ -22,7 +22,7 @@ _STYLE = """
 <style>
   .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
   /* beside the app's name, which stands there while the sidebar is folded */
-  @media (min-width: 641px) { .st-key-lecture_bar .st-key-lecture_head { padding-left: 13rem; } }
+  @media (min-width: 641px) { .st-key-lecture_bar .st-key-lecture_head { padding-left: 14.5rem; } }
   .st-key-lecture_bar .lecture-sentence { font-size: 1.55rem; line-height: 1.25; font-weight: 600; }
   .st-key-lecture_bar .lecture-try { font-size: 1.2rem; line-height: 1.3; }
   .stMainBlockContainer .stMarkdown p, .stMainBlockContainer label p { font-size: 1.12rem; }

@@ -18,5 +18,6 @@ export default function mount({ parentElement, setTriggerValue }) {
   parentElement.forget?.();
   document.addEventListener("keydown", follow, true);
   parentElement.forget = () => document.removeEventListener("keydown", follow, true);
+  (parentElement.host ?? parentElement).dataset.listens = ""; // for who waits for it
   return parentElement.forget;
 }
