@@ -22,7 +22,7 @@ def panels_figure(
     half_side: float | None = None,
     unit_square: bool = False,
     template: Template = "light",
-    height: int = 300,
+    height: int = 262,
 ) -> go.Figure:
     """Draw the points of each model on a map of its own.
 
