@@ -19,7 +19,7 @@ SENTENCE = (
     "A VAE fills the space between its pictures; an autoencoder need not. Move over a map, and "
     "each model draws what it has there."
 )
-STEPS, FINE, SAMPLES, SHOWN, HALF_SIDE = 8, 64, 8, 2_000, 4.0
+STEPS, FINE, SAMPLES, SHOWN, HALF_SIDE = 8, 64, 8, 2_000, 3.9
 
 checkpoint = current_checkpoint()
 stage, panel = open_page("Autoencoder or VAE?", SENTENCE)

@@ -46,6 +46,18 @@ WHY = {
         "prior fill this square evenly; those far outside pile up at its edges."
     ),
 }
+_LOSS = (
+    r"\underbrace{\mathbb{E}_q[-\log p(x|z)]}_{\text{reconstruction}}"
+    r"+ \beta\, \underbrace{\mathrm{KL}(q\,\|\,p)}_{\text{straying}}"
+)
+_PAPERS = (
+    "The autoencoder has the first term alone, and a point for q. β = 1 is the VAE of [Kingma & "
+    "Welling 2014](https://arxiv.org/abs/1312.6114) and [Rezende et al. 2014]"
+    "(https://arxiv.org/abs/1401.4082); other β are from [Higgins et al. 2017]"
+    "(https://openreview.net/forum?id=Sy2fzU9gl). What prior and encodings have to do with each "
+    "other: [Hoffman & Johnson 2016]"
+    "(http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)."
+)
 _TRUNK, _TRAINER = "Trouser", "Sneaker"
 
 
@@ -79,3 +91,6 @@ def show_losses(family: Mapping[str, Checkpoint]) -> None:
         lines.append(f"| {' | '.join([name, *numbers])} |")
     st.markdown("\n".join(lines))
     st.caption("Nats per image, on pictures that no model has seen.")
+    with st.expander("What they minimise", icon=":material/function:"):
+        st.latex(_LOSS)
+        st.markdown(_PAPERS)
