@@ -22,7 +22,7 @@ from vae_explorer.ui.tiles import pack_floats
 LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
 _MOST = 4
 _POINTS = 2_000
-_REACH = 3.6
+REACH = 3.6
 """Half a side of a map on which all models are shown in the same units: σ of the prior."""
 _CAUGHT = 0.995
 
@@ -74,7 +74,7 @@ def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
         return
     maps = []
     for (name, z), checkpoint in zip(encoded.items(), family.values(), strict=True):
-        middle, half = _frame(z) if link != "z" else (np.zeros(2), _REACH)
+        middle, half = _frame(z) if link != "z" else (np.zeros(2), REACH)
         card = checkpoint.card
         maps.append({
             "checkpoint": card.name, "title": name,
