@@ -21,6 +21,7 @@ PAGES = {
     "faces": "generate?model=faces-vae-64&side=8",
     "morph": "morph?model=faces-vae-64&kind=four",
     "edit": "edit?model=faces-vae-64&edit_Smiling=-1.5&edit_Blond_Hair=1.5",
+    "spaces": "autoencoder_or_vae",
 }
 QUALITY = 80  # of WebP
 
