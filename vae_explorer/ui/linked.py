@@ -75,10 +75,10 @@ def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
     maps = []
     for (name, z), checkpoint in zip(encoded.items(), family.values(), strict=True):
         middle, half = _frame(z) if link != "z" else (np.zeros(2), REACH)
-        card = checkpoint.card
+        card, away = checkpoint.card, out_of_reach(checkpoint.encodings.z_mean)
         maps.append({
-            "checkpoint": card.name, "title": name,
-            "note": f"{out_of_reach(z):.0%} out of reach", "z": pack_floats(z),
+            "checkpoint": card.name, "title": name, "note": f"{away:.0%} out of reach",
+            "z": pack_floats(z),
             "middle": middle.tolist(), "half": half, "ink": card.model.image_channels == 1,
         })  # fmt: skip
     data = {
