@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import ast
+import math
 import re
 from dataclasses import replace
+from operator import add, mul, sub, truediv
 
 import numpy as np
 import pytest
@@ -73,6 +76,21 @@ def test_a_plain_autoencoder_has_neither_spread_nor_chance(
     assert bottleneck == (["z"] if model.config.kind == "autoencoder" else ["μ", "σ", "ε", "z"])
 
 
+OPERATIONS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv}
+
+
+def work_out(words: str) -> float:
+    """Return what a sum of whole numbers comes to."""
+
+    def value(node: ast.expr) -> float:
+        if isinstance(node, ast.BinOp):
+            return OPERATIONS[type(node.op)](value(node.left), value(node.right))
+        assert isinstance(node, ast.Constant)
+        return node.value
+
+    return value(ast.parse(words.replace("×", "*").replace("−", "-"), mode="eval").body)
+
+
 def test_every_parameter_is_counted_once(model: Autoencoder, passage: Passage) -> None:
     assert sum(step.parameters for step in passage.steps) == count_parameters(model)
 
@@ -82,7 +100,7 @@ def test_the_arithmetic_is_right(passage: Passage) -> None:
         total = 0
         for line in step.arithmetic:
             left, right = line.partition(": ")[2].replace(",", "").split(" = ")
-            assert eval(left.replace("×", "*")) == int(right)
+            assert work_out(left) == int(right)
             total += int(right)
         assert total == step.parameters
 
@@ -92,8 +110,12 @@ def test_shapes_are_what_the_layers_words_say(passage: Passage) -> None:
     for step in passage.steps:
         for line in step.lines:
             if found := re.fullmatch(r"Height and width: (.+) = (\d+)", line):
-                sum_of_sides = re.sub(r"⌊(.+)⌋", r"int(\1)", found[1])
-                value = eval(sum_of_sides.replace("×", "*").replace("−", "-"))
+                whole = re.fullmatch(r"⌊(.+)⌋(.*)", found[1])
+                value = (
+                    work_out(found[1])
+                    if whole is None
+                    else (work_out(f"{math.floor(work_out(whole[1]))}{whole[2]}"))
+                )
                 assert value == int(found[2]) == step.shape[1] == step.shape[2]
                 checked += 1
             if found := re.fullmatch(r"Arranged as (.+)", line):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -47,6 +48,7 @@ class Scene:
         return f"{self.page}?{urlencode(self.settings)}" if self.settings else self.page
 
 
+@cache
 def shipped_lecture() -> str:
     """Return the lecture that comes with the app, as such a file."""
     return _SHIPPED.read_text(encoding="utf-8")

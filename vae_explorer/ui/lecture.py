@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import streamlit as st
@@ -141,8 +141,9 @@ def _forget_own() -> None:
     del st.session_state[_OWN]
 
 
-def _page_names() -> set[str]:
-    return {path.stem for path in _PAGES.glob("*.py")}
+@cache
+def _page_names() -> frozenset[str]:
+    return frozenset(path.stem for path in _PAGES.glob("*.py"))
 
 
 def _end() -> None:
