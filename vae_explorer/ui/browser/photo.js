@@ -5,7 +5,7 @@ function createPhoto(host) {
   const picture = element(frame, "img", "");
   const overlay = document.createElementNS(SVG, "svg");
   frame.append(overlay);
-  let data, send, eyes = [];
+  let data, send, shown, eyes = [];
 
   function mark(kind, attributes, className) {
     const made = document.createElementNS(SVG, kind);
@@ -68,8 +68,9 @@ function createPhoto(host) {
   return {
     update(component) {
       ({ data, setTriggerValue: send } = component);
-      if (picture.src !== data.picture || !data.places) eyes = [];
-      picture.src = data.picture;
+      // Not by picture.src, which is a whole address where data.picture may be part of one.
+      if (shown !== data.picture || !data.places) eyes = [];
+      shown = picture.src = data.picture;
       picture.alt = data.description;
       frame.classList.toggle("vae-aiming", data.places);
       overlay.setAttribute("viewBox", `0 0 ${data.size[0]} ${data.size[1]}`);
