@@ -11,7 +11,7 @@ from skimage.data import astronaut
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.config import ModelConfig
-from vae_explorer.faces import Face, align, edit_photo, face_from_eyes
+from vae_explorer.faces import Face, align, edit_photo, editing, face_from_eyes
 from vae_explorer.faces.geometry import transform_points
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import build_model
@@ -117,6 +117,52 @@ def test_the_border_of_the_face_shows_no_seam(checkpoint: Checkpoint) -> None:
     steps = [np.abs(np.diff(pixels(edited), axis=axis)).max() for axis in (0, 1)]
     model = 255 * np.ptp(changed_face(checkpoint))
     assert max(steps) < max(8, model / 8)
+
+
+def edited_grey(monkeypatch: pytest.MonkeyPatch, change: np.ndarray) -> np.ndarray:
+    """What a grey photo's crop gains, (s, s, 3), by a model that makes this change (3, s, s)."""
+    size = change.shape[-1]
+    pictures = np.stack([np.full_like(change, 0.5), 0.5 + change]).astype(np.float32)
+    monkeypatch.setattr(editing, "encode", lambda _model, _images: np.zeros((1, 2), np.float32))
+    monkeypatch.setattr(editing, "decode", lambda _model, _z: pictures)
+    made_up = SimpleNamespace(
+        model=None,
+        card=SimpleNamespace(model=SimpleNamespace(image_size=size)),
+        attribute_vectors={"Smiling": np.ones(2, np.float32)},
+    )
+    grey = Image.new("RGB", (400, 400), (128, 128, 128))
+    face = face_from_eyes(np.array([170.0, 190.0]), np.array([230.0, 190.0]))
+    edited = edit_photo(grey, face, cast(Checkpoint, made_up), {"Smiling": 1.0})
+    return pixels(align(edited, face, size).image) - 128
+
+
+def test_light_that_the_whole_face_shares_is_not_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert np.abs(edited_grey(monkeypatch, np.full((3, 16, 16), 0.2))).max() == 0
+
+
+def test_hair_may_change_as_a_whole_where_the_face_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change = np.zeros((3, 16, 16))
+    change[:, :5] = [[[0.3]], [[0.2]], [[0.0]]]
+    change[:, :, :4] = change[:, :, 12:] = [[[0.3]], [[0.2]], [[0.0]]]
+    gained = edited_grey(monkeypatch, change)
+    red, green, blue = gained[4, 6:10].mean(axis=0)
+    assert red > 1.2 * green > 0
+    assert abs(blue) < 0.2 * red
+    assert np.abs(gained[9, 8]).max() < 0.1 * red
+
+
+def test_tints_from_pixel_to_pixel_are_softened_and_brightness_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = 0.3 * (np.indices((64, 64)).sum(axis=0) // 2 % 2 * 2 - 1)
+    board[20:] = 0  # in the hair alone: what the face shares is another matter
+    tints = edited_grey(monkeypatch, np.stack([board, 0 * board, -board]))
+    light = edited_grey(monkeypatch, np.stack([board, board, board]))
+    assert tints.std() < 0.2 * light.std()
 
 
 def test_the_order_of_edits_does_not_matter(checkpoint: Checkpoint) -> None:

@@ -24,6 +24,11 @@ _UNSEEN, _SEEN = 0.01, 0.05
 """Changes between which, in [0, 1], the photo's own pixels give way to them."""
 _SPREAD = 0.03
 """How far a change reaches beyond its own place, as a share of the crop's side."""
+_FACE = (0.4, 0.8, 0.32, 0.68)
+"""Top, bottom, left and right, as shares of the crop, of where there is face and no hair."""
+_COLOUR = 2 / 64
+"""Standard deviation, as a share of the crop's side, by which a change of colour is softened: the
+model's own goes up and down from pixel to pixel, as tints in fine hair."""
 _FORM, _BLUR = 3 / 64, 1.2 / 64
 """Standard deviations, as shares of the crop's side: what is smoother is light or colour, no form;
 and by which the place of a change of form is softened."""
@@ -47,8 +52,8 @@ def edit_photo(
     With the face aligned and encoded to z, the model's own change is
     decode(z + Σ amount · vector) - decode(z). It is enlarged, carried back through the alignment,
     and added to the photo where it is one, fading out towards the border of the crop: without a
-    shift of light that most of the crop shares, and with the photo's own detail giving way where
-    forms change.
+    shift of light that most of the face shares, its colour softened, and with the photo's own
+    detail giving way where forms change.
 
     Parameters
     ----------
@@ -89,10 +94,12 @@ def edit_photo(
     before, after = decode(checkpoint.model, np.concatenate([z, moved]).astype(np.float32))
     window = _window(size)
     change = after - before
-    # What most of the crop shares is other light: the photo keeps its own. What changed less than
+    # What most of the face shares is other light: the photo keeps its own. What changed less than
     # that did not change at all, rather than the other way.
-    shared = np.median(change, axis=(1, 2), keepdims=True)
+    top, bottom, left, right = (int(share * size) for share in _FACE)
+    shared = np.median(change[:, top:bottom, left:right], axis=(1, 2), keepdims=True)
     change -= detail * np.clip(change, np.minimum(shared, 0), np.maximum(shared, 0))
+    change += detail * _even_out_colour(change)
     # Where forms change, the photo's own would shine through: teeth behind closed lips.
     taken = 1 - detail * (1 - _REPLACED * _where_forms_change(change))
     # Where the model changes something the change counts whole, elsewhere not at all; without the
@@ -121,6 +128,15 @@ def _window(size: int) -> Pixels:
     places = (np.arange(size) + 0.5) / size
     edge = _smooth(np.minimum(places, 1 - places) / _FEATHER)
     return (edge[:, None] * edge).astype(np.float32)
+
+
+def _even_out_colour(change: Pixels) -> Pixels:
+    """Return what softening its colour, and not its brightness, adds to a change (3, s, s)."""
+    from scipy.ndimage import gaussian_filter
+
+    deviation = _COLOUR * change.shape[-1]
+    colour = change - change.mean(axis=0)
+    return gaussian_filter(colour, (0, deviation, deviation)) - colour
 
 
 def _where(change: Pixels) -> Pixels:

@@ -3,6 +3,8 @@
 const FEATHER = 0.16; // these are those of faces/editing.py
 const [UNSEEN, SEEN] = [0.01, 0.05];
 const SPREAD = 0.03;
+const FACE = [0.4, 0.8, 0.32, 0.68];
+const COLOUR = 2 / 64;
 const [FORM, BLUR] = [3 / 64, 1.2 / 64];
 const [KEPT, LOST] = [0.06, 0.2];
 const REPLACED = 0.85;
@@ -80,6 +82,23 @@ function whereFormsChange(change, size) {
     return band.map((value, i) => value - light[i]);
   });
   return blurred(largestOf(rough), size, BLUR * size).map((value) => smooth((value - KEPT) / (LOST - KEPT)));
+}
+
+/** The change (three bands) without the light that most of the face shares, its colour softened. */
+function withoutLight(change, size, detail) {
+  const [top, bottom, left, right] = FACE.map((share) => Math.floor(share * size));
+  const rows = Array.from({ length: bottom - top }, (_, i) => (top + i) * size);
+  const [red, green, blue] = change.map((band) => {
+    const face = Float32Array.from(rows.flatMap((row) => [...band.subarray(row + left, row + right)])).sort();
+    const shared = face[face.length >> 1];
+    const [low, high] = [Math.min(shared, 0), Math.max(shared, 0)];
+    return band.map((value) => value - detail * Math.max(low, Math.min(high, value)));
+  });
+  const grey = red.map((value, i) => (value + green[i] + blue[i]) / 3);
+  const [reds, greens] = [red, green].map((band) => blurred(band.map((value, i) => value - grey[i]), size, COLOUR * size));
+  const blues = reds.map((value, i) => -value - greens[i]); // colours add up to none
+  return [[red, reds], [green, greens], [blue, blues]].map(([band, soft]) =>
+    band.map((value, i) => value + detail * (grey[i] + soft[i] - value)));
 }
 
 /** Add three layers (size x size each) to a picture, enlarged smoothly; `taken` of it goes. */
@@ -175,12 +194,8 @@ function createEdit(host) {
     const detail = (shownDetail = channel.values[data.detail] ?? 1);
     const window = cropWindow(size);
     const [a, b] = [unmoved, answer.pixels];
-    const change = [0, 1, 2].map((c) => {
-      const band = Float32Array.from({ length: size * size }, (_, i) => (b[4 * i + c] - a[4 * i + c]) / 255);
-      const shared = band.slice().sort()[size * size / 2]; // other light: the photo keeps its own
-      const [low, high] = [Math.min(shared, 0), Math.max(shared, 0)];
-      return band.map((value) => value - detail * Math.max(low, Math.min(high, value)));
-    });
+    const change = withoutLight([0, 1, 2].map((c) =>
+      Float32Array.from({ length: size * size }, (_, i) => (b[4 * i + c] - a[4 * i + c]) / 255)), size, detail);
     const where = whereChanged(largestOf(change), size);
     const forms = whereFormsChange(change, size);
     const gone = forms.map((form) => 1 - detail * (1 - REPLACED * form));
