@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
+from sklearn.mixture import GaussianMixture
 
 from vae_explorer.priors import check_prior, fit_prior, sample_prior
+from vae_explorer.smoothed_bootstrap import BANDWIDTHS, choose_bandwidth, draw_around, keep_rows
 
 CENTRES = np.array([[-6.0, 0.0], [6.0, 0.0], [0.0, 8.0], [0.0, -8.0], [6.0, 8.0]])
 
@@ -117,3 +120,68 @@ def test_layers_that_do_not_fit_are_refused() -> None:
         check_prior({**prior, "prior_knots": prior["prior_knots"][..., ::-1]}, 8)
     with pytest.raises(ValueError, match="prior_scale must have the shape"):
         check_prior({**prior, "prior_scale": np.eye(2, dtype=np.float32)}, 8)
+
+
+def test_draws_are_as_new_as_rows_that_the_fit_never_saw() -> None:
+    """In few dimensions, where rows lie close together, and in more, where they do not."""
+    for dimensions in (2, 12):
+        rng = np.random.default_rng(1)
+        rows = np.exp(0.5 * rng.standard_normal((5_000, dimensions)))
+        known, others = rows[:4_000], rows[4_000:]
+        prior = fit_prior(known)
+        tree = cKDTree(known)
+        drawn = sample_prior(prior, 1_000, 1.0, seed=2)
+        new, seen = (np.median(tree.query(part)[0]) for part in (others, drawn))
+        assert seen > 0.85 * new
+
+
+def test_the_bandwidth_is_as_small_as_what_is_new_allows() -> None:
+    rows = np.random.default_rng(0).standard_normal((3_000, 10)).astype(np.float32)
+    mixture = GaussianMixture(1).fit(rows)
+    nearly_known, far = rows[:500] + np.float32(0.01), 2 * rows[:500] + 1
+    assert choose_bandwidth(mixture, rows, nearly_known, seed=0) == BANDWIDTHS[0]
+    assert choose_bandwidth(mixture, rows, far, seed=0) == 1
+
+
+def test_draws_around_rows_have_the_traits_that_a_gaussian_lacks() -> None:
+    """A ring: one Gaussian has most of its mass in the hole, draws around rows have less there."""
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 20_000)
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.05 * rng.standard_normal((20_000, 2))
+    mixture = GaussianMixture(1).fit(ring)
+    kept = keep_rows(mixture, ring, bandwidth=0.6, seed=0)
+    gaussian = mixture.means_, np.linalg.cholesky(mixture.covariances_)
+    away, owners = draw_around(kept, gaussian, rng.random(5_000), rng.standard_normal((5_000, 2)))
+    inside = (np.linalg.norm(away, axis=1) < 0.5).mean()
+    drawn = mixture.sample(5_000)[0]
+    assert inside < 0.7 * (np.linalg.norm(drawn, axis=1) < 0.5).mean()
+    assert owners.max() == 0
+    np.testing.assert_allclose(np.cov(away.T), np.cov(ring.T), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prior_owners": None}, "found only"),
+        ({"prior_rows": np.zeros((3, 5), np.float16)}, r"shape \(m, 2\)"),
+        ({"prior_owners": np.zeros(2, np.int16)}, "for each row"),
+        ({"prior_owners": np.full(3, 7, np.int16)}, "lie in 0"),
+        ({"prior_bandwidth": np.array([1.5], np.float32)}, "at most 1"),
+        ({"prior_bandwidth": np.zeros(1, np.float32)}, "above 0"),
+    ],
+)
+def test_kept_rows_that_do_not_fit_are_refused(
+    changes: dict[str, np.ndarray | None], message: str
+) -> None:
+    sound = {
+        "prior_weights": np.ones(1, np.float32),
+        "prior_means": np.zeros((1, 2), np.float32),
+        "prior_factors": np.eye(2, dtype=np.float32)[None],
+        "prior_rows": np.ones((3, 2), np.float16),
+        "prior_owners": np.zeros(3, np.int16),
+        "prior_bandwidth": np.array([0.8], np.float32),
+    }
+    check_prior(sound, 2)
+    broken = {name: array for name, array in (sound | changes).items() if array is not None}
+    with pytest.raises(ValueError, match=message):
+        check_prior(broken, 2)

@@ -2,7 +2,8 @@
 
 What a decoder learnt to draw lies where the encoder puts pictures, and in many dimensions that is
 not where N(0, I) has its mass. The fit is a Gaussian mixture, where it helps in the coordinates of
-`vae_explorer.gaussianization`.
+`vae_explorer.gaussianization`. Where there are rows enough, each draw goes some of the way from a
+Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ from vae_explorer.gaussianization import (
     restore,
     straighten,
 )
+from vae_explorer.smoothed_bootstrap import (
+    BANDWIDTH,
+    check_rows,
+    choose_bandwidth,
+    draw_around,
+    keep_rows,
+)
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -30,11 +38,12 @@ WEIGHTS, MEANS, FACTORS = "prior_weights", "prior_means", "prior_factors"
 COMPONENTS = (1, 5, 10, 20, 40)
 """Numbers of Gaussians that are tried."""
 HELD_OUT = 0.1
-CHOOSING_ROWS = 40_000
-"""Of the others, by which their number is chosen; all would take minutes in 128 dimensions."""
+CHOOSING_ROWS = 100_000
+"""Of the others, by which their number is chosen."""
 ROWS, ROWS_PER_COLUMN = 200, 4
 """What a Gaussian needs for its covariance, at least: so many rows, and so many a dimension."""
-FEWEST_FOR_LAYERS = 2_000
+FEWEST = 2_000
+"""Rows below which there are neither layers nor a bandwidth."""
 TOLERANCE = 1e-3
 """A fit is done when a step adds less than this to the log-likelihood of a row, per dimension."""
 REGULARISATION = 1e-4
@@ -45,12 +54,16 @@ Layers = Mapping[str, NDArray[np.float32]]
 
 def fit_prior(
     z_mean: ArrayLike, seed: int = 0, mirrored: ArrayLike | None = None
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, np.ndarray]:
     """Fit a mixture of Gaussians with full covariances to encodings.
 
     Fitted to the encodings as they are, or to what `straighten` makes of them; and with as many
     Gaussians of `COMPONENTS`: what gives the greatest likelihood to a tenth of the rows when
     fitted to others. Then fitted to all.
+
+    With `FEWEST` rows or more, draws are made around rows (`vae_explorer.smoothed_bootstrap`),
+    no nearer to them than the held-out tenth is: what is drawn is no more a copy than a picture
+    that the model never saw.
 
     Parameters
     ----------
@@ -66,6 +79,7 @@ def fit_prior(
     dict of str to ndarray of float32
         "prior_weights" (k,), "prior_means" (k, d) and "prior_factors" (k, d, d): the lower
         Cholesky factors of the covariances; and the arrays of `fit_layers`, where they help.
+        And the arrays of `keep_rows`, where the bandwidth is below 1.
 
     Raises
     ------
@@ -77,21 +91,24 @@ def fit_prior(
     Ghosh et al. 2020, "From Variational to Deterministic Autoencoders"
     (https://arxiv.org/abs/1903.12436), section 4: ex-post density estimation.
     """
-    rows = np.asarray(z_mean, np.float64)
+    rows: NDArray[np.floating] = np.asarray(z_mean, np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {rows.shape}.")
     sides = [rows] if mirrored is None else [rows, np.asarray(mirrored, np.float64)]
     order = np.random.default_rng([seed, 7]).permutation(len(rows))
     held = max(1, round(HELD_OUT * len(rows)))
     inner, outer = np.concatenate([side[order[held:]] for side in sides]), rows[order[:held]]
-    every = np.concatenate(sides)
 
     layers = _find_layers(inner, outer, seed)
-    if layers:
-        inner, outer, every = (straighten(part, layers)[0] for part in (inner, outer, every))
-    inner = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
-    fits = [_fit_mixture(inner, count, seed) for count in _affordable(inner)]
-    mixture = max(fits, key=lambda fitted: float(fitted.score(outer)))
+    # In single precision, which suffices here, a fit takes half the time.
+    known, others, every = (
+        (straighten(part, layers)[0] if layers else part).astype(np.float32)
+        for part in (inner, outer, np.concatenate(sides))
+    )
+    known = np.random.default_rng([seed, 17]).permutation(known)[:CHOOSING_ROWS]
+    fits = [_fit_mixture(known, count, seed) for count in _affordable(known)]
+    mixture = max(fits, key=lambda fitted: float(fitted.score(others)))
+    bandwidth = choose_bandwidth(mixture, known, others, seed) if len(rows) >= FEWEST else 1.0
     # The same Gaussians, from where they stand now, to all rows.
     mixture.set_params(
         weights_init=mixture.weights_,
@@ -104,11 +121,12 @@ def fit_prior(
         MEANS: mixture.means_.astype(np.float32),
         FACTORS: np.linalg.cholesky(mixture.covariances_).astype(np.float32),
         **layers,
+        **(keep_rows(mixture, every, bandwidth, seed) if bandwidth < 1 else {}),
     }
 
 
 def sample_prior(
-    prior: Mapping[str, NDArray[np.float32]], n: int, temperature: float, seed: int
+    prior: Mapping[str, NDArray[np.floating]], n: int, temperature: float, seed: int
 ) -> NDArray[np.float32]:
     """Draw n latents (n, d) from what `fit_prior` gave.
 
@@ -118,10 +136,14 @@ def sample_prior(
     """
     means, factors = prior[MEANS], prior[FACTORS]
     noise = np.random.default_rng(seed).standard_normal((n, means.shape[1] + 1))
-    shares = np.cumsum(prior[WEIGHTS], dtype=np.float64)
     # One number of each row chooses its Gaussian, so that each row stands for itself.
-    chosen = np.searchsorted(shares[:-1] / shares[-1], ndtr(noise[:, 0]), side="right")
-    away = np.einsum("nij,nj->ni", factors[chosen], noise[:, 1:])
+    chance, noise = ndtr(noise[:, 0]), noise[:, 1:]
+    if BANDWIDTH in prior:
+        away, chosen = draw_around(prior, (means, factors), chance, noise)
+    else:
+        shares = np.cumsum(prior[WEIGHTS], dtype=np.float64)
+        chosen = np.searchsorted(shares[:-1] / shares[-1], chance, side="right")
+        away = np.einsum("nij,nj->ni", factors[chosen], noise)
     z = means[chosen] + temperature * away
     return (restore(z, prior) if ROTATIONS in prior else z).astype(np.float32)
 
@@ -142,13 +164,14 @@ def check_prior(arrays: Mapping[str, NDArray[np.floating]], latent_dim: int) -> 
             raise ValueError(f"{name} must have the shape {shape}; found {arrays[name].shape}.")
     if arrays[WEIGHTS].min(initial=0) < 0 or not arrays[WEIGHTS].sum() > 0:
         raise ValueError(f"{WEIGHTS} must be shares: none below 0, one above.")
+    check_rows(arrays, k, latent_dim)
 
 
 def _find_layers(
-    inner: NDArray[np.float64], outer: NDArray[np.float64], seed: int
+    inner: NDArray[np.floating], outer: NDArray[np.floating], seed: int
 ) -> dict[str, NDArray[np.float32]]:
     """Return layers that make a few Gaussians fit better; none where they do not."""
-    if len(inner) < max(FEWEST_FOR_LAYERS, ROWS_PER_DIMENSION * inner.shape[1]):
+    if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
         return {}
     layers = fit_layers(inner, seed=seed)
     some = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
@@ -159,12 +182,12 @@ def _find_layers(
     return layers if bent + log_determinant.mean() > plain else {}
 
 
-def _affordable(rows: NDArray[np.float64]) -> list[int]:
+def _affordable(rows: NDArray[np.floating]) -> list[int]:
     most = len(rows) / max(ROWS, ROWS_PER_COLUMN * rows.shape[1])
     return [count for count in COMPONENTS if count <= max(1, most)]
 
 
-def _fit_mixture(rows: NDArray[np.float64], count: int, seed: int) -> GaussianMixture:
+def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
     from sklearn.mixture import GaussianMixture
 
     mixture = GaussianMixture(
