@@ -115,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluated.add_argument("--json", action="store_true", help="print JSON")
     evaluated.add_argument("--write", action="store_true", help="put the numbers into the card")
     evaluated.add_argument(
+        "--keep-vectors", action="store_true", help="with --write: attribute vectors stay"
+    )
+    evaluated.add_argument(
         "--importance-samples", type=int, default=0, metavar="K", help="add the IWAE bound (64)"
     )
     evaluated.set_defaults(command=commands.run_evaluate)

@@ -115,7 +115,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if samples < 0:
         raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
     if args.write:
-        metrics = evaluate_again(checkpoint, dataset, importance_samples=samples).metrics
+        metrics = evaluate_again(
+            checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
+        ).metrics
     else:
         metrics = evaluate(checkpoint.model, dataset, importance_samples=samples).metrics
     if args.json:

@@ -21,7 +21,13 @@ from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import Autoencoder, count_parameters
 from vae_explorer.priors import fit_prior
-from vae_explorer.vector_choice import Networks, choose_vectors, plain_vectors
+from vae_explorer.vector_choice import (
+    Networks,
+    choose_vectors,
+    is_drift,
+    is_vector,
+    plain_vectors,
+)
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -97,16 +103,32 @@ def publish(
 
 
 def evaluate_again(
-    checkpoint: Checkpoint, dataset: ImageDataset, *, importance_samples: int = 0
+    checkpoint: Checkpoint,
+    dataset: ImageDataset,
+    *,
+    importance_samples: int = 0,
+    keep_vectors: bool = False,
 ) -> ModelCard:
     """Measure a checkpoint anew and put the numbers into its card; its weights stay as they were.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    dataset : ImageDataset
+        The data it was trained on.
+    importance_samples : int
+        Samples per image for the importance-weighted bound; 0 leaves it out.
+    keep_vectors : bool
+        Whether the attribute vectors and their numbers, which depend on the weights and the data
+        alone and take the most time, stay as they are.
 
     Returns
     -------
     ModelCard
         As written. A number that was not measured this time is no longer in it.
     """
-    found = _measure(checkpoint.model, dataset, checkpoint.card.train, importance_samples)
+    kept = checkpoint if keep_vectors else None
+    found = _measure(checkpoint.model, dataset, checkpoint.card.train, importance_samples, kept)
     return save_checkpoint(
         checkpoint.path,
         model=checkpoint.model,
@@ -131,9 +153,16 @@ class _Measured(NamedTuple):
 
 
 def _measure(
-    model: Autoencoder, dataset: ImageDataset, config: TrainConfig, importance_samples: int
+    model: Autoencoder,
+    dataset: ImageDataset,
+    config: TrainConfig,
+    importance_samples: int,
+    kept: Checkpoint | None = None,
 ) -> _Measured:
-    """Learn from the train split's encodings; measure on the held-out ones."""
+    """Learn from the train split's encodings; measure on the held-out ones.
+
+    The vectors of `kept`, and their numbers, are taken as they are.
+    """
     seed, rows = config.seed, dataset.rows("train")
     train = encode_dataset(model, dataset, rows)
     turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
@@ -149,7 +178,10 @@ def _measure(
     )
     latent |= _embedding(encodings.z_mean, seed)
     if train.attributes is not None:
-        if judge is None:
+        if kept is not None:
+            latent |= {name: a for name, a in kept.latent.items() if is_vector(name)}
+            metrics |= {name: m for name, m in kept.card.metrics.items() if is_drift(name)}
+        elif judge is None:
             latent |= plain_vectors(train, names)
         else:
             networks = Networks(model, judge, find_classifier(GUIDE, names))

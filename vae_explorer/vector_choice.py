@@ -78,6 +78,16 @@ def plain_vectors(train: Encodings, names: Sequence[str]) -> dict[str, NDArray[n
     }
 
 
+def is_vector(name: str) -> bool:
+    """Say whether that array of a checkpoint is one that `choose_vectors` made."""
+    return name.partition(".")[0].removesuffix("_vector") in ("attribute", *KINDS)
+
+
+def is_drift(name: str) -> bool:
+    """Say whether that number of a card is one that `choose_vectors` measured."""
+    return name.partition(".")[0] in ("drift", "drift_of")
+
+
 def choose_vectors(
     networks: Networks, train: Encodings, held_out: Encodings, names: Sequence[str], seed: int
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Metric]]:
