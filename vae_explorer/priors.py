@@ -9,6 +9,7 @@ Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,7 +109,10 @@ def fit_prior(
     known = np.random.default_rng([seed, 17]).permutation(known)[:CHOOSING_ROWS]
     fits = [_fit_mixture(known, count, seed) for count in _affordable(known)]
     mixture = max(fits, key=lambda fitted: float(fitted.score(others)))
-    bandwidth = choose_bandwidth(mixture, known, others, seed) if len(rows) >= FEWEST else 1.0
+    bandwidth = 1.0
+    if len(rows) >= FEWEST:
+        back = partial(restore, layers=layers) if layers else np.asarray
+        bandwidth = choose_bandwidth(mixture, known, others, seed, to_latents=back)
     # The same Gaussians, from where they stand now, to all rows.
     mixture.set_params(
         weights_init=mixture.weights_,

@@ -8,7 +8,7 @@ than those are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,18 +87,35 @@ def draw_around(
 
 
 def choose_bandwidth(
-    mixture: GaussianMixture, known: NDArray[np.floating], others: NDArray[np.floating], seed: int
+    mixture: GaussianMixture,
+    known: NDArray[np.floating],
+    others: NDArray[np.floating],
+    seed: int,
+    *,
+    to_latents: Callable[[NDArray[np.floating]], NDArray[np.floating]] = lambda rows: rows,
 ) -> float:
     """Return the smallest of `BANDWIDTHS` whose draws are as far from known rows as others are.
 
-    Compared by the median distance to the nearest of the known rows (n, d), to which the mixture
-    was fitted; the others (m, d) are of the same kind, and nothing knows them. Returns 1 where
-    none will do.
+    Compared by the median distance to the nearest of the known rows. 1 where none will do.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        Fitted to the known rows.
+    known, others : (n, d) and (m, d)
+        Of the same kind; nothing knows the others.
+    seed : int
+        Of the draws.
+    to_latents : callable
+        From the rows' coordinates to those in which distances are taken.
     """
     from sklearn.metrics import pairwise_distances_argmin_min
 
+    near = to_latents(known).astype(np.float32)
+
     def distance(rows: NDArray[np.floating]) -> float:
-        return float(np.median(pairwise_distances_argmin_min(rows[:DRAWS], known)[1]))
+        latents = to_latents(rows[:DRAWS]).astype(np.float32)
+        return float(np.median(pairwise_distances_argmin_min(latents, near)[1]))
 
     rng = np.random.default_rng([seed, 18])
     chance, noise = rng.random(DRAWS), rng.standard_normal((DRAWS, known.shape[1]))
@@ -107,7 +124,7 @@ def choose_bandwidth(
     for bandwidth in BANDWIDTHS:
         arrays = {ROWS: known, OWNERS: owners, BANDWIDTH: np.array([bandwidth])}
         away, chosen = draw_around(arrays, gaussians, chance, noise)
-        if distance((gaussians[0][chosen] + away).astype(known.dtype)) >= wanted:
+        if distance(gaussians[0][chosen] + away) >= wanted:
             return float(bandwidth)
     return 1.0
 
