@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(args)
     except (CheckpointError, ConfigError, DatasetError, RunError, TrainingError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one on each machine
+            print(f"error: {error}", file=sys.stderr)
         return 2
 
 

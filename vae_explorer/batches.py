@@ -1,8 +1,8 @@
-"""Which pictures a training sees, in which order, and which way round."""
+"""Which pictures a training sees, in which order, which way round, and with which noise."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -46,8 +46,39 @@ def order_of_epoch(rows: np.ndarray, config: TrainConfig, epoch: int) -> np.ndar
     return np.random.default_rng([config.seed, 2, epoch]).permutation(rows)
 
 
-def mirrored(images: Tensor, config: TrainConfig, step: int, rank: int) -> Tensor:
-    """Mirror half of the images (n, channels, height, width), another half in every step."""
-    turned = np.random.default_rng([config.seed, 5, step, rank]).random(len(images)) < 0.5
-    chosen = torch.from_numpy(turned).to(images.device)[:, None, None, None]
+def mirrored(
+    images: Tensor, config: TrainConfig, step: int, count: int, share: slice = slice(None)
+) -> Tensor:
+    """Mirror half of a batch of `count` images, another half in every step.
+
+    The images (n, channels, height, width) are the given share of it.
+    """
+    turned = np.random.default_rng([config.seed, 5, step, 0]).random(count) < 0.5
+    chosen = torch.from_numpy(turned[share]).to(images.device)[:, None, None, None]
     return torch.where(chosen, images.flip(3), images)
+
+
+class Noise:
+    """The ε of a training: standard normal, a function of the seed and of what it is for.
+
+    Parameters
+    ----------
+    seed, latent_dim : int
+    device : torch.device
+        Another kind of device draws other numbers.
+    """
+
+    def __init__(self, seed: int, latent_dim: int, device: torch.device) -> None:
+        self.generator = torch.Generator(device)
+        self._seed, self._latent_dim = seed, latent_dim
+
+    def begin(self, *key: int) -> Self:
+        """Begin the sequence of that name."""
+        words = np.random.SeedSequence([self._seed, *key]).generate_state(1, np.uint64)
+        self.generator.manual_seed(int(words[0] >> np.uint64(1)))
+        return self
+
+    def draw(self, count: int) -> Tensor:
+        """Return its next numbers, float32 (count, latent_dim)."""
+        shape = (count, self._latent_dim)
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)

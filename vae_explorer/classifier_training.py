@@ -23,7 +23,12 @@ from vae_explorer.attribute_networks import (
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.batches import TrainingError, mirrored, order_of_epoch, split_rows
+from vae_explorer.batches import (
+    TrainingError,
+    mirrored,
+    order_of_epoch,
+    split_rows,
+)
 from vae_explorer.classifier_runs import ClassifierEpoch, best_of, load_state, save_state
 from vae_explorer.config import TrainConfig
 from vae_explorer.degradation import degraded
@@ -169,7 +174,7 @@ class _Trainer:
     def _step(self, step: int, rows: np.ndarray) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.total_steps, self.config)
-        images = mirrored(self._images(rows), self.config, step, 0)
+        images = mirrored(self._images(rows), self.config, step, len(rows))
         rng = np.random.default_rng([self.config.seed, 6, step])
         if rng.random() < DEGRADED_SHARE:
             images = degraded(images, rng)

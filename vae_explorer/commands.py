@@ -21,6 +21,7 @@ from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.options import read_configs, refuse_changes
+from vae_explorer.processes import find_devices
 from vae_explorer.publication import evaluate_again, publish
 from vae_explorer.runs import (
     EpochMetrics,
@@ -50,8 +51,6 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch."""
-    from accelerate import PartialState  # 1.3 s, needed only here
-
     given = vars(args)
     run, out = RUNS / args.out.name, args.out
     if out.exists() and not given.get("replace"):
@@ -62,18 +61,21 @@ def run_train(args: argparse.Namespace) -> int:
     model_config, config = load_config(run) if resume else read_configs(given)
     if resume:
         refuse_changes(given, model_config, config)
-    devices = PartialState()  # of `accelerate launch`, or the only one
-    with devices.main_process_first():
+    else:
+        check_room(run, restart=given.get("restart", False))
+    devices = find_devices()  # of `accelerate launch`, or the only one
+    with devices.local_main_process_first():  # once on each machine
         dataset = open_dataset(args, config.dataset, model_config.image_size)
-        if devices.is_main_process:
-            if not resume:
-                clear_run(run, restart=given.get("restart", False))
-            save_config(run, model_config, config)
+    if devices.is_main_process:
+        if not resume:
+            clear_run(run, restart=given.get("restart", False))
+        save_config(run, model_config, config)
+        print(f"{config.dataset}: {model_config.kind}, {model_config.latent_dim}-D; state in {run}")
     keep_freed_memory()
 
     stop = _StopRequest()
-    print(f"{config.dataset}: {model_config.kind}, {model_config.latent_dim}-D; state in {run}")
-    with tqdm(unit="step", dynamic_ncols=True, disable=None) as bar:
+    silent = None if devices.is_main_process else True
+    with tqdm(unit="step", dynamic_ncols=True, disable=silent) as bar:
         epochs = train(
             model_config,
             config,
@@ -162,14 +164,19 @@ def _resume_command(given: Mapping[str, object]) -> str:
 
 def clear_run(run: Path, *, restart: bool) -> None:
     """Make room for a new run; one that is not finished goes only with --restart."""
-    if not (run / "state.safetensors").exists():
-        return
-    if not restart and not (run / "published").exists():
+    check_room(run, restart=restart)
+    if (run / "state.safetensors").exists():
+        shutil.rmtree(run)
+
+
+def check_room(run: Path, *, restart: bool) -> None:
+    """Raise a `RunError` if a run that is not finished is in the way."""
+    under_way = (run / "state.safetensors").exists() and not (run / "published").exists()
+    if under_way and not restart:
         raise RunError(
             f"The run {run.name} is under way in {run}. Go on with --resume, "
             "or throw it away with --restart."
         )
-    shutil.rmtree(run)
 
 
 def open_dataset(args: argparse.Namespace, name: str, size: int | None) -> ImageDataset:

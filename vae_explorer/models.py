@@ -33,15 +33,15 @@ class ModelOutput(NamedTuple):
     """(n, latent_dim); None for a plain autoencoder."""
 
 
-def reparameterize(z_mean: Tensor, z_log_var: Tensor, generator: torch.Generator) -> Tensor:
+def reparameterize(z_mean: Tensor, z_log_var: Tensor, noise: torch.Generator | Tensor) -> Tensor:
     """Draw z ~ N(z_mean, exp(z_log_var)) as μ + σ ε (Kingma & Welling 2014, section 2.4).
 
     Parameters
     ----------
     z_mean, z_log_var : Tensor, (n, latent_dim)
         The posterior's mean and the logarithm of its variance.
-    generator : torch.Generator
-        Source of ε, on the tensors' device.
+    noise : torch.Generator or Tensor (n, latent_dim)
+        Source of ε, on the tensors' device; or ε itself, where several processes share a batch.
 
     Returns
     -------
@@ -49,10 +49,9 @@ def reparameterize(z_mean: Tensor, z_log_var: Tensor, generator: torch.Generator
         One sample per row, differentiable in both arguments. It always samples: whoever wants
         the mean takes `z_mean`.
     """
-    epsilon = torch.randn(
-        z_mean.shape, generator=generator, device=z_mean.device, dtype=z_mean.dtype
-    )
-    return z_mean + torch.exp(0.5 * z_log_var) * epsilon
+    if isinstance(noise, torch.Generator):
+        noise = torch.randn(z_mean.shape, generator=noise, device=z_mean.device, dtype=z_mean.dtype)
+    return z_mean + torch.exp(0.5 * z_log_var) * noise
 
 
 class Encoder(nn.Module):
@@ -109,8 +108,8 @@ class Autoencoder(nn.Module):
         """Map z (n, latent_dim) to pixel probabilities or means in [0, 1]."""
         return torch.sigmoid(self.decoder(z))
 
-    def forward(self, images: Tensor, generator: torch.Generator) -> ModelOutput:
-        """Reconstruct; a plain autoencoder has no use for the generator."""
+    def forward(self, images: Tensor, noise: torch.Generator | Tensor) -> ModelOutput:
+        """Reconstruct; a plain autoencoder has no use for the noise."""
         z_mean, z_log_var = self.encoder(images)
         return ModelOutput(self.decoder(z_mean), z_mean, z_log_var)
 
@@ -118,13 +117,13 @@ class Autoencoder(nn.Module):
 class VAE(Autoencoder):
     """A variational autoencoder: the bottleneck is a sample of the posterior."""
 
-    def forward(self, images: Tensor, generator: torch.Generator) -> ModelOutput:
-        """Reconstruct from one posterior sample per image, drawn from `generator`."""
+    def forward(self, images: Tensor, noise: torch.Generator | Tensor) -> ModelOutput:
+        """Reconstruct from one posterior sample per image; see `reparameterize`."""
         z_mean, z_log_var = self.encoder(images)
         assert z_log_var is not None  # an encoder of kind "vae" has both heads
         # The sample and the KL term are too delicate for bf16.
         z_mean, z_log_var = z_mean.float(), z_log_var.float()
-        z = reparameterize(z_mean, z_log_var, generator)
+        z = reparameterize(z_mean, z_log_var, noise)
         return ModelOutput(self.decoder(z), z_mean, z_log_var)
 
 

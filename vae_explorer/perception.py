@@ -105,7 +105,7 @@ class Perception:
         if self.discriminator is not None and progress >= self.config.adversarial_start:
             for parameter in self.raw.parameters():
                 parameter.requires_grad_(False)  # only the decoder learns by this pass
-            fake = self.discriminator(reconstructions)
+            fake = self.raw(reconstructions)  # no process waits here for the others
             total = total + self.config.adversarial_weight * hinge_generator_loss(fake)
         return total
 
@@ -119,11 +119,18 @@ class Perception:
         return self.config.feature_weight * feature_distance(features, targets)
 
     def learn(
-        self, reconstructions: Tensor, images: Tensor, progress: float, learning_rate: float
+        self,
+        reconstructions: Tensor,
+        images: Tensor,
+        progress: float,
+        learning_rate: float,
+        *,
+        weight: float = 1.0,
     ) -> None:
         """Let the discriminator learn from the step's images and reconstructions.
 
-        It begins a little before it is listened to, so that its first word is not noise.
+        It begins a little before it is listened to, so that its first word is not noise. The
+        weight is that of this process's share of the step; see `Processes`.
         """
         if self.discriminator is None or progress < self.config.adversarial_start * HEAD_START:
             return
@@ -134,7 +141,7 @@ class Perception:
         logits = self.discriminator(torch.cat([images, reconstructions.detach()]))
         real, fake = logits.chunk(2)
         self.optimizer.zero_grad()
-        self.accelerator.backward(hinge_discriminator_loss(real, fake))
+        self.accelerator.backward(weight * hinge_discriminator_loss(real, fake))
         self.optimizer.step()
 
     def state(self) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """The state of one training and what is done to it: step, judge, save, load.
 
-Each random number is a function of the seed, the step and the process, so a run that is killed
-and resumed ends with the same weights, bit for bit, as one that ran through.
+Each random number is a function of the seed and the step, so a run that is killed and resumed ends
+with the same weights, bit for bit, as one that ran through; on another number of processes it goes
+on with the same pictures and the same noise.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vae_explorer.batches import TrainingError, mirrored, order_of_epoch, split_rows
+from vae_explorer.batches import Noise, TrainingError, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.encodings import encode_dataset
-from vae_explorer.losses import negative_elbo
+from vae_explorer.losses import LossParts, negative_elbo
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.optimization import (
     chooses_bf16,
@@ -31,6 +33,7 @@ from vae_explorer.optimization import (
     restore_moments,
 )
 from vae_explorer.perception import Perception
+from vae_explorer.processes import Processes, find_devices
 from vae_explorer.runs import (
     EpochMetrics,
     RunState,
@@ -55,13 +58,12 @@ class Trainer:
     def __init__(
         self, model_config: ModelConfig, config: TrainConfig, dataset: ImageDataset, run: Path
     ) -> None:
-        from accelerate import Accelerator  # 1.3 s, needed only here
-
         self.config, self.dataset, self.run = config, dataset, run
-        self.accelerator = Accelerator()
+        self.accelerator = find_devices()
         self.device = self.accelerator.device
         self.train_rows, self.validation_rows = split_rows(dataset, config)
         self.batch_size = min(config.batch_size, len(self.train_rows))
+        self.processes = Processes(self.accelerator, self.batch_size)
         self.steps_per_epoch = len(self.train_rows) // self.batch_size
         self.total_steps = self.steps_per_epoch * config.epochs
         self.autocast = chooses_bf16(config, model_config, self.device)
@@ -75,7 +77,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=self.device.type != "mps"
         )
-        self.generator = torch.Generator(self.device)
+        self.noise = Noise(config.seed, model_config.latent_dim, self.device)
         self.step, self.history, self.best = 0, list[EpochMetrics](), self._average_weights()
         self.sums, self.seconds = torch.zeros(3, device=self.device), 0.0
 
@@ -87,34 +89,26 @@ class Trainer:
         losses = [metrics.validation_loss for metrics in self.history]
         return 0 < self.config.patience <= len(losses) - 1 - int(np.argmin(losses or [0]))
 
-    def agree(self, stop: bool) -> bool:
-        """Have all processes stop at the same step, as soon as one of them wants to."""
-        if self.accelerator.num_processes == 1:
-            return stop
-        votes = torch.tensor(float(stop), device=self.device)
-        return bool(self.accelerator.reduce(votes, "sum") > 0)
-
     def steps_of_epoch(self) -> Iterator[StepMetrics]:
         """Do the steps that the epoch under way still lacks."""
         epoch = len(self.history)
         first = self.step - epoch * self.steps_per_epoch
         order = order_of_epoch(self.train_rows, self.config, epoch)
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
         self.network.train()
         for index in range(first, self.steps_per_epoch):
             start = time.perf_counter()
-            rows = order[index * self.batch_size : (index + 1) * self.batch_size][rank::world]
-            metrics = self._step(rows, rank)
+            rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+            metrics = self._step(rows[self.processes.share])
             self.seconds += time.perf_counter() - start
             yield metrics
 
     def finish_epoch(self) -> EpochMetrics:
         """Judge the averaged weights on the validation rows, and save."""
         self._check_finite(self.sums)
-        means = self.accelerator.reduce(self.sums / self.steps_per_epoch, "mean").tolist()
+        means = self.processes.mean(self.sums / self.steps_per_epoch).tolist()
         with self._forward_precision():
-            self._seed_noise(5)
-            refresh_statistics(self.averaged, self._some_training_batches(), self.generator)
+            noise = self.noise.begin(5).generator
+            refresh_statistics(self.averaged, self._some_training_batches(), noise)
         validation_means = self._validate()
         metrics = EpochMetrics(
             epoch=len(self.history) + 1,
@@ -131,7 +125,7 @@ class Trainer:
         if metrics is best_of(self.history, self.config):
             self.best = self._average_weights()
         self.sums, self.seconds = torch.zeros_like(self.sums), 0.0
-        if self.config.keep_epochs and self.accelerator.is_main_process:
+        if self.config.keep_epochs and self.processes.is_main:
             self._keep_encodings(metrics.epoch)  # first: an epoch that is saved is not done again
         self.save()
         return metrics
@@ -139,9 +133,9 @@ class Trainer:
     def save(self) -> None:
         """Write the state, by the main process alone; one that is not finite replaces nothing."""
         self._check_finite(self.sums)
-        if not self.accelerator.is_main_process:
+        loss, reconstruction, kl = self.processes.mean(self.sums).tolist()
+        if not self.processes.is_main:
             return
-        loss, reconstruction, kl = self.sums.tolist()
         save_state(
             self.run,
             RunState(
@@ -168,28 +162,29 @@ class Trainer:
         restore_moments(self.optimizer, state.optimizer)
         self.perception.load(state.perception)
 
-    def _step(self, rows: np.ndarray, rank: int) -> StepMetrics:
+    def _step(self, rows: np.ndarray) -> StepMetrics:
         rate = learning_rate(self.step, self.total_steps, self.config)
         progress = self.step / self.total_steps
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self._seed_noise(3, self.step, rank)
+        weight, share = self.processes.weight, self.processes.share
+        noise = self.noise.begin(3, self.step, 0).draw(self.batch_size)[share]
         images = self._images(rows)
         if self.config.mirror:
-            images = mirrored(images, self.config, self.step, rank)
+            images = mirrored(images, self.config, self.step, self.batch_size, share)
         with self._forward_precision():
-            output = self.network(images, self.generator)
+            output = self.network(images, noise)
             reconstructions = torch.sigmoid(output.logits.float())
             penalty = self.perception.penalty(reconstructions, images, progress)
         parts = negative_elbo(output, images, self.model.config, self.config.beta)
-        parts = parts._replace(loss=parts.loss + penalty)
+        parts = LossParts(weight * (parts.loss + penalty), weight * parts[1], weight * parts[2])
         self.optimizer.zero_grad()
         self.accelerator.backward(parts.loss)
         if self.config.clip_norm:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         with self._forward_precision():
-            self.perception.learn(reconstructions.detach(), images, progress, rate)
+            self.perception.learn(reconstructions.detach(), images, progress, rate, weight=weight)
         self.average.update_parameters(self.model)
         self.sums += torch.stack(parts).detach()
         self.step += 1
@@ -199,22 +194,31 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> list[float]:
-        """Mean loss, reconstruction and KL over the validation rows, in float32."""
-        model = self.averaged
-        self._seed_noise(4)
-        sums = torch.zeros(3, device=self.device)
-        for start in range(0, len(self.validation_rows), VALIDATION_BATCH):
-            images = self._images(self.validation_rows[start : start + VALIDATION_BATCH])
-            output = model(images, self.generator)
+        """Mean loss, reconstruction and KL over the validation rows, in float32.
+
+        Whole batches are shared out, and their sums added in the same order: the number of
+        processes changes no bit.
+        """
+        model, rows = self.averaged, self.validation_rows
+        draws = self.noise.begin(4)
+        sums = torch.zeros((ceil(len(rows) / VALIDATION_BATCH), 3), device=self.device)
+        for index in range(len(sums)):
+            batch = rows[index * VALIDATION_BATCH : (index + 1) * VALIDATION_BATCH]
+            noise = draws.draw(len(batch))  # also where another process judges
+            if index % self.processes.count != self.processes.index:
+                continue
+            images = self._images(batch)
+            output = model(images, noise)
             parts = negative_elbo(output, images, model.config, self.config.beta)
             penalty = self.perception.feature_penalty(torch.sigmoid(output.logits), images)
             parts = parts._replace(loss=parts.loss + penalty)
-            sums += torch.stack(parts) * len(images)
+            sums[index] = torch.stack(parts) * len(images)
         self._check_finite(sums)  # also finds out what the epoch's last step has broken
-        return self.accelerator.reduce(sums / len(self.validation_rows), "mean").tolist()
+        in_order = self.processes.sum(sums).cumsum(0)  # adds one batch after another
+        return (in_order[-1] / len(rows)).tolist()
 
     def _check_finite(self, losses: Tensor) -> None:
-        if torch.isfinite(losses).all():
+        if not self.processes.any(not torch.isfinite(losses).all()):
             return
         done = len(self.history)
         kept = f"The state after epoch {done} is kept." if done else "No epoch was finished."
@@ -232,10 +236,6 @@ class Trainer:
         order = order_of_epoch(self.train_rows, self.config, 0)[:STATISTICS_IMAGES]
         for start in range(0, len(order), self.batch_size):
             yield self._images(order[start : start + self.batch_size])
-
-    def _seed_noise(self, *key: int) -> None:
-        words = np.random.SeedSequence([self.config.seed, *key]).generate_state(1, np.uint64)
-        self.generator.manual_seed(int(words[0] >> np.uint64(1)))
 
     def _forward_precision(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)

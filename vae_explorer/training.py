@@ -41,7 +41,8 @@ def train(
     on_step : callable, optional
         Called after every step.
     should_stop : callable
-        Asked after every step; once it says yes, the state is saved and the generator ends.
+        Asked after every step; once it says yes, in one of several processes, the state is saved
+        and the generator ends, in all of them.
 
     Yields
     ------
@@ -74,7 +75,7 @@ def train(
         for metrics in trainer.steps_of_epoch():
             if on_step is not None:
                 on_step(metrics)
-            if trainer.agree(should_stop()):
+            if trainer.processes.any(should_stop()):
                 trainer.save()
                 return
         yield trainer.finish_epoch()
