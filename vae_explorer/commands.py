@@ -21,7 +21,7 @@ from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.options import read_configs, refuse_changes
-from vae_explorer.processes import find_devices
+from vae_explorer.processes import anywhere, find_devices, part
 from vae_explorer.publication import evaluate_again, publish
 from vae_explorer.runs import (
     EpochMetrics,
@@ -89,9 +89,11 @@ def run_train(args: argparse.Namespace) -> int:
             if devices.is_main_process:
                 tqdm.write(_epoch_line(metrics, config.epochs))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing is left to be saved
+    stopped = anywhere(devices, stop.requested)
+    part(devices)
     if not devices.is_main_process:
         return 0
-    if stop.requested:
+    if stopped:
         print(f"Stopped and saved. Go on: {_resume_command(given)}")
         return 130
 

@@ -11,6 +11,7 @@ scale of the features in `losses.feature_distance`.
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,7 +31,24 @@ def find_devices() -> Accelerator:
     from accelerate import Accelerator  # 1.3 s, needed only to train
 
     # Unless told that there is nothing but a CPU, it takes each of several processes for alone.
-    return Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    devices = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    if devices.num_processes > 1:
+        atexit.register(devices.end_training)  # one that is still connected as it ends, aborts
+    return devices
+
+
+def anywhere(devices: Accelerator, flag: bool) -> bool:
+    """Say in all processes whether it is true in one of them; each has to ask."""
+    if devices.num_processes == 1:
+        return flag
+    votes = torch.tensor(float(flag), device=devices.device)
+    return bool(devices.reduce(votes, "sum") > 0)
+
+
+def part(devices: Accelerator) -> None:
+    """Let each process go its own way, once all have come here."""
+    devices.wait_for_everyone()
+    devices.end_training()
 
 
 class Processes:
@@ -77,6 +95,4 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Say in all processes whether it is true in one of them."""
-        if self.count == 1:
-            return flag
-        return bool(self.sum(torch.tensor(float(flag), device=self.accelerator.device)) > 0)
+        return anywhere(self.accelerator, flag)
