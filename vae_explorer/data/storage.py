@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DatasetSpec
-from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Record, Source
+from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Source
 
 FORMAT_VERSION = 1
 PROGRESS_EVERY = 100  # pictures
@@ -95,7 +94,7 @@ def write_cache(
         source=None if source.path is None else str(source.path),
         channels=spec.channels,
         size=size,
-        counts=dict(Counter(split.tolist())),
+        counts=_count(split),
         label_names=list(label_names),
         attribute_names=list(source.attribute_names),
         damaged=list(damaged),
@@ -167,7 +166,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
     shape = (count, info.channels, info.size, info.size)
     images = _open_array(folder / "images.npy", np.uint8, shape, mmap_mode="r")
     split = _open_array(folder / "split.npy", np.str_, (count,))
-    if dict(Counter(split.tolist())) != info.counts or not set(info.counts) <= set(SPLITS):
+    if _count(split) != info.counts or sum(info.counts.values()) != len(split):
         raise CacheError("split.npy and the counts in dataset.json differ")
     labels = attributes = None
     if info.label_names:
@@ -189,11 +188,25 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
     )
 
 
+class _Known(NamedTuple):
+    """What is kept of a record once it is written: a million of them must fit into memory."""
+
+    split: str | None
+    label: int | None
+    attributes: np.ndarray | None
+
+
+def _count(split: np.ndarray) -> dict[str, int]:
+    """Count the rows of each split, without a Python string for every row."""
+    counts = {name: int(np.count_nonzero(split == name)) for name in SPLITS}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _write_images(
     path: Path, source: Source, shape: tuple[int, int, int], progress: Progress | None
-) -> tuple[list[Record], dict[str, str]]:
-    """Write what can be read; return its records, and what was wrong with the others."""
-    kept: list[Record] = []
+) -> tuple[list[_Known], dict[str, str]]:
+    """Write what can be read; return what is known of it, and what was wrong with the others."""
+    kept: list[_Known] = []
     damaged: dict[str, str] = {}
     with path.open("wb") as file:
         _write_header(file, 0, shape)
@@ -208,7 +221,7 @@ def _write_images(
             if image.dtype != np.uint8 or image.shape != shape:
                 raise TypeError(f"{record.name} is {image.dtype} {image.shape}, not uint8 {shape}")
             file.write(image.tobytes())
-            kept.append(record)
+            kept.append(_Known(record.split, record.label, record.attributes))
         _write_header(file, len(kept), shape)
     if progress:
         progress(source.count, source.count)
