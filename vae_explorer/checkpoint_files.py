@@ -203,6 +203,8 @@ def _parse(loader: Callable[[bytes], T], file: str, data: bytes) -> T:
         return loader(data)
     except SafetensorError as error:
         raise ValueError(f"{file} is not a safetensors file: {error}.") from error
+    except KeyError as error:  # how the loader says that NumPy has no such type
+        raise ValueError(f"{file} has an array of the type {error}, which is not read.") from error
 
 
 def _check_labels(labels: np.ndarray | None, count: int) -> None:

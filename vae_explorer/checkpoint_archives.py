@@ -1,0 +1,213 @@
+"""A checkpoint as one zip: packed to be taken along, and taken in again after every check.
+
+What comes in may have been made by anybody. Nothing in it is ever run, and none of its names is
+used as a path: only files that its card lists are taken, by their bare names, all of them
+safetensors or CSV.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Set
+from pathlib import Path
+
+import safetensors
+from safetensors import SafetensorError
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_folders import (
+    CARD,
+    read_card,
+    read_files,
+    staged,
+    write_files,
+)
+from vae_explorer.checkpoints import CheckpointError, load_checkpoint
+from vae_explorer.foreign_cards import read_foreign_card
+from vae_explorer.images import zip_of_files
+from vae_explorer.own_checkpoints import changing, check_free
+
+MAX_BYTES = 200 * 2**20
+"""Of an archive, and of all that is in it."""
+
+_MAX_CARD = 2**20  # bytes
+_MAX_INDEX = 2**16  # bytes of a zip's list of entries: some hundreds
+_AGAIN = "Take one that this page, or zipping a whole folder of checkpoints/, gave."
+
+
+def pack_checkpoint(folder: Path) -> bytes:
+    """Return a checkpoint as a zip: one folder of its name, its files verified.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or was changed.
+    """
+    try:
+        card = read_card(folder)
+        contents = {CARD: card.to_json().encode(), **read_files(folder, card.sha256)}
+    except ValueError as error:
+        raise CheckpointError(f"{folder.name!r} is broken, so it is not packed. {error}") from error
+    return zip_of_files({f"{folder.name}/{file}": data for file, data in contents.items()})
+
+
+def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
+    """Read a zipped checkpoint, whatever else it may be.
+
+    Parameters
+    ----------
+    data : bytes
+        As somebody sent it. The files lie at its top or all in one folder; what macOS adds is
+        left out.
+
+    Returns
+    -------
+    card : ModelCard
+    contents : dict of str to bytes
+        By bare names, `card.json` and exactly the files that it lists; not yet verified.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no zip, too large, has entries that point elsewhere, or does not fit its card.
+    """
+    if len(data) > MAX_BYTES:
+        raise CheckpointError(
+            f"This file has {len(data) / 2**20:,.0f} MB, more than the {MAX_BYTES // 2**20} MB "
+            "that are taken. Unpack it into checkpoints/ by hand, if you know where it is from."
+        )
+    _check_index(data)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = _find_entries(archive)
+            card = read_foreign_card(_read_entry(archive, entries[CARD]))
+            _check_listed(card, entries.keys())
+            return card, {file: _read_entry(archive, entry) for file, entry in entries.items()}
+    # NotImplementedError: a kind of zip that Python does not know.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise CheckpointError(f"This zip is damaged: {error}. Copy or pack it again.") from error
+
+
+def unpack_checkpoint(data: bytes, name: str | None = None) -> ModelCard:
+    """Take a zipped checkpoint in, under a name that is free; any fault leaves all as it was.
+
+    Parameters
+    ----------
+    data : bytes
+        As somebody sent it.
+    name : str, optional
+        Of its folder; the one it was packed under by default.
+
+    Returns
+    -------
+    ModelCard
+        As it is listed now.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_archive`, or if the name is taken, a hash is another than the card's, or anything
+        in it cannot be loaded.
+    ReadOnlyError
+        If this copy writes nothing.
+    """
+    with changing("adding a model"):
+        card, contents = read_archive(data)
+        _check_tensors(contents)
+        path = check_free(card.name if name is None else name)
+        with staged(path) as folder:
+            # The card goes last: a folder without it is no checkpoint.
+            write_files(folder, {**contents, CARD: contents.pop(CARD)})
+            try:
+                load_checkpoint(folder)  # what cannot be loaded is not kept
+            except CheckpointError as error:
+                fault = error.__cause__ or error  # without the staged folder's name
+                raise CheckpointError(f"This checkpoint cannot be used. {fault}") from error
+        return dataclasses.replace(card, name=path.name)
+
+
+def _check_index(data: bytes) -> None:
+    """Refuse what is no zip, and a list of entries so long that reading it would cost memory."""
+    end = data[-22:]  # of a zip without a comment, as all common programs write it
+    if len(end) < 22 or not end.startswith(b"PK\x05\x06"):
+        raise CheckpointError(f"This file is no zip, or cut short. {_AGAIN}")
+    (index,) = struct.unpack("<L", end[12:16])
+    if index > _MAX_INDEX or data[-42:-38] == b"PK\x06\x07":  # zip64 has its own count
+        raise CheckpointError(f"This zip has far more files than a checkpoint. {_AGAIN}")
+
+
+def _find_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries by their bare names; refuses those that are links or point elsewhere."""
+    entries: dict[str, zipfile.ZipInfo] = {}  # by their paths
+    for entry in archive.infolist():
+        name = entry.filename.replace("\\", "/")
+        if _points_outside(name) or stat.S_ISLNK(entry.external_attr >> 16):
+            raise CheckpointError(
+                f"This zip is refused: its entry {name[:80]!r} is a link or points outside of it."
+            )
+        if name in entries:
+            raise CheckpointError(f"This zip has {name[:80]!r} twice. {_AGAIN}")
+        if not entry.is_dir() and not _is_left_out(name):
+            entries[name] = entry
+    folders = {name.rpartition("/")[0] for name in entries}
+    if len(folders) != 1 or "/" in min(folders):
+        raise CheckpointError(f"A checkpoint's files lie in one folder; here they do not. {_AGAIN}")
+    found = {name.rpartition("/")[2]: entry for name, entry in entries.items()}
+    if CARD not in found:
+        raise CheckpointError(f"This zip is no checkpoint: it has no {CARD}. {_AGAIN}")
+    size = sum(entry.file_size for entry in found.values())
+    if size > MAX_BYTES or found[CARD].file_size > _MAX_CARD:
+        raise CheckpointError(
+            f"Unpacked, this zip has {size / 2**20:,.0f} MB, {found[CARD].file_size / 2**20:,.0f} "
+            f"of them in {CARD}; {MAX_BYTES // 2**20} and {_MAX_CARD // 2**20} are taken."
+        )
+    return found
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Unpack one entry; never more than its declared size, whatever it would grow to."""
+    if entry.flag_bits & 1:
+        raise CheckpointError(f"This zip is locked by a password. {_AGAIN}")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise CheckpointError(f"This zip is packed in a way that is not read here. {_AGAIN}")
+    with archive.open(entry) as file:
+        data = file.read(entry.file_size)
+    if len(data) < entry.file_size:
+        raise zipfile.BadZipFile(f"{entry.filename[:80]!r} is cut short")
+    return data
+
+
+def _check_listed(card: ModelCard, found: Set[str]) -> None:
+    wanted = {CARD, *card.sha256}
+    if unknown := sorted(found - wanted):
+        names = ", ".join(file[:80] for file in unknown[:5])
+        raise CheckpointError(
+            f"This zip has files that its card does not list: {names}. Pack it without them."
+        )
+    if missing := sorted(wanted - found):
+        raise CheckpointError(f"This zip lacks what its card lists: {', '.join(missing[:5])}.")
+
+
+def _check_tensors(contents: Mapping[str, bytes]) -> None:
+    """Refuse what only bears the name of safetensors, also in files of other versions."""
+    for file, data in contents.items():
+        if file.endswith(".safetensors"):
+            try:
+                safetensors.deserialize(data)
+            except SafetensorError as error:
+                raise CheckpointError(f"{file} is not a safetensors file: {error}.") from error
+
+
+def _points_outside(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/") or bool(re.match(r"[A-Za-z]:", name))
+
+
+def _is_left_out(name: str) -> bool:
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith(".")

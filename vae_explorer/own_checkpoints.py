@@ -1,0 +1,183 @@
+"""Checkpoints that are one's own: named, renamed, deleted. Those that are shipped stay as they are.
+
+A checkpoint is shipped by its name, wherever its folder lies: `SHIPPED` names those that come with
+the project. No upload and no renaming takes such a name, so what bears it is the shipped model, or
+what somebody put in its place at the command line; neither is ever renamed or deleted here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vae_explorer import checkpoints
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_folders import CARD, read_card, read_files, staged, write_files
+from vae_explorer.checkpoints import CheckpointError, find_checkpoint
+from vae_explorer.read_only import refuse_when_read_only
+
+SHIPPED = frozenset(
+    (
+        "faces-vae-32", "faces-vae-64", "fashion-ae-2d", "fashion-vae-2d",
+        "fashion-vae-2d-beta-0.1", "fashion-vae-2d-beta-10", "mnist-mlp-vae-20d", "mnist-vae-2d",
+    )
+)  # fmt: skip
+"""Names of the checkpoints that come with the project."""
+
+MAX_NAME = 64
+MAX_TITLE = 120
+MARKUP = re.compile(r"!\[|\]\(|<|[\x00-\x1f]")
+"""What makes a link, a picture or HTML of words where Markdown is read."""
+
+_CHANGES = threading.RLock()  # sessions are threads of one process: one change at a time
+
+
+@contextmanager
+def changing(what: str) -> Iterator[None]:
+    """Let one session at a time change the folder of checkpoints, where anything may be changed.
+
+    Parameters
+    ----------
+    what : str
+        As `refuse_when_read_only` takes it.
+
+    Raises
+    ------
+    ReadOnlyError
+        If this copy writes nothing.
+    CheckpointError
+        If the disk refuses.
+    """
+    refuse_when_read_only(what)
+    with _CHANGES:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(f"The disk refuses {what}: {error.strerror}.") from error
+
+
+def is_shipped(name: str) -> bool:
+    """Say whether a name is that of a checkpoint that comes with the project."""
+    return name.casefold() in SHIPPED
+
+
+def check_free(name: str) -> Path:
+    """Return the folder that a new checkpoint of this name gets, which is not there yet.
+
+    Raises
+    ------
+    CheckpointError
+        If the name cannot be, is taken by anything, or is kept for a shipped checkpoint.
+    """
+    if (
+        not re.fullmatch(rf"[A-Za-z0-9][\w.-]{{0,{MAX_NAME - 1}}}", name, re.ASCII)
+        or name[-1] == "."
+    ):
+        raise CheckpointError(
+            f"A name has letters, digits, dots, hyphens and underscores, begins with a letter or a "
+            f"digit, and has at most {MAX_NAME}; found {name[: MAX_NAME + 1]!r}."
+        )
+    if is_shipped(name) or name.casefold() == "classifiers":
+        raise CheckpointError(
+            f"The name {name!r} is kept for what comes with the project. Choose another, such as "
+            f"{free_name(name)!r}."
+        )
+    if name.casefold() in _taken():
+        raise CheckpointError(
+            f"The name {name!r} is taken. Choose another, such as {free_name(name)!r}."
+        )
+    return checkpoints.CHECKPOINTS / name
+
+
+def free_name(wanted: str) -> str:
+    """Return a name that `check_free` takes: the one wanted, or the nearest to it."""
+    stem = re.sub(r"[^\w.-]+", "-", wanted, flags=re.ASCII).strip("._-")[: MAX_NAME - 5] or "model"
+    stem = stem.rstrip(".")
+    taken = _taken() | SHIPPED | {"classifiers"}
+    names = (stem, *(f"{stem}-{k}" for k in range(2, len(taken) + 3)))
+    return next(name for name in names if name.casefold() not in taken)
+
+
+def rename_checkpoint(name: str, new_name: str, title: str) -> ModelCard:
+    """Give one's own checkpoint another folder name, another title, or both.
+
+    Its files are verified and copied to their new place before they leave the old one.
+
+    Returns
+    -------
+    ModelCard
+        As it is now.
+
+    Raises
+    ------
+    CheckpointError
+        If it is a shipped one or broken, or the name or the title cannot be.
+    """
+    with changing("renaming a model"):
+        folder = _own(name, "renamed")
+        title = check_title(title)
+        same = name == new_name
+        target = folder if same else check_free(new_name)
+        try:
+            card = read_card(folder)
+            contents = read_files(folder, card.sha256)
+        except ValueError as error:
+            raise CheckpointError(f"{name!r} is broken, so it is not renamed. {error}") from error
+        card = dataclasses.replace(card, name=new_name, title=title)
+        with staged(target) as place:
+            write_files(place, {**contents, CARD: card.to_json().encode()})
+        if not same:
+            _remove(folder)
+        return card
+
+
+def delete_checkpoint(name: str) -> None:
+    """Delete one's own checkpoint, at once or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none of that name, or it is a shipped one.
+    """
+    with changing("deleting a model"):
+        _remove(_own(name, "deleted"))
+
+
+def check_title(title: str) -> str:
+    """Return a title without space at its ends; `CheckpointError` where it cannot be one."""
+    title = title.strip()
+    if not 0 < len(title) <= MAX_TITLE or not title.isprintable() or MARKUP.search(title):
+        raise CheckpointError(
+            f"A title is one line of 1 to {MAX_TITLE} characters, without markup; "
+            f"found {title[: MAX_TITLE + 1]!r}."
+        )
+    return title
+
+
+def _own(name: str, changed: str) -> Path:
+    folder = find_checkpoint(name)
+    if is_shipped(name):
+        raise CheckpointError(f"{name!r} comes with the project, so it is not {changed}.")
+    return folder
+
+
+def _taken() -> set[str]:
+    """Return all names in the folder of checkpoints, as file systems that know no case see them."""
+    root = checkpoints.CHECKPOINTS
+    return {path.name.casefold() for path in root.iterdir()} if root.is_dir() else set()
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    # Under a name that is never listed, and that the next save of this name clears up.
+    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
