@@ -1,4 +1,4 @@
-"""The command line: prepare data, train, train a classifier, evaluate, list."""
+"""The command line: prepare data, train, evaluate, list; encode, decode and export."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vae_explorer import classifier_commands, commands
+from vae_explorer import classifier_commands, commands, transfer_commands
 from vae_explorer.attribute_networks import CHANNELS
 from vae_explorer.batches import TrainingError
 from vae_explorer.checkpoints import CheckpointError
 from vae_explorer.config import ConfigError
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.presets import PRESETS
+from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
 from vae_explorer.runs import RunError
+from vae_explorer.transfer_commands import TransferError
 
 EXAMPLES = """
 examples:
@@ -26,7 +28,13 @@ examples:
   python -m vae_explorer train-classifier --dataset celeba --architecture residual \\
       --out checkpoints/classifiers/my-judge
   python -m vae_explorer list
+  python -m vae_explorer encode fashion-vae-2d my-pictures --out latents.csv
+  python -m vae_explorer decode fashion-vae-2d latents.csv --out decoded
+  python -m vae_explorer export fashion-vae-2d --out onnx
 """
+
+_ONLY_READ = (commands.run_evaluate, commands.run_list)
+"""Of these, nothing is refused in a copy for looking; `evaluate --write` is."""
 
 CONFIG_HELP = """
 A FILE.json for --config holds any field of vae_explorer/config.py, for instance
@@ -36,14 +44,22 @@ where "model" may also be the name of a published one. Options given beside it w
 Ctrl-C stops after the step under way and saves; --resume goes on from there.
 """
 
+_SAID = (
+    CheckpointError, ConfigError, DatasetError, ReadOnlyError, RunError, TrainingError,
+    TransferError,
+)  # fmt: skip
+"""Errors whose message says what to do, so that no traceback is shown."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
     args = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
+        if command not in _ONLY_READ or getattr(args, "write", False):
+            refuse_when_read_only(f"the command {args.name}")
         return command(args)
-    except (CheckpointError, ConfigError, DatasetError, RunError, TrainingError) as error:
+    except _SAID as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one on each machine
             print(f"error: {error}", file=sys.stderr)
         return 2
@@ -56,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
 
     prepared = subparsers.add_parser("prepare", help="fetch a data set and cache it for training")
     prepared.add_argument("dataset", help=", ".join(DATASETS))
@@ -130,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listed = subparsers.add_parser("list", help="show the checkpoints, broken ones too")
     listed.set_defaults(command=commands.run_list)
+    transfer_commands.add_parsers(subparsers)
     return parser
 
 

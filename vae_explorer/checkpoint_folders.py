@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_files import ENCODINGS, HISTORY, MODEL
+from vae_explorer.read_only import refuse_when_read_only
 
 CARD = "card.json"
 
@@ -89,7 +90,13 @@ def staged(path: Path) -> Iterator[Path]:
     """Give the path of a sibling to write; rename it to `path` if the block ends without error.
 
     What was at `path` stays whole until then, and is put back if the renaming fails.
+
+    Raises
+    ------
+    ReadOnlyError
+        If this copy writes nothing.
     """
+    refuse_when_read_only(f"writing {path.name}")
     _clear_leftovers(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)

@@ -15,6 +15,7 @@ from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.data.sources import DatasetError
 from vae_explorer.data.storage import CacheError, Progress, open_cache, read_info, write_cache
+from vae_explorer.read_only import ReadOnlyError, is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
 SIZES = range(8, 513)
@@ -53,10 +54,11 @@ def prepare(
     ------
     DatasetError
         If the originals or the arguments are not as they should be, if the cache was made from
-        another source or with another seed, or if it is damaged.
+        another source or with another seed, if it is damaged, or if this copy writes nothing.
     """
     place = _Place.find(name, root, size, source)
-    place.remove_abandoned()
+    if not is_read_only():
+        place.remove_abandoned()
     if not place.folder.is_dir():
         place.write(progress, seed)
     return place.open(seed)
@@ -120,6 +122,10 @@ class _Place:
 
     def write(self, progress: Progress | None, seed: int) -> None:
         """Fill a sibling folder, and rename it into place."""
+        try:
+            refuse_when_read_only(f"preparing {self.spec.title}")
+        except ReadOnlyError as error:
+            raise DatasetError(str(error)) from error
         found = self.spec.read(self.root, self.size, self.source)
         partial = self.folder.with_name(f"{self._partial_prefix}{os.getpid()}.{uuid.uuid4().hex}")
         try:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+from vae_explorer.read_only import is_read_only
 
 
 def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray) -> np.ndarray:
@@ -18,7 +19,9 @@ def offer_originals(card: ModelCard) -> None:
     """Offer to fetch the data set, since its pictures do not come with the app."""
     st.caption("The original is not here: the data does not come with the app.")
     spec = DATASETS.get(card.dataset.name)
-    if spec is None or spec.needs_source:
+    if is_read_only():
+        st.caption("This copy is for looking, so it cannot be fetched here.")
+    elif spec is None or spec.needs_source:
         st.caption(f"See README.md for how to prepare {card.dataset.title}.")
     elif st.button(f"Fetch {spec.title}", icon=":material/download:", help=card.dataset.terms):
         _fetch(card)

@@ -1,0 +1,236 @@
+"""Many pictures to latents and back, a batch at a time: a folder to a CSV, a CSV to a folder.
+
+The table has a line of names, then one line a picture: `file`, its posterior's mean in `z1` ...,
+and for a VAE the logarithm of its variance in `log_var1` .... Of a table to be decoded only `z1`
+... count; what the Latent map saves of a selection will do as well.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_folders import staged
+from vae_explorer.data.albums import Album
+from vae_explorer.data.sources import PictureError
+from vae_explorer.images import png_bytes
+from vae_explorer.inference import decode, encode
+from vae_explorer.model_inputs import NoFaceError, fit_picture
+from vae_explorer.models import Autoencoder
+
+BATCH = 64
+"""Pictures in memory at once."""
+_LONGEST_NAME = 60  # characters of a picture's name that its decoded one keeps
+
+T = TypeVar("T")
+
+
+class TransferError(RuntimeError):
+    """Pictures or latents that cannot be carried over; the message says what would do."""
+
+
+class Encoded(NamedTuple):
+    """What became of a folder of pictures."""
+
+    written: int
+    without_face: int
+    unreadable: int
+
+
+def encode_album(
+    album: Album,
+    model: Autoencoder,
+    card: ModelCard,
+    out: Path,
+    *,
+    as_is: bool = False,
+    on_picture: Callable[[str, str | None], None] = lambda _name, _fault: None,
+) -> Encoded:
+    """Encode the pictures of a folder or zip to a CSV, which is there when all of it is.
+
+    Parameters
+    ----------
+    album : Album
+        Open.
+    model : Autoencoder
+        On any device.
+    card : ModelCard
+        The model's.
+    out : Path
+        A file that is not there yet.
+    as_is : bool
+        As for `fit_picture`.
+    on_picture : callable (name, fault)
+        Called with each picture; with why, where it is left out.
+
+    Returns
+    -------
+    Encoded
+
+    Raises
+    ------
+    TransferError
+        If no picture can be encoded, or `out` is there already or cannot be written.
+    """
+    faults = {"face": 0, "unreadable": 0}
+
+    def read() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for name in album.pictures:
+            try:
+                image = fit_picture(album.read(name), card, as_is=as_is)
+            except PictureError as error:
+                faults["face" if isinstance(error, NoFaceError) else "unreadable"] += 1
+                on_picture(name, str(error))
+            else:
+                yield name, image
+                on_picture(name, None)
+
+    dimensions = range(1, card.model.latent_dim + 1)
+    written = 0
+    with _new_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        variances = [f"log_var{k}" for k in dimensions] if card.model.kind == "vae" else []
+        writer.writerow(["file", *(f"z{k}" for k in dimensions), *variances])
+        for batch in _batches(read()):
+            z_mean, z_log_var = encode(model, np.stack([image for _, image in batch]))
+            rows = z_mean if z_log_var is None else np.hstack([z_mean, z_log_var])
+            for (name, _), row in zip(batch, rows, strict=True):
+                # Nine digits are enough for the very same float32.
+                writer.writerow([name, *(f"{value:.9g}" for value in row)])
+            written += len(batch)
+        if not written:
+            raise TransferError("None of these pictures can be encoded, so nothing was written.")
+    return Encoded(written, faults["face"], faults["unreadable"])
+
+
+def decode_table(
+    table: Path,
+    model: Autoencoder,
+    out: Path,
+    *,
+    on_picture: Callable[[int], object] = lambda _count: None,
+) -> int:
+    """Decode the latents of a CSV to PNGs in a folder, which is there when all of them are.
+
+    Parameters
+    ----------
+    table : Path
+        Columns `z1` to `zn`, in any order, and any others. A column `file` gives the pictures
+        part of their names; they are numbered by line.
+    model : Autoencoder
+        On any device.
+    out : Path
+        A folder that is not there yet, or empty.
+    on_picture : callable (count)
+        Called now and then with the number of pictures written since.
+
+    Returns
+    -------
+    int
+        The number of pictures, as light as the data set's: of digits and clothes, ink is white.
+
+    Raises
+    ------
+    TransferError
+        If a line cannot be decoded, or `out` holds something or cannot be written.
+    """
+    out = out.resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TransferError(f"{out.name} is there already. Choose another --out.")
+    written = 0
+    try:
+        with staged(out) as folder:
+            for batch in _batches(_read_table(table, model.config.latent_dim)):
+                images = _decode_batch(model, batch)
+                for (line, name, _), image in zip(batch, images, strict=True):
+                    (folder / f"{line:06d}{name}.png").write_bytes(png_bytes(image))
+                written += len(batch)
+                on_picture(len(batch))
+            if not written:
+                raise TransferError(f"{table.name} has no line below its names.")
+    except OSError as error:
+        raise TransferError(f"{out.name} cannot be written: {error.strerror}.") from error
+    return written
+
+
+def _read_table(table: Path, latent_dim: int) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
+    """Yield (number, name, z) of each line."""
+    wanted = [f"z{k + 1}" for k in range(latent_dim)]
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            names = next(lines, [])
+            if missing := [name for name in wanted if name not in names]:
+                raise TransferError(
+                    f"{table.name} must begin with a line of names, with {wanted[0]} to "
+                    f"{wanted[-1]} for this model; it lacks {missing[0]}."
+                )
+            if f"z{latent_dim + 1}" in names:
+                raise TransferError(
+                    f"{table.name} is for a model of more than {latent_dim} dimensions."
+                )
+            columns = [names.index(name) for name in wanted]
+            named = names.index("file") if "file" in names else None
+            for number, cells in enumerate((line for line in lines if line), start=1):
+                z = _read_cells(cells, columns, f"{table.name}, line {lines.line_num}")
+                yield number, "" if named is None else _safe(cells[named]), z
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TransferError(f"{table.name} cannot be read: {reason}.") from error
+
+
+def _read_cells(cells: list[str], columns: list[int], where: str) -> NDArray[np.float32]:
+    try:
+        z = np.array([float(cells[column]) for column in columns])
+    except (IndexError, ValueError) as error:
+        raise TransferError(f"{where}: every z must be a number; found otherwise.") from error
+    if not np.all(np.abs(z) <= np.finfo(np.float32).max):
+        raise TransferError(f"{where}: every z must be finite and fit float32.")
+    return z.astype(np.float32)
+
+
+def _decode_batch(
+    model: Autoencoder, batch: list[tuple[int, str, NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    try:
+        return decode(model, np.stack([z for _, _, z in batch]))
+    except ValueError as error:
+        raise TransferError(f"Pictures {batch[0][0]} to {batch[-1][0]}: {error}") from error
+
+
+def _safe(name: str) -> str:
+    """Return what a file name may keep of a picture's name: letters, digits and a few signs."""
+    stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or name
+    kept = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_LONGEST_NAME]
+    return f"-{kept}" if kept else ""
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """Give the path of a sibling to write; rename it to `path` if the block ends without error."""
+    if path.exists():
+        raise TransferError(f"{path.name} is there already. Choose another --out.")
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise TransferError(f"{path.name} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch
