@@ -4,6 +4,7 @@ import streamlit as st
 
 from vae_explorer.figures import loss_figure
 from vae_explorer.ui.model_cards import show_facts, show_metrics, show_strip, show_terms
+from vae_explorer.ui.own_models import offer_models
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
 
@@ -23,4 +24,5 @@ with panel:
     show_metrics(card)
     show_facts(card)
     show_terms(card)
+    offer_models(checkpoint)
     st.page_link("pages/latent_map.py", label="See its latent map", icon=":material/scatter_plot:")

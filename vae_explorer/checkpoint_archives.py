@@ -31,7 +31,7 @@ from vae_explorer.checkpoint_folders import (
 from vae_explorer.checkpoints import CheckpointError, load_checkpoint
 from vae_explorer.foreign_cards import read_foreign_card
 from vae_explorer.images import zip_of_files
-from vae_explorer.own_checkpoints import changing, check_free
+from vae_explorer.own_checkpoints import changing, check_free, free_name
 
 MAX_BYTES = 200 * 2**20
 """Of an archive, and of all that is in it."""
@@ -94,7 +94,7 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
         raise CheckpointError(f"This zip is damaged: {error}. Copy or pack it again.") from error
 
 
-def unpack_checkpoint(data: bytes, name: str | None = None) -> ModelCard:
+def unpack_checkpoint(data: bytes, name: str | None = None, *, free: bool = False) -> ModelCard:
     """Take a zipped checkpoint in, under a name that is free; any fault leaves all as it was.
 
     Parameters
@@ -103,6 +103,8 @@ def unpack_checkpoint(data: bytes, name: str | None = None) -> ModelCard:
         As somebody sent it.
     name : str, optional
         Of its folder; the one it was packed under by default.
+    free : bool
+        Take a name near to that where it is taken, or cannot be.
 
     Returns
     -------
@@ -120,7 +122,8 @@ def unpack_checkpoint(data: bytes, name: str | None = None) -> ModelCard:
     with changing("adding a model"):
         card, contents = read_archive(data)
         _check_tensors(contents)
-        path = check_free(card.name if name is None else name)
+        wanted = card.name if name is None else name
+        path = check_free(free_name(wanted) if free else wanted)
         with staged(path) as folder:
             # The card goes last: a folder without it is no checkpoint.
             write_files(folder, {**contents, CARD: contents.pop(CARD)})

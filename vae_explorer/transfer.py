@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -210,7 +210,7 @@ def _decode_batch(
 
 def _safe(name: str) -> str:
     """Return what a file name may keep of a picture's name: letters, digits and a few signs."""
-    stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or name
+    stem = PurePosixPath(name.replace("\\", "/")).stem
     kept = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_LONGEST_NAME]
     return f"-{kept}" if kept else ""
 

@@ -14,7 +14,9 @@ import streamlit as st
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset
+from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
+from vae_explorer.onnx_export import export_onnx
 from vae_explorer.planes import PrincipalComponents, principal_components
 
 
@@ -34,6 +36,12 @@ def key_of(card: ModelCard) -> CheckpointKey:
 def get_checkpoint(key: CheckpointKey) -> Checkpoint:
     """Load a checkpoint once for all sessions; raises `CheckpointError`."""
     return load_checkpoint(key.name)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def get_onnx(key: CheckpointKey) -> bytes:
+    """Export a checkpoint's encoder and decoder as ONNX, in one zip."""
+    return zip_of_files(export_onnx(get_checkpoint(key))[0])
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -53,9 +53,11 @@ def offer_pictures(
             _offer("ZIP of pictures", f"{name}.zip", write_zip)
 
 
-def offer_files(files: Mapping[str, tuple[str, Callable[[], bytes]]]) -> None:
+def offer_files(
+    files: Mapping[str, tuple[str, Callable[[], bytes]]], *, help: str | None = None
+) -> None:
     """Offer files: by label, each one's name, and what writes it when it is asked for."""
-    with st.popover("Save", icon=":material/download:", width="stretch"):
+    with st.popover("Save", icon=":material/download:", width="stretch", help=help):
         for label, (name, write) in files.items():
             _offer(label, name, write)
 

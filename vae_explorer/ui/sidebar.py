@@ -11,7 +11,7 @@ from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.controls import choose, switch
-from vae_explorer.ui.state import add_notice, start_page
+from vae_explorer.ui.state import add_notice, plain, start_page
 
 FIRST_MODEL = "fashion-vae-2d"
 _CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
@@ -27,6 +27,9 @@ def choose_checkpoint() -> None:
     unreadable: dict[CheckpointKey, str] = st.session_state.setdefault(_UNREADABLE, {})
     for name in [name for name, card in cards.items() if key_of(card) in unreadable]:
         errors[name] = unreadable[key_of(cards.pop(name))]
+    gone = st.session_state.get("model")
+    if gone is not None and gone not in cards and gone not in errors:
+        add_notice(f"the model {plain(gone)} is no longer here")
     with st.sidebar:
         if cards:
             name = choose("model", "Model", _name_models(cards), FIRST_MODEL, dropdown=True)

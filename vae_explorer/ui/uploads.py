@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import streamlit as st
 from starlette.formparsers import MultiPartParser
+from streamlit import config
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer.model_files import ModelFileError
+from vae_explorer.read_only import is_read_only
 from vae_explorer.ui.state import plain
 from vae_explorer.uploads import MAX_BYTES
 
@@ -19,11 +21,14 @@ _TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "he
 
 
 def keep_uploads_in_memory() -> None:
-    """Have the server never write an upload to a temporary file, which it does above 1 MB.
+    """Have the server never write a photo to a temporary file, which it does above 1 MB.
 
-    It refuses what is over `server.maxUploadSize`, 1 MB of framing on top; see config.toml.
+    It refuses what is over `server.maxUploadSize`, 1 MB of framing on top; see config.toml. That
+    is for models: of pictures each uploader takes less, and so does all of a copy for looking.
     """
     MultiPartParser.spool_max_size = MAX_BYTES + 2 * 2**20
+    if is_read_only():
+        config.set_option("server.maxUploadSize", MAX_BYTES // 2**20)
 
 
 def ask_for_picture(label: str, key: str) -> UploadedFile | None:
