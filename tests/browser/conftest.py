@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from server import serving
 from stage import wait_for_run
 
-ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -64,41 +58,8 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("app") / "log.txt"
-    options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
-    flags = [f"--server.{name}={value}" for name, value in options.items()]
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", *flags],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        assert _answers(server, f"{url}/_stcore/health"), log.read_text()
+    with serving(tmp_path_factory.mktemp("app") / "log.txt") as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _answers(server: subprocess.Popen[bytes], health: str) -> bool:
-    for _ in range(5 * START_SECONDS):
-        try:
-            with urlopen(health):
-                return True
-        except URLError:
-            pass  # not yet
-        try:
-            server.wait(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            continue
-        return False  # it ended
-    return False
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def _offer_changes(card: ModelCard) -> None:
         st.markdown(
             f"**{plain(card.title)}** is deleted for good. Saved as ZIP, it could be added again."
         )
-        st.button("Delete for good", type="primary", on_click=_delete, args=(card,))
+        st.button("Delete for good", on_click=_delete, args=(card,))
 
 
 def _add(key: str) -> None:

@@ -1,0 +1,64 @@
+"""The app as a server of its own, for the browser tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+
+
+@contextmanager
+def serving(log: Path, **environment: str) -> Iterator[str]:
+    """Start the app, with variables of its own, and give its address.
+
+    Parameters
+    ----------
+    log : Path
+        A file for what it says.
+    **environment : str
+        Variables beside those there are.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
+    flags = [f"--server.{name}={value}" for name, value in options.items()]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *flags],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert _answers(server, f"{url}/_stcore/health"), log.read_text()
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(server: subprocess.Popen[bytes], health: str) -> bool:
+    for _ in range(5 * START_SECONDS):
+        try:
+            with urlopen(health):
+                return True
+        except URLError:
+            pass  # not yet
+        try:
+            server.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        return False  # it ended
+    return False

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from made import put
+from session import Files, Open, Session
+
+from vae_explorer.checkpoint_archives import pack_checkpoint
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.data import DATASETS, ImageDataset
+from vae_explorer.read_only import READ_ONLY
+
+VAE, DEEP = "digits-vae-2d", "digits-vae-5d"
+SHIPPED = "fashion-vae-2d"
+PAGE = "overview"
+
+
+@pytest.fixture
+def own(shelf: Path, checkpoint_root: Path) -> Path:
+    """A folder of checkpoints: `mine`, called Mine, and one in the place of a shipped one."""
+    put(checkpoint_root / VAE, shelf / "mine", title="Mine")
+    put(checkpoint_root / VAE, shelf / SHIPPED, title="Shipped")
+    return shelf
+
+
+def upload(session: Session, data: bytes, name: str = "model.zip") -> Session:
+    (key,) = (
+        n.key for n in session.app._tree if (getattr(n, "key", "") or "").startswith("model_")
+    )
+    return session.set(**{key: (name, data, "application/zip")})
+
+
+def field(session: Session, name: str) -> str:
+    (key,) = (f.key for f in session.app.text_input if (f.key or "").startswith(f"own_{name}-"))
+    return key
+
+
+def read_folder(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_saved_model_is_added_chosen_and_the_same(
+    open_app: Open, own: Path, files: Files, checkpoint_root: Path
+):
+    session = open_app(PAGE, model="mine")
+    data = files["mine.zip"]()
+    put(checkpoint_root / DEEP, own / "other", title="Other")
+    session.run().set(model="other")
+    assert session.app.title[0].value == "Other"
+    upload(session, data)
+    assert session.widget("model").value == "mine-2"  # the name itself is taken
+    assert session.link["model"] == "mine-2"
+    assert "Mine is added, as mine\\-2" in session.app.success[0].value
+    assert load_checkpoint("mine-2").card.sha256 == load_checkpoint("mine").card.sha256
+    session.run()
+    assert not session.app.success  # said once
+    assert len(list_checkpoints()[0]) == 4  # and added once
+
+
+def test_a_file_that_is_no_model_says_why_and_costs_nothing(open_app: Open, own: Path):
+    before = read_folder(own)
+    session = open_app(PAGE, model="mine")
+    for data, reason in ((b"no zip", "is no zip"), (b"", "is no zip")):
+        upload(session, data)
+        assert reason in session.app.error[0].value
+        assert session.widget("model").value == "mine"
+    torn = pack_checkpoint(own / "mine").replace(b"epoch", b"epxch")
+    upload(session, torn)
+    assert "damaged" in session.app.error[0].value
+    assert read_folder(own) == before
+    upload(session, pack_checkpoint(own / "mine"))  # the next one works
+    assert not session.app.error
+    assert session.widget("model").value == "mine-2"
+
+
+def test_ones_own_is_renamed(open_app: Open, own: Path):
+    session = open_app(PAGE, model="mine")
+    assert session.widget(field(session, "name")).value == "mine"
+    assert session.widget(field(session, "title")).value == "Mine"
+    session.widget(field(session, "name")).set_value("yours")
+    session.widget(field(session, "title")).set_value("Not mine [any](more)")
+    session.click("Rename")
+    assert "A title is one line" in session.app.error[0].value
+    assert session.app.title[0].value == "Mine"
+    session.widget(field(session, "title")).set_value("Yours")
+    session.click("Rename")
+    assert session.app.title[0].value == "Yours"
+    assert session.widget("model").value == "yours"
+    assert "yours" in session.app.success[0].value
+    assert not session.notices  # a name that was changed is not missed
+    assert sorted(list_checkpoints()[0]) == [SHIPPED, "yours"]
+    assert session.widget(field(session, "name")).value == "yours"
+
+
+def test_a_name_that_is_taken_is_refused(open_app: Open, own: Path):
+    before = read_folder(own)
+    session = open_app(PAGE, model="mine")
+    session.widget(field(session, "name")).set_value(SHIPPED)
+    session.click("Rename")
+    assert "kept for what comes with the project" in session.app.error[0].value.replace("\\", "")
+    assert read_folder(own) == before
+
+
+def test_deleting_asks_first_and_falls_back_to_another_model(open_app: Open, own: Path):
+    other = open_app("latent_map", model="mine")
+    session = open_app(PAGE, model="mine")
+    asked = {block.proto.popover.label: block for block in session.app.get("popover")}
+    assert [each.label for each in asked["Delete this one"].button] == ["Delete for good"]
+    session.click("Delete for good")
+    assert list(list_checkpoints()[0]) == [SHIPPED]
+    for each in (session, other.run()):  # also who looks at it elsewhere is told
+        assert each.widget("model").value == SHIPPED
+        assert "the model mine is no longer here" in each.notices
+        assert not each.run().notices
+    assert session.app.title[0].value == "Shipped"
+
+
+def test_a_shipped_one_says_why_it_stays(open_app: Open, own: Path):
+    session = open_app(PAGE, model=SHIPPED)
+    assert "comes with the project" in session.words
+    assert not {"Rename", "Delete for good"} & set(session.labels())
+    assert any(label.startswith("Add a model") for label in session.labels())
+
+
+def test_a_copy_for_looking_saves_and_says_what_is_off(
+    open_app: Open, own: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+):
+    before = read_folder(own)
+    stale = open_app(PAGE, model="mine")  # drawn before the copy was closed
+    monkeypatch.setenv(READ_ONLY, "1")
+    session = open_app(PAGE, model="mine")
+    assert "no model can be added, renamed or deleted" in session.words
+    assert not {"Rename", "Delete for good"} & set(session.labels())
+    assert not any(label.startswith("Add a model") for label in session.labels())
+    with zipfile.ZipFile(io.BytesIO(files["mine.zip"]())) as archive:
+        assert "mine/card.json" in archive.namelist()
+    stale.click("Delete for good")
+    assert read_folder(own) == before
+    assert stale.widget("model").value == "mine"
+
+
+def test_a_copy_for_looking_fetches_no_data(
+    open_app: Open, own: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data_folder.unlink()
+    monkeypatch.setenv(READ_ONLY, "1")
+    session = open_app(PAGE, model="mine")
+    assert "it cannot be fetched here" in session.words
+    assert not any(label.startswith("Fetch") for label in session.labels())
+    assert not data_folder.exists()
+
+
+def test_onnx_is_both_networks(open_app: Open, own: Path, files: Files, digits: ImageDataset):
+    open_app(PAGE, model="mine")
+    with zipfile.ZipFile(io.BytesIO(files["mine-onnx.zip"]())) as archive:
+        graphs = {name: onnx.load_from_string(archive.read(name)) for name in archive.namelist()}
+    assert set(graphs) == {"encoder.onnx", "decoder.onnx"}
+    (shape,) = (output.type.tensor_type.shape for output in graphs["decoder.onnx"].graph.output)
+    sizes = [dim.dim_value for dim in shape.dim]
+    np.testing.assert_array_equal(sizes[1:], digits.images.shape[1:])
+    assert DATASETS["digits"].licence in str(graphs["decoder.onnx"].metadata_props)
