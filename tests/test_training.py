@@ -22,6 +22,7 @@ from vae_explorer.batches import TrainingError, split_rows
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import encode_dataset
+from vae_explorer.epochs import list_epochs
 from vae_explorer.models import build_model
 from vae_explorer.optimization import learning_rate, moving_average, refresh_statistics
 from vae_explorer.runs import (
@@ -502,8 +503,8 @@ def test_kept_epochs_are_the_encodings_of_the_held_out_split(
 ) -> None:
     run = tmp_path / "run"
     train_tiny(run, keep_epochs=True)
-    names = sorted(path.name for path in (run / "epochs").iterdir())
-    assert names == ["0001.safetensors", "0002.safetensors", "0003.safetensors"]
+    names = sorted(path.stem for path in (run / "epochs").iterdir())
+    assert names == ["0001", "0002", "0003", "pictures"]
     state = load_state(run)
     assert_same_state(state, load_state(trained_run))  # keeping them changes nothing
     assert not (trained_run / "epochs").exists()
@@ -531,7 +532,7 @@ def test_a_run_that_dies_as_it_saves_misses_no_kept_epoch(
         patch.setattr(Path, "replace", rename_and_die)
         train_tiny(run, keep_epochs=True)
     train_tiny(run, keep_epochs=True, resume=True)
-    assert len(list((run / "epochs").glob("*.safetensors"))) == 3
+    assert list_epochs(run) == [1, 2, 3]
 
 
 # The schedule and the averaging

@@ -4,7 +4,7 @@
 |---|---|
 | `config.json` | the model's and the training's configuration |
 | `state.safetensors` | weights, averaged and best weights, optimizer moments, counters, history |
-| `epochs/0001.safetensors` ... | encodings of the held-out split after each epoch, where kept |
+| `epochs/` | what is kept of each epoch, where it is: see `vae_explorer.epochs` |
 
 Random numbers are a function of the seed and the step, so no generator's state is stored. Each
 file is written to a sibling and renamed into place: a kill at any moment leaves the last one.
@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -175,18 +174,6 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
             "start from it. Choose the same --model, or train from the beginning."
         )
     return weights
-
-
-def save_epoch(run: Path, epoch: int, z_mean: np.ndarray) -> None:
-    """Write `epochs/0001.safetensors` and so on in one rename: `z_mean` (n, latent_dim), float16.
-
-    Row i belongs to row i of the held-out split.
-    """
-    folder = run / "epochs"
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{epoch:04d}.partial"
-    save_arrays({"z_mean": z_mean.astype(np.float16)}, partial)
-    partial.replace(folder / f"{epoch:04d}.safetensors")
 
 
 def save_config(run: Path, model: ModelConfig, train: TrainConfig) -> None:

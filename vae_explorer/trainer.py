@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vae_explorer.batches import Noise, TrainingError, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.encodings import encode_dataset
+from vae_explorer.epochs import keep_epoch
 from vae_explorer.losses import LossParts, negative_elbo
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.optimization import (
@@ -40,7 +40,6 @@ from vae_explorer.runs import (
     StepMetrics,
     best_of,
     load_state,
-    save_epoch,
     save_state,
 )
 
@@ -126,7 +125,8 @@ class Trainer:
             self.best = self._average_weights()
         self.sums, self.seconds = torch.zeros_like(self.sums), 0.0
         if self.config.keep_epochs and self.processes.is_main:
-            self._keep_encodings(metrics.epoch)  # first: an epoch that is saved is not done again
+            # First: an epoch that is saved is not done again.
+            keep_epoch(self.run, metrics.epoch, self.averaged, self.dataset)
         self.save()
         return metrics
 
@@ -242,8 +242,3 @@ class Trainer:
 
     def _average_weights(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.averaged.state_dict().items()}
-
-    def _keep_encodings(self, epoch: int) -> None:
-        rows = self.dataset.rows(self.dataset.held_out)
-        encodings = encode_dataset(self.averaged, self.dataset, rows)
-        save_epoch(self.run, epoch, encodings.z_mean)
