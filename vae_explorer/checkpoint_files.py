@@ -28,6 +28,8 @@ MODEL = "model.safetensors"
 ENCODINGS = "encodings.safetensors"
 LATENT = "latent.safetensors"
 HISTORY = "history.csv"
+EPOCHS = "epochs.safetensors"
+"""Packed and read by `vae_explorer.epoch_files`, only when they are asked for."""
 
 ATTRIBUTE_VECTOR = "attribute_vector."
 """Prefix of an attribute's vector among the arrays of `LATENT`."""

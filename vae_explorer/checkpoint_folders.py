@@ -30,6 +30,17 @@ def has_card(folder: Path) -> bool:
         return False
 
 
+def list_folders(root: Path) -> list[Path]:
+    """Return the checkpoints' folders, also broken ones; networks that judge are none."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        folder
+        for folder in root.iterdir()
+        if folder.name[0] not in "._" and folder.name != "classifiers" and has_card(folder)
+    )
+
+
 def read_card(folder: Path) -> ModelCard:
     """Read the card, which takes the folder's name.
 

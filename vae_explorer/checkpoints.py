@@ -6,6 +6,7 @@
 | `encodings.safetensors` | what the encoder says of the held-out pictures |
 | `latent.safetensors` | t-SNE, attribute vectors; where there are any |
 | `history.csv` | a line an epoch |
+| `epochs.safetensors` | the epochs that training kept, where it did: see `epoch_files` |
 | `card.json` | the `ModelCard`, with a sha256 of each of the others; written last |
 
 A folder without a card is not a checkpoint.
@@ -27,6 +28,7 @@ from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_folders import (
     CARD,
     has_card,
+    list_folders,
     read_card,
     read_files,
     staged,
@@ -87,6 +89,7 @@ def save_checkpoint(
     encodings: Encodings,
     history: Mapping[str, np.ndarray],
     latent: Mapping[str, np.ndarray] | None = None,
+    epochs: bytes | None = None,
 ) -> ModelCard:
     """Write a checkpoint, replacing the one at `path`; a crash at any moment leaves that one whole.
 
@@ -104,6 +107,8 @@ def save_checkpoint(
         Columns by name.
     latent : mapping of str to ndarray, optional
         `tsne` (m, 2) with `tsne_rows` (m,), `attribute_vector.NAME` (latent_dim,), and others.
+    epochs : bytes, optional
+        As `pack_epochs` gave.
 
     Returns
     -------
@@ -129,6 +134,8 @@ def save_checkpoint(
         }
         if latent:
             contents[files.LATENT] = files.pack_latent(latent)
+        if epochs:
+            contents[files.EPOCHS] = epochs
         digests = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
         card = dataclasses.replace(card, name=path.name, sha256=digests)
         with staged(path) as folder:
@@ -170,7 +177,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     try:
         return _read(folder)
     except ValueError as error:
-        raise CheckpointError(_explain(folder, error)) from error
+        raise CheckpointError(explain_fault(folder, error)) from error
 
 
 def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], dict[str, str]]:
@@ -186,11 +193,11 @@ def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], di
         What is broken and how to mend it, by name.
     """
     cards, errors = {}, {}
-    for folder in _folders(CHECKPOINTS if root is None else root):
+    for folder in list_folders(CHECKPOINTS if root is None else root):
         try:
             cards[folder.name] = verify(folder)
         except ValueError as error:
-            errors[folder.name] = _explain(folder, error)
+            errors[folder.name] = explain_fault(folder, error)
     return cards, errors
 
 
@@ -203,7 +210,7 @@ def find_checkpoint(name: str) -> Path:
         If there is none of that name; the message lists those there are.
     """
     # The name is only compared, so that no path is ever made of what a stranger typed.
-    folders = {folder.name: folder for folder in _folders(CHECKPOINTS)}
+    folders = {folder.name: folder for folder in list_folders(CHECKPOINTS)}
     if not folders:
         raise CheckpointError(
             "There are no checkpoints yet. Train one: python -m vae_explorer train"
@@ -213,20 +220,10 @@ def find_checkpoint(name: str) -> Path:
     return folders[name]
 
 
-def _folders(root: Path) -> list[Path]:
-    """Return the checkpoints' folders, also broken ones; networks that judge are none."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        folder
-        for folder in root.iterdir()
-        if folder.name[0] not in "._" and folder.name != "classifiers" and has_card(folder)
-    )
-
-
 def _read(folder: Path) -> Checkpoint:
     card = read_card(folder)
-    contents = read_files(folder, card.sha256)
+    at_once = {file: digest for file, digest in card.sha256.items() if file != files.EPOCHS}
+    contents = read_files(folder, at_once)
     encodings = files.unpack_encodings(card, contents[files.ENCODINGS])
     latent: dict[str, np.ndarray] = {}
     if files.LATENT in contents:
@@ -242,7 +239,8 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def _explain(folder: Path, fault: ValueError) -> str:
+def explain_fault(folder: Path, fault: ValueError) -> str:
+    """Say that a checkpoint is broken, why, and how to mend it."""
     return (
         f"The checkpoint {folder.name!r} is broken. {fault} If it came with the project, get it "
         f"back: git checkout -- checkpoints/{folder.name}. Else train it again: "

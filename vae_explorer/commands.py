@@ -17,6 +17,7 @@ from vae_explorer.cards import Metric
 from vae_explorer.checkpoints import CARD, CHECKPOINTS, list_checkpoints, load_checkpoint
 from vae_explorer.config import ConfigError, unknown_name
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+from vae_explorer.epochs import list_epochs, read_epochs
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
@@ -102,8 +103,10 @@ def run_train(args: argparse.Namespace) -> int:
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
     print(f"Best epoch: {best.epoch if best else 0}. Evaluating on the held-out split ...")
-    title = given.get("title")
-    card = publish(model, config, dataset, history_columns(state.history), out, title=title)
+    card = publish(
+        model, config, dataset, history_columns(state.history), out,
+        title=given.get("title"), epochs=read_epochs(run) if list_epochs(run) else None,
+    )  # fmt: skip
     _print_metrics(card.metrics)
     (run / "published").touch()
     print(f"Published {out}. See it with: streamlit run app.py")

@@ -243,10 +243,7 @@ def _read(run: Path, file: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _damaged(run: Path, file: str, reason: str) -> RunError:
-    path = run / _FOLDER / file
-    mend = (
-        "Train again with --restart."
-        if file == _PICTURES
-        else f"Delete {path} to see the other epochs, or train again with --restart."
-    )
+    mend = "Train again with --restart."
+    if file != _PICTURES:
+        mend = f"Delete {run / _FOLDER / file} to see the others. " + mend
     return RunError(f"The kept epochs of {run.name} cannot be read: {file}: {reason}. {mend}")

@@ -18,6 +18,8 @@ from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
+from vae_explorer.epoch_files import pack_epochs, read_packed
+from vae_explorer.epochs import KeptEpochs
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import Autoencoder, count_parameters
 from vae_explorer.priors import fit_prior
@@ -46,6 +48,7 @@ def publish(
     *,
     title: str | None = None,
     importance_samples: int = 0,
+    epochs: KeptEpochs | None = None,
 ) -> ModelCard:
     """Evaluate a trained model and write its checkpoint to `out`, replacing what is there.
 
@@ -65,6 +68,8 @@ def publish(
         What people call the model; made of the data set, the kind and the latent size by default.
     importance_samples : int
         Samples per image for the importance-weighted bound; 0 leaves it out.
+    epochs : KeptEpochs, optional
+        What was kept of the training's epochs; the checkpoint carries as much as 5 MB hold.
 
     Returns
     -------
@@ -99,6 +104,7 @@ def publish(
         encodings=found.encodings,
         history=dict(history),
         latent=found.latent,
+        epochs=None if epochs is None else pack_epochs(epochs),
     )
 
 
@@ -136,6 +142,7 @@ def evaluate_again(
         encodings=found.encodings,
         history=checkpoint.history,
         latent=found.latent,
+        epochs=read_packed(checkpoint),
     )
 
 
