@@ -41,6 +41,9 @@ PAGES = {
         st.Page("pages/objective.py", title="The objective", icon=":material/function:"),
         st.Page("pages/lecture.py", title="Lecture", icon=":material/slideshow:"),
     ],
+    "Train": [
+        st.Page("pages/playback.py", title="Playback", icon=":material/movie:"),
+    ],
 }
 
 if get_script_run_ctx() is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import safetensors.numpy
@@ -71,7 +71,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
         "reconstructions": kept.reconstructions[epochs][:, pictures],
     }
     having = [number for number in kept.numbers[epochs].tolist() if number in packed]
-    for number in _crowded_early(having, count):
+    for number in crowd_early(having, count):
         arrays |= {f"{DECODER}{number}/{name}": a for name, a in packed[number].items()}
     return safetensors.numpy.save(
         {name: np.ascontiguousarray(a) for name, a in arrays.items()},
@@ -153,6 +153,17 @@ def read_packed(checkpoint: Checkpoint) -> bytes | None:
         raise CheckpointError(explain_fault(checkpoint.path, error)) from error
 
 
+def crowd_early(numbers: Sequence[int], count: int) -> list[int]:
+    """Choose about `count` of the epochs, spaced by ratio, the first and the last among them.
+
+    Returns none where `count` is below 2.
+    """
+    if count < 2:
+        return []
+    places = np.geomspace(1, len(numbers), min(count, len(numbers))) - 1
+    return [numbers[k] for k in np.unique(places.round().astype(np.int64))]
+
+
 def decode_epoch(config: ModelConfig, weights: Weights, z: np.ndarray) -> np.ndarray:
     """Decode latents (n, latent_dim) by a kept decoder: (n, channels, height, width) in [0, 1]."""
     model: Autoencoder = build_model(config).eval().requires_grad_(False)
@@ -214,14 +225,6 @@ def _restore(packed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _evenly(count: int, most: int) -> np.ndarray:
     """Return indices of at most so many of `count`, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-
-
-def _crowded_early(numbers: list[int], count: int) -> list[int]:
-    """Choose about `count` of the epochs, spaced by ratio, the first and the last among them."""
-    if count < 2:
-        return []
-    places = np.geomspace(1, len(numbers), min(count, len(numbers))) - 1
-    return [numbers[k] for k in np.unique(places.round().astype(np.int64))]
 
 
 def _finite(array: np.ndarray) -> bool:

@@ -13,11 +13,11 @@ _HERE = Path(__file__).parent / "browser"
 _PARTS = (
     "source", "drawing", "latents", "channels",
     "map", "grid", "sliders", "strip", "box", "photo", "morph", "corners", "edit", "linked",
-    "network", "layer",
+    "network", "layer", "curves", "recording", "playback",
     "mount",
 )  # fmt: skip
 """One script in the browser, in this order: what is used by others comes first."""
-_STYLES = ("live", "network")
+_STYLES = ("live", "network", "playback")
 _UNREACHABLE = "route_unreachable"
 
 _mount = st.components.v2.component(

@@ -10,7 +10,7 @@
 const VIEWS = {
   map: createMap, grid: createGrid, sliders: createSliders, strip: createStrip, draw: createDraw, photo: createPhoto,
   morph: createMorph, corners: createCorners, edit: createEdit, linked: createLinked, network: createNetwork,
-  layer: createLayer,
+  layer: createLayer, playback: createPlayback,
 };
 
 const CORNERS = `

@@ -1,0 +1,132 @@
+"""Trainings that can be played again: which kept their epochs, and what is seen of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_explorer.checkpoint_files import EPOCHS
+from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
+from vae_explorer.config import ModelConfig, unknown_name
+from vae_explorer.epoch_files import DECODERS, crowd_early, decode_epoch, load_epochs
+from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs
+from vae_explorer.planes import grid_points
+from vae_explorer.runs import RunError, history_columns, load_config, load_state
+
+_CAUGHT = 0.995
+_MARGIN = 1.05
+_GRID_PIXELS, _MOST_TILES = 320, 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """A training whose epochs were kept: a run's folder, or a checkpoint that carries them."""
+
+    name: str
+    title: str
+    is_run: bool
+    fingerprint: str
+    """Changes when there is more or other to see."""
+
+    @property
+    def key(self) -> str:
+        """The name in a link: that of a checkpoint as it is, that of a run behind "run:"."""
+        return f"run:{self.name}" if self.is_run else self.name
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A training as it is played."""
+
+    title: str
+    model: ModelConfig
+    kept: KeptEpochs
+    history: Mapping[str, NDArray[np.float64]]
+    """Columns of the epochs' metrics; none where they are not to be had."""
+
+    @cached_property
+    def frame(self) -> NDArray[np.float64]:
+        """The square that holds nearly all points of all epochs: (x, y, half a side)."""
+        return square_around(self.kept.points.reshape(-1, 2))
+
+    @cached_property
+    def frames(self) -> NDArray[np.float64]:
+        """The same of each epoch alone: (e, 3)."""
+        return np.stack([square_around(points) for points in self.kept.points])
+
+    @property
+    def tiles(self) -> int:
+        """Pictures along a side of the decoded grid."""
+        return min(_MOST_TILES, max(_GRID_PIXELS // self.model.image_size, 3))
+
+    def decode_grids(self) -> dict[int, NDArray[np.float32]]:
+        """Decode the square `frame` by a dozen of the kept decoders.
+
+        Returns
+        -------
+        dict of int to ndarray (tiles², channels, height, width)
+            By epoch, ascending; in reading order, in [0, 1]. Empty where no decoder was kept.
+        """
+        x, y, half = self.frame
+        inside = half * (1 - 1 / self.tiles)  # where the middles of the outer tiles are
+        z = self.kept.plane.to_latent(grid_points((x, y), inside, self.tiles))
+        numbers = list(self.kept.decoders)
+        chosen = numbers if len(numbers) == 1 else crowd_early(numbers, DECODERS)
+        return {n: decode_epoch(self.model, self.kept.decoders[n], z) for n in chosen}
+
+
+def square_around(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the middle and half the side of a square with nearly all points (n, 2): (3,)."""
+    low, high = np.quantile(points, [1 - _CAUGHT, _CAUGHT], axis=0)
+    half = max(float((high - low).max()) / 2 * _MARGIN, 1e-3)
+    return np.array([*((low + high) / 2), half])
+
+
+def list_sources(runs: Path) -> dict[str, Source]:
+    """Find what can be played: checkpoints that carry their epochs, then runs, by key."""
+    cards, _ = list_checkpoints()
+    found = [
+        Source(name, card.title, False, card.fingerprint)
+        for name, card in cards.items()
+        if EPOCHS in card.sha256
+    ]
+    for run in sorted(runs.iterdir()) if runs.is_dir() else ():
+        if epochs := list_epochs(run):
+            count = f"{len(epochs)} epoch{'s' if len(epochs) > 1 else ''}"
+            found.append(Source(run.name, f"{run.name} (run, {count})", True, _state(run)))
+    return {source.key: source for source in found}
+
+
+def load_recording(source: Source, runs: Path) -> Recording:
+    """Read what is played of a training.
+
+    Raises
+    ------
+    CheckpointError, RunError
+        If it is gone or broken.
+    """
+    if not source.is_run:
+        checkpoint = load_checkpoint(find_checkpoint(source.name))
+        kept = load_epochs(checkpoint)
+        if kept is None:
+            raise RunError(f"{source.name} carries no epochs any more. Reload the page.")
+        return Recording(source.title, checkpoint.card.model, kept, checkpoint.history)
+    run = next((f for f in runs.iterdir() if f.name == source.name), None)
+    if run is None:
+        raise RunError(unknown_name("run", source.name, [f.name for f in runs.iterdir()]))
+    model, _ = load_config(run)
+    try:
+        history = history_columns(load_state(run).history)
+    except RunError:
+        history = {}  # the curves alone are missing: the first epoch is being saved
+    return Recording(source.title, model, read_epochs(run), history)
+
+
+def _state(run: Path) -> str:
+    times = [path.stat().st_mtime_ns for path in (run / "epochs").glob("*.safetensors")]
+    return f"{len(times)}-{max(times)}"

@@ -1,0 +1,193 @@
+"""What the browser is given to play a training: points, grids and pictures of all its epochs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.animations import Format, write_animation
+from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.commands import RUNS
+from vae_explorer.figures import CLASS_COLOURS
+from vae_explorer.images import as_shown, encode_picture, tile, to_uint8
+from vae_explorer.playback import Recording, Source, list_sources, load_recording
+from vae_explorer.playback_film import film
+from vae_explorer.runs import RunError
+from vae_explorer.ui.component import draw_view
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.page import close_page, is_smooth
+from vae_explorer.ui.state import recall
+
+ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
+COMMAND = (
+    "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
+    "--out checkpoints/my-vae --keep-epochs"
+)
+FILMS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
+FILM_SECONDS = 8.0
+_FILM = "playback_film"
+_TALLEST = 8_000  # px of a sheet of pictures
+_FINEST = 32_767  # of a 16-bit number
+
+
+def needs_sources() -> dict[str, Source]:
+    """Return what can be played; ends the run with how to get something, where nothing can."""
+    sources = list_sources(RUNS)
+    if sources:
+        return sources
+    st.info(
+        "No model here has kept its epochs. Train one so, in a terminal: after the first epoch "
+        "the run can be chosen here, and the finished model carries its epochs with it."
+    )
+    st.code(COMMAND, language="bash")
+    st.caption("What an epoch looked like cannot be found out later: train again to see it.")
+    close_page()
+    return st.stop()
+
+
+def load_sources(sources: Sequence[Source]) -> list[Recording]:
+    """Read the recordings that can be read; say of the others why they cannot."""
+    found = []
+    for source in sources:
+        try:
+            found.append(_load(source))
+        except (CheckpointError, RunError) as error:
+            st.error(str(error))
+    if not found:
+        close_page()
+        st.stop()
+    return found
+
+
+def draw_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
+    """Draw trainings under one slider.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        One or two.
+    align : str
+        One of `ALIGNMENTS`: what the slider means where there are two.
+    follow : bool
+        Whether the axes follow the points of each epoch.
+    """
+    recordings = []
+    for source in sources:
+        with suppress(CheckpointError, RunError):  # it was told of
+            recordings.append(_pack(source))
+    titles = " and ".join(source.title for source in sources)
+    data = {
+        "view": "playback",
+        "recordings": recordings,
+        "colours": list(CLASS_COLOURS),
+        "align": align,
+        "follow": follow,
+        "smooth": is_smooth(),
+        "description": f"{titles}, epoch by epoch: arrow keys step, space plays.",
+    }
+    draw_view(key, data, {})
+
+
+def offer_film(source: Source) -> None:
+    """Offer a training as an animated picture, drawn when it is asked for, with its progress."""
+    with st.popover("Save as a film", icon=":material/movie:", width="stretch"):
+        kind = choose("film", "File", FILMS, help="A GIF is larger and has 256 colours.")
+        made = recall(_FILM, {})
+        key = (source, kind)
+        if key not in made and st.button("Draw it", type="primary", width="stretch"):
+            made = st.session_state[_FILM] = {key: _write_film(source, kind)}
+        if key in made:
+            label = f"Download, {len(made[key]) / 1e6:.2g} MB"
+            st.download_button(
+                label, made[key], f"{source.name}.{kind}", f"image/{kind}", on_click="ignore",
+                icon=":material/download:", width="stretch",
+            )  # fmt: skip
+
+
+def _write_film(source: Source, kind: Format) -> bytes:
+    bar = st.progress(0.0, "Drawing the frames …")
+
+    def show(share: float) -> None:
+        bar.progress(0.8 * share, "Drawing the frames …")
+
+    frames = film(_load(source), CLASS_COLOURS, show)
+    bar.progress(0.8, "Packing them: some seconds more …")
+    data = write_animation(frames, kind, FILM_SECONDS, back=False)
+    bar.empty()
+    return data
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _load(source: Source) -> Recording:
+    return load_recording(source, RUNS)
+
+
+@st.cache_data(max_entries=4, show_spinner="Decoding the epochs …")
+def _pack(source: Source) -> dict[str, object]:
+    recording = _load(source)
+    kept, grids = recording.kept, recording.decode_grids()
+    largest = max(float(np.abs(kept.points).max()), 1e-6)
+    points = np.rint(kept.points / largest * _FINEST).astype("<i2")
+    labels = np.zeros(len(kept.row_id)) if kept.labels is None else kept.labels
+    per_column = max(1, _TALLEST // recording.model.image_size)
+    columns = -(-len(kept.numbers) // per_column)
+    strips = np.stack([_row(pictures) for pictures in kept.reconstructions])
+    history = recording.history
+    return {
+        "id": f"{source.key} {source.fingerprint}",
+        "title": source.title,
+        "numbers": kept.numbers.tolist(),
+        "points": _base64(points.tobytes()),
+        "unit": largest / _FINEST,
+        "labels": _base64(labels.astype("<i2").tobytes()),
+        "label_names": list(kept.label_names),
+        "frame": recording.frame.tolist(),
+        "frames": recording.frames.tolist(),
+        "axes": list(kept.plane.names),
+        "rings": recording.model.kind == "vae" and recording.model.latent_dim == 2,
+        "grid": {
+            "sheet": _sheet([_picture(g, recording.tiles) for g in grids.values()], 4),
+            "epochs": list(grids),
+        }
+        if grids
+        else None,
+        "strips": _sheet(list(strips), columns),
+        "originals": _sheet([_row(kept.originals)], 1),
+        "curves": {
+            name: history[column].tolist()
+            for name, column in (
+                ("epoch", "epoch"), ("train", "train_loss"), ("validation", "validation_loss")
+            )
+            if column in history
+        },
+    }  # fmt: skip
+
+
+def _row(pictures: np.ndarray) -> np.ndarray:
+    """Lay uint8 pictures (k, channels, height, width) in a row: (height, width, 3)."""
+    return _picture(pictures.astype(np.float32) / 255, len(pictures))
+
+
+def _picture(images: np.ndarray, columns: int) -> np.ndarray:
+    pixels = to_uint8(tile(as_shown(images), columns))
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+def _sheet(frames: Sequence[np.ndarray], columns: int) -> dict[str, object]:
+    """Lay frames of one size out on one picture, in reading order."""
+    height, width, _ = frames[0].shape
+    rows = -(-len(frames) // columns)
+    sheet = np.full((rows * height, min(columns, len(frames)) * width, 3), 255, np.uint8)
+    for k, frame in enumerate(frames):
+        y, x = k // columns * height, k % columns * width
+        sheet[y : y + height, x : x + width] = frame
+    address = f"data:image/webp;base64,{_base64(encode_picture(sheet, 'webp'))}"
+    return {"src": address, "columns": columns, "width": width, "height": height}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
