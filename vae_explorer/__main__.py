@@ -53,7 +53,7 @@ _SAID = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    args = _parser().parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         if command not in _ONLY_READ or getattr(args, "write", False):
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; what it parses names the command's function."""
     parser = argparse.ArgumentParser(
         prog="python -m vae_explorer",
         description="Train variational autoencoders, and measure them, for VAE Explorer.",
@@ -91,12 +92,18 @@ def _parser() -> argparse.ArgumentParser:
     trained.add_argument("--out", type=Path, required=True, help="checkpoints/NAME")
     trained.add_argument("--config", type=Path, metavar="FILE.json", help="see below")
     for option, kind, text in (
+        ("--image-size", int, "pixels a side of what the model sees"),
+        ("--image-channels", int, "1 for grey, 3 for colour"),
+        ("--channels", _whole_numbers, "of the encoder's convolutions, such as 32,64"),
         ("--latent-dim", int, "latent dimensions"),
+        ("--normalization", str, "none or batch (none)"),
         ("--likelihood", str, "bernoulli or gaussian"),
+        ("--variance", float, "of the Gaussian likelihood (1)"),
         ("--epochs", int, "passes over the data, at most (20)"),
         ("--batch-size", int, "images a step (128)"),
         ("--beta", float, "weight of the KL term (1)"),
         ("--lr", float, "peak learning rate (0.002)"),
+        ("--warmup-steps", int, "of the learning rate (200)"),
         ("--weight-average", float, "decay of the averaged weights that are published (0.999)"),
         ("--patience", int, "stop after so many epochs without progress (0: never)"),
         ("--seed", int, "of weights, batches and noise (0)"),
@@ -148,6 +155,15 @@ def _parser() -> argparse.ArgumentParser:
     listed.set_defaults(command=commands.run_list)
     transfer_commands.add_parsers(subparsers)
     return parser
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"it takes whole numbers joined by commas, such as 32,64; found {text!r}"
+        ) from error
 
 
 if __name__ == "__main__":

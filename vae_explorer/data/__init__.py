@@ -1,6 +1,6 @@
 """Data sets: read once into a memory-mapped cache, opened from there ever after."""
 
-from vae_explorer.data.cache import load_dataset, prepare
+from vae_explorer.data.cache import find_prepared, load_dataset, prepare, remove_prepared
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.data.sources import DatasetError
@@ -10,6 +10,8 @@ __all__ = [
     "DatasetError",
     "DatasetSpec",
     "ImageDataset",
+    "find_prepared",
     "load_dataset",
     "prepare",
+    "remove_prepared",
 ]

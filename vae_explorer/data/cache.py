@@ -8,13 +8,21 @@ import re
 import shlex
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.data.sources import DatasetError
-from vae_explorer.data.storage import CacheError, Progress, open_cache, read_info, write_cache
+from vae_explorer.data.storage import (
+    CacheError,
+    CacheInfo,
+    Progress,
+    open_cache,
+    read_info,
+    write_cache,
+)
 from vae_explorer.read_only import ReadOnlyError, is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
@@ -89,6 +97,34 @@ def load_dataset(
     )
 
 
+def find_prepared(
+    name: str, root: Path = Path("data"), *, source: Path | None = None
+) -> dict[int, CacheInfo]:
+    """Return what a data set's caches say of themselves, by the size of their pictures.
+
+    Nothing but each `dataset.json` is read. What is damaged, or of another source, is left out.
+    """
+    wanted = None if source is None else str(source.expanduser().resolve())
+    found = {}
+    for folder in _cache_folders(name, root, source):
+        with suppress(CacheError):
+            info = read_info(folder)
+            if wanted in (None, info.source):
+                found[info.size] = info
+    return dict(sorted(found.items()))
+
+
+def remove_prepared(name: str, root: Path = Path("data"), *, source: Path) -> None:
+    """Delete the caches of one source, damaged ones too; the originals stay."""
+    for folder in _cache_folders(name, root, source):
+        try:
+            found = read_info(folder).source
+        except CacheError:
+            found = str(source.resolve())
+        if found == str(source.resolve()):
+            shutil.rmtree(folder)
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where the cache of one data set lies, and the command that writes it."""
@@ -116,8 +152,7 @@ class _Place:
             command += f" --source {shlex.quote(str(source))}"
             source = source.expanduser().resolve()
         side = _check_size(spec, size)
-        key = f"{name}-{_slug(source)}" if spec.needs_source and source else name
-        folder = root / "cache" / f"{key}-{side}"
+        folder = root / "cache" / f"{_cache_key(spec, source)}-{side}"
         return cls(spec, root, side, source, folder, command)
 
     def write(self, progress: Progress | None, seed: int) -> None:
@@ -187,9 +222,19 @@ def _check_size(spec: DatasetSpec, size: int | None) -> int:
     return size or DEFAULT_SIZE
 
 
-def _slug(source: Path) -> str:
+def _cache_folders(name: str, root: Path, source: Path | None) -> list[Path]:
+    key = _cache_key(DATASETS[name], source)
+    found = (root / "cache").glob(f"{key}-*")
+    return [folder for folder in found if folder.name.removeprefix(f"{key}-").isdigit()]
+
+
+def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
+    if source is None or not spec.needs_source:
+        return spec.name
+    source = source.expanduser().resolve()
     name = source.stem if source.suffix.lower() == ".zip" else source.name
-    return re.sub(r"[^\w]+", "-", name.lower()).strip("-") or "pictures"
+    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-") or "pictures"
+    return f"{spec.name}-{slug}"
 
 
 def _is_running(pid: int) -> bool:

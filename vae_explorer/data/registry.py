@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,10 @@ class DatasetSpec:
         Comes with an installed package and is small: prepared on first use, without asking.
     needs_source : bool
         Cannot be read without ``--source``, after which its cache is named.
+    counts : mapping of str to int
+        Pictures of each split, as published; empty where only preparing it tells.
+    download_bytes : int
+        What is fetched when it is prepared; 0 where nothing is.
     """
 
     name: str
@@ -64,6 +68,8 @@ class DatasetSpec:
     short_title: str = ""
     bundled: bool = False
     needs_source: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    download_bytes: int = 0
 
 
 _SPECS = (
@@ -78,6 +84,8 @@ _SPECS = (
         image_size=28,
         read=partial(read_torchvision, "MNIST"),
         label_names=DIGIT_NAMES,
+        counts={"train": 60_000, "test": 10_000},
+        download_bytes=11_594_722,
     ),
     DatasetSpec(
         name="fashion-mnist",
@@ -105,6 +113,8 @@ _SPECS = (
             "Bag",
             "Ankle boot",
         ),
+        counts={"train": 60_000, "test": 10_000},
+        download_bytes=30_878_645,
     ),
     DatasetSpec(
         name="digits",

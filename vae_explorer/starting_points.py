@@ -1,0 +1,84 @@
+"""What to train first on some pictures: the published models that fit, sizes, numbers to start at.
+
+Rules of thumb for somebody who has not trained a model yet; each can be set otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vae_explorer.config import ModelConfig
+from vae_explorer.presets import PRESETS, RECIPES
+
+FEW_PICTURES = 200
+"""Below, say what to expect."""
+_WIDTHS = (32, 64, 128, 256, 256)
+_STEPS = 2_000  # after so many, small models have taken on the shape of their data
+
+
+class Pace(NamedTuple):
+    """Numbers of a training that depend on how many pictures there are."""
+
+    epochs: int
+    batch_size: int
+    warmup_steps: int
+    weight_average: float
+
+
+def fitting_presets(channels: int, size: int | None) -> list[str]:
+    """Return the names of the published models that can be trained on some pictures from scratch.
+
+    Parameters
+    ----------
+    channels : int
+        1 for grey pictures, 3 for colour.
+    size : int or None
+        Side of the pictures in pixels; None where they are resized to what the model takes. Else
+        they may be given a border, of an eighth of their side at most.
+    """
+
+    def fits(model: ModelConfig) -> bool:
+        border = 0 if size is None else model.image_size - size
+        return model.image_channels == channels and (
+            size is None or (border % 2 == 0 and 0 <= border <= size // 4)
+        )
+
+    return [
+        name
+        for name, model in PRESETS.items()
+        if fits(model) and not name.endswith("-finetune")  # begins where another one ended
+    ]
+
+
+def suggest_widths(size: int) -> tuple[int, ...]:
+    """Return an encoder's channels that halve pictures of this side down to some 4 pixels."""
+    smallest = min(4, size // 4)
+    stages = 0
+    while stages < len(_WIDTHS) and size % 2 == 0 and size // 2 >= smallest:
+        size, stages = size // 2, stages + 1
+    return _WIDTHS[:stages]
+
+
+def suggest_pace(images: int, preset: str | None = None) -> Pace:
+    """Return numbers to start with: a small set needs small batches, and more epochs.
+
+    Parameters
+    ----------
+    images : int
+        In the train split.
+    preset : str, optional
+        A published model, whose own number of epochs is taken where it has one.
+    """
+    batch_size = 32 if images < 2_000 else 64 if images < 10_000 else 128
+    steps_per_epoch = max(1, images // batch_size)
+    epochs = min(max(10, 5 * round(_STEPS / steps_per_epoch / 5)), 200)
+    published = RECIPES.get(preset or "", {}).get("epochs")
+    if isinstance(published, int):
+        epochs = published
+    steps = epochs * steps_per_epoch
+    return Pace(
+        epochs=epochs,
+        batch_size=batch_size,
+        warmup_steps=min(200, max(1, steps // 10)),
+        weight_average=0.999 if steps >= 2 * _STEPS else 0.99,
+    )

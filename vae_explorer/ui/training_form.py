@@ -1,0 +1,123 @@
+"""What to train, before it starts: pictures, model, epochs; and the command that does it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import streamlit as st
+
+from vae_explorer import checkpoints, commands
+from vae_explorer.__main__ import build_parser
+from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
+from vae_explorer.names import check_name, suggest_name
+from vae_explorer.options import read_configs
+from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
+from vae_explorer.starting_points import suggest_pace
+from vae_explorer.ui.controls import enter, slide
+from vae_explorer.ui.state import plain
+from vae_explorer.ui.training_data import choose_data
+from vae_explorer.ui.training_model import choose_model
+
+
+def choose_training() -> list[str] | None:
+    """Draw the choice of what to train, and the button that starts it.
+
+    Returns
+    -------
+    list of str or None
+        What stands behind ``python -m vae_explorer``, in the run in which the button was pressed.
+    """
+    try:
+        refuse_when_read_only("training")
+    except ReadOnlyError as error:
+        st.info(plain(str(error)))
+        return None
+    choices, summary = st.columns([0.6, 0.4], gap="large")
+    with choices:
+        data = choose_data()
+        if data is None:
+            return None
+        model = choose_model(data)
+        pace = suggest_pace(data.counts.get("train", 0), model.preset)
+        left, right = st.columns(2)
+        with left:
+            epochs = enter("train_epochs", "Epochs", (1, 1000), pace.epochs)
+        taken = taken_names()
+        suggested = suggest_name(f"my {model.preset or data.title + ' vae'}", taken)
+        with right:
+            name = st.text_input("Name", placeholder=suggested, key="train_name") or suggested
+        values: dict[str, float] = pace._asdict() | {"epochs": epochs}
+        with st.expander("More"):
+            if model.is_variational:
+                values["beta"] = slide("train_beta", "β, the weight of the KL term", (0, 10), 1)
+            values["patience"] = enter(
+                "train_patience", "Stop early after (epochs; 0: never)", (0, 1000), 0
+            )
+            values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
+    arguments = ["train", *data.arguments, *model.arguments, "--out", str(_relative(name))]
+    arguments += _options(arguments, values)
+    with summary:
+        problems = _find_problems(arguments, name, taken)
+        for problem in problems:
+            st.error(plain(problem))
+        pressed = st.button(
+            "Start training", type="primary", icon=":material/play_arrow:",
+            disabled=bool(problems), width="stretch",
+        )  # fmt: skip
+        st.code(f"python -m vae_explorer {shlex.join(arguments)}", language="bash", wrap_lines=True)
+    return arguments if pressed and not problems else None
+
+
+def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
+    """Read a command's configurations as the command line will.
+
+    Raises
+    ------
+    ConfigError
+        If it would be refused there.
+    """
+    try:
+        given = vars(build_parser().parse_args(arguments))
+    except SystemExit as error:  # it has said why where the server was started
+        raise ConfigError("A number here cannot be read. Channels are such as 32,64.") from error
+    return read_configs(given)
+
+
+def taken_names() -> set[str]:
+    """Return the names that a checkpoint or a run has."""
+    folders = (checkpoints.CHECKPOINTS, commands.RUNS)
+    return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+
+
+def _options(arguments: list[str], values: Mapping[str, float]) -> list[str]:
+    """Return the options for what is not so anyway, by the model's recipe or by default."""
+    options = []
+    try:
+        _, usual = read_command(arguments)
+    except ConfigError:  # to be said later
+        return []
+    for name, value in values.items():
+        if getattr(usual, name) != value:
+            options += [f"--{name.replace('_', '-')}", f"{value:.10g}"]
+    return [*options, "--keep-epochs"]
+
+
+def _find_problems(arguments: list[str], name: str, taken: set[str]) -> list[str]:
+    problems = []
+    try:
+        check_name(name, taken)
+    except ValueError as error:
+        problems.append(str(error))
+    try:
+        read_command(arguments)
+    except ConfigError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _relative(name: str) -> Path:
+    """Return where a model is published, as short as it can be said from here."""
+    path = checkpoints.CHECKPOINTS / name
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
