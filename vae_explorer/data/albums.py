@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 
 from vae_explorer.data.sources import DatasetError, PictureError
 
-PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-)
+_KINDS = "jpg jpeg jfif png webp bmp gif tif tiff ppm pgm heic heif avif"
+PICTURE_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 MAX_FILE_BYTES = 256 * 2**20
+_PIECE = 2**20
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES // 2**20} MB"
 
 
@@ -32,10 +32,13 @@ class Album:
         that wraps everything in a zip is left out of the names.
     read : callable (name) -> bytes
         Raises `PictureError` for what cannot be read.
+    unpacked_bytes : int
+        Of all entries of a zip, as they declare it; 0 for a folder. No more than that comes out.
     """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
+    unpacked_bytes: int = 0
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -101,12 +104,16 @@ def _zip_album(path: Path, archive: zipfile.ZipFile) -> Album:
         if entries[name].file_size > MAX_FILE_BYTES:
             raise PictureError(_TOO_LARGE)
         try:
-            return archive.read(entries[name])
+            with archive.open(entries[name]) as file:
+                # In pieces: what an entry unpacks to may be far more than it declares, of which
+                # no more than this is unpacked at once before that comes out.
+                return b"".join(iter(lambda: file.read(_PIECE), b""))
         # RuntimeError: a password; NotImplementedError, its subclass: an unknown compression.
         except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise PictureError(str(error)) from error
 
-    return Album(tuple(sorted(entries)), read)
+    declared = sum(entry.file_size for entry in archive.infolist())
+    return Album(tuple(sorted(entries)), read, declared)
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,9 +1,9 @@
-"""Any folder or zip of pictures, with sub-folders as labels and a table of attributes."""
+"""Any folder or zip of pictures; labels by sub-folder or from a table, and attributes."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +15,9 @@ from vae_explorer.data.pictures import crop_centre, decode_picture, to_array
 from vae_explorer.data.sources import DatasetError, PictureError, Record, Source
 
 ATTRIBUTES_FILE = "attributes.csv"
+LABELS_FILE = "labels.csv"
+MAX_LABELS = 1_000
+MAX_TABLE_BYTES = 64 * 2**20
 UNSORTED = "unsorted"  # the label of pictures beside the sub-folders
 
 
@@ -28,31 +31,40 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
     size : int
         Side of the pictures in pixels, after a crop to the central square.
     source : Path
-        The folder or zip. Where it has sub-folders, the first level gives the labels. A file
-        ``attributes.csv`` at its top may give attributes: the first column names a picture (its
-        path below `source`, or its bare name), the others hold 1 for yes and 0 or -1 for no.
+        The folder or zip. Where it has sub-folders, the first level gives the labels. Two tables
+        at its top may say more; each has a line with the heads of its columns, of which the first
+        names a picture (its path below `source`, or its bare name). ``labels.csv`` has one more
+        column, the label, and wins over the sub-folders. The other columns of ``attributes.csv``
+        are attributes, and hold 1 for yes and 0 or -1 for no.
 
     Raises
     ------
     DatasetError
-        If there is no picture, or the table is not as it should be.
+        If there is no picture, there are more than `MAX_LABELS` labels, or a table is not as it
+        should be.
     """
     if source is None:
         raise DatasetError("Name the folder or zip of pictures with --source PATH.")
     with open_album(source) as album:
         pictures = album.pictures
         attribute_names, attributes = _read_attributes(album, pictures)
+        labels = _read_labels(album, pictures)
     if not pictures:
         raise DatasetError(
-            f"There is no picture in {source}: JPEG, PNG, WebP, BMP, GIF, TIFF and PPM are read."
+            f"There is no picture in {source}: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, HEIC and AVIF "
+            "are read."
         )
-    folders = [_first_folder(picture) for picture in pictures]
-    label_names = tuple(sorted(set(folders))) if set(folders) != {UNSORTED} else ()
+    label_names = tuple(sorted(set(labels))) if set(labels) != {UNSORTED} else ()
+    if len(label_names) > MAX_LABELS:
+        raise DatasetError(
+            f"{source.name} has {len(label_names):,} different labels, and at most {MAX_LABELS:,} "
+            f"can be told apart: give fewer sub-folders at its top, or a {LABELS_FILE}."
+        )
 
     def stream() -> Iterator[Record]:
         with open_album(source) as album:
-            for picture, folder in zip(pictures, folders, strict=True):
-                label = label_names.index(folder) if label_names else None
+            for picture, name in zip(pictures, labels, strict=True):
+                label = label_names.index(name) if label_names else None
                 load = partial(_load_square, album, picture, size)
                 yield Record(picture, load, label=label, attributes=attributes.get(picture))
 
@@ -69,18 +81,45 @@ def _read_attributes(
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     if ATTRIBUTES_FILE not in album.names:
         return (), {}
-    try:
-        text = album.read(ATTRIBUTES_FILE).decode("utf-8-sig")
-    except (PictureError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{ATTRIBUTES_FILE} cannot be read ({error}): save it as UTF-8, or take it away."
-        ) from error
-    head, *rows = list(csv.reader(text.splitlines())) or [[]]
+    head, *rows = _read_table(album, ATTRIBUTES_FILE)
     names = tuple(head[1:])
     table = parse_attributes(ATTRIBUTES_FILE, names, rows)
-    keys = {p: p if p in table else PurePosixPath(p).name for p in pictures}
-    check_listed(ATTRIBUTES_FILE, keys.values(), table)
-    return names, {picture: table[key] for picture, key in keys.items()}
+    keys = _find_rows(ATTRIBUTES_FILE, pictures, table)
+    return names, {picture: table[key] for picture, key in zip(pictures, keys, strict=True)}
+
+
+def _read_labels(album: Album, pictures: tuple[str, ...]) -> list[str]:
+    """Return each picture's label: from the table where there is one, else its first folder."""
+    if LABELS_FILE not in album.names:
+        return [_first_folder(picture) for picture in pictures]
+    head, *rows = _read_table(album, LABELS_FILE)
+    for row in (head, *rows):
+        if row and (len(row) != 2 or not row[1].strip()):
+            raise DatasetError(
+                f"{LABELS_FILE}: the row {','.join(row)[:60]!r} is not a picture's name and its "
+                "label, with a comma between them."
+            )
+    table = {row[0]: row[1].strip() for row in rows if row}
+    return [table[key] for key in _find_rows(LABELS_FILE, pictures, table)]
+
+
+def _read_table(album: Album, file: str) -> list[list[str]]:
+    try:
+        data = album.read(file)
+        if len(data) > MAX_TABLE_BYTES:
+            raise PictureError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
+        return list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
+    except (PictureError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"{file} cannot be read ({error}): save it as UTF-8, or take it away."
+        ) from error
+
+
+def _find_rows(file: str, pictures: tuple[str, ...], table: Mapping[str, object]) -> list[str]:
+    """Return the name under which a table lists each picture: its path, or its bare name."""
+    keys = [p if p in table else PurePosixPath(p).name for p in pictures]
+    check_listed(file, keys, table)
+    return keys
 
 
 def _load_square(album: Album, picture: str, size: int) -> np.ndarray:

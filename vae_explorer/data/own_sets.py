@@ -1,0 +1,240 @@
+"""Training sets that people bring as a zip of pictures: checked, kept below `data/own`, deleted.
+
+| file | what |
+|---|---|
+| `own/<name>/<name>.zip` | the pictures, as they came; nothing is ever unpacked to disk |
+| `own/<name>/set.json` | what the check found |
+
+A set is the data set `folder` with that zip as its source: ``--dataset folder --source
+data/own/<name>/<name>.zip``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from vae_explorer.data.albums import open_album
+from vae_explorer.data.cache import remove_prepared
+from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
+from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Source
+from vae_explorer.data.storage import PROGRESS_EVERY, Progress
+from vae_explorer.names import check_name
+from vae_explorer.read_only import refuse_when_read_only
+
+OWN = "own"
+MAX_BYTES = 200 * 2**20
+"""Of the zip; larger sets are named by their folder."""
+MAX_ENTRIES = 100_000
+MAX_UNPACKED_BYTES = 4 * 2**30
+MAX_SECONDS = 600
+"""Of reading through it: little bytes may hold many pixels."""
+_CHECKED_SIZE = 32  # what a picture is shrunk to when it is looked at
+_NAMED = 20  # files that a message or `set.json` names
+_ENTRY = b"PK\x01\x02"  # what each line of a zip's list of contents begins with
+_PIECE = 2**20
+_ABANDONED = 3600  # seconds after which a half-written set is one that was killed
+
+
+@dataclass(frozen=True)
+class OwnSet:
+    """One person's pictures, as they were found when they came."""
+
+    name: str
+    source: Path
+    """The zip, for ``--source``."""
+    pictures: int
+    """That can be used."""
+    label_names: tuple[str, ...]
+    damaged: int
+    damaged_names: tuple[str, ...]
+    """The first of them."""
+    others: int
+    """Files that are no pictures, archives in the archive among them; they are not looked into."""
+    other_names: tuple[str, ...]
+
+
+def add_own_set(
+    name: str, file: BinaryIO, root: Path = Path("data"), *, progress: Progress | None = None
+) -> OwnSet:
+    """Check a zip of pictures, and keep it: whole, or not at all.
+
+    Parameters
+    ----------
+    name : str
+        What it is to be called.
+    file : binary file
+        The zip, whatever it is; read from its beginning.
+    root : Path
+        Folder of the data.
+    progress : callable (done, total), optional
+        Called now and then with the number of pictures looked at.
+
+    Raises
+    ------
+    DatasetError
+        If the name cannot be taken, or the file is no zip, larger than `MAX_BYTES`, with more than
+        `MAX_ENTRIES` entries, with more than `MAX_UNPACKED_BYTES` in them, with one that is a link
+        or points outside, or has fewer than three pictures that can be read. What was there
+        before is as it was.
+    ReadOnlyError
+        In a copy that is for looking.
+    """
+    refuse_when_read_only("adding pictures")
+    try:
+        check_name(name, [path.name for path in (root / OWN).glob("*")])
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    try:
+        with _staged(root / OWN / name) as folder:
+            path = folder / f"{name}.zip"
+            _copy(file, path)
+            found = _look_through(name, path, progress)
+            text = json.dumps(asdict(found) | {"source": path.name}, indent=2, ensure_ascii=False)
+            (folder / "set.json").write_text(text + "\n", encoding="utf-8")
+            # Of a set of that name that was deleted by hand: its caches would be taken for this.
+            remove_prepared("folder", root, source=root / OWN / name / path.name)
+    except OSError as error:
+        raise DatasetError(
+            f"{name} cannot be written below {root} ({error.strerror or error}). Nothing of it was "
+            "kept. Make room there, and try again."
+        ) from error
+    return _read(root / OWN / name)
+
+
+def list_own_sets(root: Path = Path("data")) -> list[OwnSet]:
+    """Return the sets by name; a folder that is none, or is damaged, is left out."""
+    found = []
+    for path in sorted((root / OWN).glob("*/set.json")):
+        try:
+            found.append(_read(path.parent))
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def delete_own_set(name: str, root: Path = Path("data")) -> None:
+    """Delete a set and the caches made of it; models that were trained on it stay.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such set.
+    ReadOnlyError
+        In a copy that is for looking.
+    """
+    refuse_when_read_only("deleting pictures")
+    known = {each.name: each for each in list_own_sets(root)}  # a name is only ever compared
+    if name not in known:
+        raise DatasetError(f"There is no set {name!r} of yours: it was deleted already.")
+    remove_prepared("folder", root, source=known[name].source)
+    (root / OWN / name / "set.json").unlink()  # no longer listed, however far the rest gets
+    shutil.rmtree(root / OWN / name)
+
+
+def _read(folder: Path) -> OwnSet:
+    values = json.loads((folder / "set.json").read_text(encoding="utf-8"))
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    source = folder / f"{folder.name}.zip"
+    if not source.is_file():
+        raise ValueError(f"{source.name} is missing")
+    return OwnSet(**values | {"name": folder.name, "source": source})
+
+
+def _copy(file: BinaryIO, path: Path) -> None:
+    """Copy the zip, as long as it is neither too long nor too full to be opened."""
+    size, entries, tail = 0, 0, b""
+    file.seek(0)
+    with path.open("wb") as copy:
+        while piece := file.read(_PIECE):
+            size += len(piece)
+            entries += (tail + piece).count(_ENTRY)
+            tail = piece[-len(_ENTRY) + 1 :]
+            if size > MAX_BYTES:
+                raise DatasetError(
+                    f"This zip has more than the {MAX_BYTES // 2**20} MB that are taken. Send "
+                    "fewer pictures, or smaller ones: 128 pixels a side are plenty."
+                )
+            if entries > MAX_ENTRIES:  # counted before it is opened: a list fills the memory
+                raise DatasetError(
+                    f"This zip has more than the {MAX_ENTRIES:,} entries that are taken. Send "
+                    "fewer pictures."
+                )
+            copy.write(piece)
+
+
+def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
+    """Read every picture once, as training will; refuse the zip, or say what is in it."""
+    if not zipfile.is_zipfile(path):
+        raise DatasetError("This file is no zip, or it is cut short. Zip a folder of pictures.")
+    try:
+        with open_album(path) as album:
+            names, pictures, unpacked = album.names, set(album.pictures), album.unpacked_bytes
+        if unpacked > MAX_UNPACKED_BYTES:
+            raise DatasetError(
+                f"This zip unpacks to {unpacked / 2**30:.3g} GB, more than the "
+                f"{MAX_UNPACKED_BYTES / 2**30:.3g} GB that are taken. Send fewer pictures, or "
+                "smaller ones."
+            )
+        source = read_folder(path, _CHECKED_SIZE, path)
+        usable, damaged = _try_pictures(source, progress)
+    except DatasetError as error:
+        said = str(error).replace(str(path), "this zip").replace(path.name, "this zip")
+        raise DatasetError(said[0].upper() + said[1:]) from error
+    if usable < len(SPLITS):
+        reasons = "".join(f" {file}: {reason}." for file, reason in list(damaged.items())[:3])
+        raise DatasetError(
+            f"{usable} of {len(pictures)} pictures in this zip can be read, and {len(SPLITS)} are "
+            f"the least: one each to train on, to validate and to hold out.{reasons}"
+        )
+    others = [n for n in names if n not in pictures | {LABELS_FILE, ATTRIBUTES_FILE}]
+    return OwnSet(
+        name=name,
+        source=path,
+        pictures=usable,
+        label_names=source.label_names,
+        damaged=len(damaged),
+        damaged_names=tuple(damaged)[:_NAMED],
+        others=len(others),
+        other_names=tuple(others[:_NAMED]),
+    )
+
+
+def _try_pictures(source: Source, progress: Progress | None) -> tuple[int, dict[str, str]]:
+    damaged, began = {}, time.monotonic()
+    for done, record in enumerate(source.records):
+        if progress and done % PROGRESS_EVERY == 0:
+            progress(done, source.count)
+        if time.monotonic() - began > MAX_SECONDS:
+            raise DatasetError(
+                f"{done:,} of {source.count:,} pictures were read in {MAX_SECONDS // 60} minutes, "
+                "the longest that is taken. Send fewer pictures, or smaller ones."
+            )
+        try:
+            record.load()
+        except PictureError as error:
+            damaged[record.name] = str(error)
+    return source.count - len(damaged), damaged
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """Give an empty sibling to fill; rename it to `folder` if the block ends without an error."""
+    for partial in folder.parent.glob(".*.partial-*"):
+        if time.time() - partial.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.partial-{uuid.uuid4().hex}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
