@@ -213,11 +213,11 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_kept(tmp_path: Path, monkeyp
 )
 def test_labels_end_in_the_checkpoint(training_folder: Path, files: Files, labels):
     found = add(Path("data"), zipped(files))
-    options = "--image-size 16 --image-channels 3 --channels 8 --latent-dim 2 --epochs 1"
+    options = "--image-size 8 --image-channels 3 --channels 8 --latent-dim 2 --epochs 1"
     command = ["train", "--dataset", "folder", "--source", str(found.source), *options.split()]
     assert main([*command, "--out", "checkpoints/mine"]) == 0
     checkpoint = load_checkpoint("checkpoints/mine")
-    dataset = load_dataset("folder", size=16, source=found.source)
+    dataset = load_dataset("folder", size=8, source=found.source)
     assert checkpoint.card.label_names == labels
     held_out = dataset.labels[checkpoint.encodings.row_id]
     assert checkpoint.encodings.labels.tolist() == held_out.tolist()

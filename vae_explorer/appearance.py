@@ -16,7 +16,13 @@ from vae_explorer.classifier import (
     load_classifier,
     pooled_features,
 )
-from vae_explorer.image_quality import frechet_distance, highest_frequencies, sharpness, ssim
+from vae_explorer.image_quality import (
+    WINDOW,
+    frechet_distance,
+    highest_frequencies,
+    sharpness,
+    ssim,
+)
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder
 from vae_explorer.priors import WEIGHTS, sample_prior
@@ -72,10 +78,12 @@ def measure_appearance(
     Returns
     -------
     dict of str to Metric
-        By name.
+        By name; without what cannot be measured on pictures so few, so small or so plain.
     """
     order = np.random.default_rng([SEED, 8]).permutation(len(encodings.row_id))
     count = min(IMAGES, len(order) // 2)
+    if count < 2:
+        return {}
     ours, others = np.sort(order[:count]), np.sort(order[count : 2 * count])
     originals = _read(dataset, encodings.row_id[ours], model)
     reconstructions = decode(model, encodings.z_mean[ours])
@@ -105,17 +113,14 @@ def _measure_likeness(
     reconstructions: NDArray[np.float32], originals: NDArray[np.float32], split: str
 ) -> dict[str, Metric]:
     protocol = f"decode(z_mean) against the image; {split} split, {len(originals):,} images"
-    ratio = "as a share of the originals'"
-    found = (
-        ("ssim", float(ssim(reconstructions, originals).mean()), "1 for the same image"),
-        ("sharpness", sharpness(reconstructions) / sharpness(originals), ratio),
-        (
-            "highest_frequencies",
-            highest_frequencies(reconstructions) / highest_frequencies(originals),
-            ratio,
-        ),
-    )
-    return {name: Metric(name, value, unit, protocol) for name, value, unit in found}
+    of_originals = "as a share of the originals'"
+    found = {}
+    if min(originals.shape[2:]) >= WINDOW:
+        found["ssim"] = (float(ssim(reconstructions, originals).mean()), "1 for the same image")
+    for name, measure in (("sharpness", sharpness), ("highest_frequencies", highest_frequencies)):
+        if there := measure(originals):  # of plain pictures nothing is a share
+            found[name] = (measure(reconstructions) / there, of_originals)
+    return {name: Metric(name, value, unit, protocol) for name, (value, unit) in found.items()}
 
 
 def _sample(model: Autoencoder, n: int, latent: Mapping[str, np.ndarray]) -> NDArray[np.float32]:

@@ -11,6 +11,8 @@ from scipy.ndimage import laplace
 
 Images = NDArray[np.floating]
 
+WINDOW = 11
+"""Side in pixels of what `ssim` looks through, and so of the smallest images it takes."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
 
@@ -45,6 +47,7 @@ def sharpness(images: Images) -> float:
     """
     bright = luminance(images)
     n, height, width = bright.shape
+    bright = bright[:, : height // 2 * 2, : width // 2 * 2]
     halved = bright.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4))
     return float(laplace(halved, axes=(1, 2))[:, 1:-1, 1:-1].var((1, 2)).mean())
 
