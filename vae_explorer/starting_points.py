@@ -5,6 +5,7 @@ Rules of thumb for somebody who has not trained a model yet; each can be set oth
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from vae_explorer.config import ModelConfig
@@ -25,23 +26,25 @@ class Pace(NamedTuple):
     weight_average: float
 
 
-def fitting_presets(channels: int, size: int | None) -> list[str]:
+def fitting_presets(channels: int, sizes: Collection[int], *, resized: bool) -> list[str]:
     """Return the names of the published models that can be trained on some pictures from scratch.
 
     Parameters
     ----------
     channels : int
         1 for grey pictures, 3 for colour.
-    size : int or None
-        Side of the pictures in pixels; None where they are resized to what the model takes. Else
-        they may be given a border, of an eighth of their side at most.
+    sizes : collection of int
+        Sides in pixels that the pictures can be had at.
+    resized : bool
+        Whether they are brought to such a size. Pictures that come at one of their own may be
+        given a border, of an eighth of their side at most.
     """
 
     def fits(model: ModelConfig) -> bool:
-        border = 0 if size is None else model.image_size - size
-        return model.image_channels == channels and (
-            size is None or (border % 2 == 0 and 0 <= border <= size // 4)
-        )
+        wanted = model.image_size
+        borders = [wanted - size for size in sizes if 0 <= wanted - size <= size // 4]
+        near = wanted in sizes if resized else any(border % 2 == 0 for border in borders)
+        return near and model.image_channels == channels
 
     return [
         name

@@ -16,6 +16,7 @@ import shutil
 import time
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,8 +26,9 @@ from typing import BinaryIO
 from vae_explorer.data.albums import open_album
 from vae_explorer.data.cache import remove_prepared
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
+from vae_explorer.data.registry import DATASETS
 from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Source
-from vae_explorer.data.storage import PROGRESS_EVERY, Progress
+from vae_explorer.data.storage import PROGRESS_EVERY, Progress, draw_split
 from vae_explorer.names import check_name
 from vae_explorer.read_only import refuse_when_read_only
 
@@ -60,6 +62,18 @@ class OwnSet:
     others: int
     """Files that are no pictures, archives in the archive among them; they are not looked into."""
     other_names: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pictures of each split that will be drawn."""
+        return split_counts(self.pictures)
+
+
+def split_counts(pictures: int) -> dict[str, int]:
+    """Return how many pictures of one's own train, validate and are held out."""
+    shares = DATASETS["folder"].shares
+    assert shares is not None
+    return dict(Counter(draw_split(pictures, shares, 0).tolist()))
 
 
 def add_own_set(

@@ -9,10 +9,20 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer.data import DATASETS, DatasetSpec, find_prepared
+from vae_explorer.data.own_sets import list_own_sets, split_counts
+from vae_explorer.data.sources import SPLITS
 from vae_explorer.ui.controls import choose
+from vae_explorer.ui.own_pictures import (
+    ask_for_path,
+    ask_for_zip,
+    is_at_this_machine,
+    show_own_set,
+)
 from vae_explorer.ui.state import plain
 
 DATA = Path("data")
+_OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
+_OWN_SIZES = (64, 32, 128)
 
 
 @dataclass(frozen=True)
@@ -43,17 +53,45 @@ class TrainingData:
 
 
 def choose_data() -> TrainingData | None:
-    """Draw the choice; None where there are no pictures yet."""
+    """Draw the choice; None as long as there are no pictures."""
+    own = {f"{_OWN}{each.name}": each for each in list_own_sets(DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
-    first = "fashion-mnist" if find_prepared("fashion-mnist", DATA) else "digits"
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
+    titles |= {name: f"{each.name} · yours" for name, each in own.items()}
+    titles[_NEW] = "Your own pictures …"
+    if kept := st.session_state.pop(_KEPT, None):
+        st.session_state["train_data"] = kept
+    first = "fashion-mnist" if find_prepared("fashion-mnist", DATA) else "digits"
     name = choose("train_data", "Pictures", titles, first, dropdown=True)
+    if name == _NEW:
+        return _ask_for_own()
+    if name in own:
+        each = own[name]
+        show_own_set(each, DATA)
+        return _own_data(each.name, each.source, each.counts)
     spec = offered[name]
     found = find_prepared(name, DATA)
     sizes = (spec.image_size,) if spec.image_size else tuple(sorted(found, reverse=True))
     counts = next((info.counts for info in found.values()), spec.counts)
     _show_terms(spec)
     return TrainingData(name, spec.title, spec.channels, sizes, counts)
+
+
+def _ask_for_own() -> TrainingData | None:
+    if kept := ask_for_zip(DATA):
+        st.session_state[_KEPT] = f"{_OWN}{kept.name}"
+        st.rerun()
+    if not is_at_this_machine() or (named := ask_for_path()) is None:
+        return None
+    path, pictures = named
+    if pictures < len(SPLITS):
+        st.error(f"There are {pictures} pictures in {plain(str(path))}: too few to train on.")
+        return None
+    return _own_data(path.stem, path, split_counts(pictures))
+
+
+def _own_data(title: str, source: Path, counts: Mapping[str, int]) -> TrainingData:
+    return TrainingData("folder", title, DATASETS["folder"].channels, _OWN_SIZES, counts, source)
 
 
 def _can_be_had(spec: DatasetSpec) -> bool:

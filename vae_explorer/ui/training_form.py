@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -19,6 +19,10 @@ from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_data import choose_data
 from vae_explorer.ui.training_model import choose_model
+
+_OF_THE_DATA = (
+    "train_epochs", "train_size", "train_channels", "train_latent", "train_likelihood"
+)  # fmt: skip
 
 
 def choose_training() -> list[str] | None:
@@ -37,9 +41,12 @@ def choose_training() -> list[str] | None:
     choices, summary = st.columns([0.6, 0.4], gap="large")
     with choices:
         data = choose_data()
-        if data is None:
-            return None
+    if data is None:
+        return None
+    with choices:
+        _forget_numbers("data", f"{data.name} {data.source}", _OF_THE_DATA)
         model = choose_model(data)
+        _forget_numbers("model", str(model.preset), ("train_epochs",))
         pace = suggest_pace(data.counts.get("train", 0), model.preset)
         left, right = st.columns(2)
         with left:
@@ -89,6 +96,16 @@ def taken_names() -> set[str]:
     """Return the names that a checkpoint or a run has."""
     folders = (checkpoints.CHECKPOINTS, commands.RUNS)
     return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+
+
+def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
+    """Let numbers begin anew where what they were meant for was exchanged."""
+    seen = f"train_last_{of}"
+    if st.session_state.get(seen, chosen) != chosen:
+        for key in keys:
+            st.session_state.pop(key, None)
+            st.query_params.pop(key, None)
+    st.session_state[seen] = chosen
 
 
 def _options(arguments: list[str], values: Mapping[str, float]) -> list[str]:

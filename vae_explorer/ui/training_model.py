@@ -35,7 +35,7 @@ class TrainingModel:
 
 def choose_model(data: TrainingData) -> TrainingModel:
     """Draw the choice."""
-    fitting = fitting_presets(data.channels, None if data.is_resized else data.sizes[0])
+    fitting = fitting_presets(data.channels, data.sizes, resized=data.is_resized)
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
     options[OWN] = "Your own · you say how large"
     first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
@@ -61,7 +61,11 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         widths = ",".join(str(width) for width in suggest_widths(size))
         channels = st.text_input("Channels", placeholder=widths, key="train_channels") or widths
     with latent:
-        latent_dim = enter("train_latent", "Latent size", (2, 512), 2)
+        usual = 2 if data.channels == 1 else 32
+        latent_dim = enter(
+            "train_latent", "Latent size", (2, 512), usual, help="How many numbers z is. "
+            "With 2 the latent map shows all there is; with more, pictures are redrawn sharper.",
+        )  # fmt: skip
     with likely:
         likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
         default = "gaussian" if data.channels == 3 else "bernoulli"
@@ -70,4 +74,5 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         "--image-size", str(size), "--image-channels", str(data.channels), "--channels", channels,
         "--latent-dim", str(latent_dim), "--likelihood", likelihood,
         *(["--variance", "0.05"] if likelihood == "gaussian" else []),
+        *(["--normalization", "batch"] if data.channels == 3 else []),
     ]  # fmt: skip
