@@ -183,7 +183,7 @@ def _measure(
         judge=judge,
         importance_samples=importance_samples,
     )
-    latent |= _embedding(encodings.z_mean, seed)
+    latent |= embed(encodings.z_mean, seed)
     if train.attributes is not None:
         if kept is not None:
             latent |= {name: a for name, a in kept.latent.items() if is_vector(name)}
@@ -199,8 +199,20 @@ def _measure(
     return _Measured(metrics, encodings, latent)
 
 
-def _embedding(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own."""
+def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own.
+
+    Parameters
+    ----------
+    z_mean : ndarray of float32 (n, latent_dim)
+    seed : int
+        Of the subset, and of where the points start.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "tsne" float32 (m, 2) and "tsne_rows" (m,); empty for two dimensions.
+    """
     if z_mean.shape[1] <= 2:
         return {}
     from sklearn.manifold import TSNE

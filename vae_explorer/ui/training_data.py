@@ -41,6 +41,11 @@ class TrainingData:
     source: Path | None = None
 
     @property
+    def pictures(self) -> int:
+        """All of them; 0 where only preparing them tells."""
+        return sum(self.counts.values())
+
+    @property
     def is_resized(self) -> bool:
         """Whether the pictures are brought to the size that a model takes."""
         return DATASETS[self.name].image_size is None

@@ -14,15 +14,22 @@ from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
 from vae_explorer.names import check_name, suggest_name
 from vae_explorer.options import read_configs
 from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
-from vae_explorer.starting_points import suggest_pace
+from vae_explorer.starting_points import FEW_PICTURES, suggest_pace
 from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_data import choose_data
+from vae_explorer.ui.training_estimate import show_estimate, stop_measuring
 from vae_explorer.ui.training_model import choose_model
 
 _OF_THE_DATA = (
     "train_epochs", "train_size", "train_channels", "train_latent", "train_likelihood"
 )  # fmt: skip
+
+
+_FEW = (
+    "{} pictures are few. The model will redraw these, blurred, and make up little else; a "
+    "thousand or more do better."
+)
 
 
 def choose_training() -> list[str] | None:
@@ -42,6 +49,7 @@ def choose_training() -> list[str] | None:
     with choices:
         data = choose_data()
     if data is None:
+        summary.caption("What it takes, and how long, stands here once there are pictures.")
         return None
     with choices:
         _forget_numbers("data", f"{data.name} {data.source}", _OF_THE_DATA)
@@ -67,14 +75,22 @@ def choose_training() -> list[str] | None:
     arguments += _options(arguments, values)
     with summary:
         problems = _find_problems(arguments, name, taken)
-        for problem in problems:
-            st.error(plain(problem))
         pressed = st.button(
             "Start training", type="primary", icon=":material/play_arrow:",
             disabled=bool(problems), width="stretch",
         )  # fmt: skip
+        for problem in problems:
+            st.error(plain(problem))
+        if not problems:
+            show_estimate(*read_command(arguments), data.counts)
+        if 0 < data.pictures < FEW_PICTURES:
+            st.warning(_FEW.format(data.pictures))
+        st.caption("The command that it is; in a terminal it does the same.")
         st.code(f"python -m vae_explorer {shlex.join(arguments)}", language="bash", wrap_lines=True)
-    return arguments if pressed and not problems else None
+    if not pressed or problems:
+        return None
+    stop_measuring()
+    return arguments
 
 
 def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:

@@ -1,0 +1,220 @@
+"""How long a training will take, from a few measured steps of that very model on this machine.
+
+`measure` runs in a process of its own, as the training will: ``python -m vae_explorer.estimates``
+takes the two configurations as JSON, and writes what it measured. `estimate` then
+counts: how many steps, epochs and pictures there are changes nothing about what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data import ImageDataset
+from vae_explorer.encodings import encode_dataset
+from vae_explorer.evaluation import evaluate
+from vae_explorer.models import build_model, count_parameters
+from vae_explorer.optimization import keep_freed_memory
+from vae_explorer.priors import CHOOSING_ROWS, COMPONENTS, ROWS, ROWS_PER_COLUMN, fit_prior
+from vae_explorer.publication import TSNE_ROWS, embed
+from vae_explorer.trainer import STATISTICS_IMAGES, Trainer
+
+WARM_STEPS = 3  # the first ones build what the others find built
+MOST_STEPS = 12
+LONGEST = 2.0  # seconds of steps; then enough of them were seen
+_JUDGED = 256  # made pictures that are judged and evaluated
+_PRIOR_ROWS = 2_500
+_EMBEDDED = 300
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was measured, in seconds."""
+
+    start: float
+    """From the process's beginning to its first step."""
+    step: float
+    """One of a full batch."""
+    judged: float
+    """A picture of those that are passed through the model at the end of an epoch."""
+    encoded: float
+    """A picture that is encoded once training is done."""
+    evaluated: float
+    """A held-out picture, by all metrics."""
+    prior: float
+    """The fitted prior, for one unit of `fitting_work`."""
+    embedded: float
+    """t-SNE, for one row; next to nothing where z has two dimensions."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training is, in numbers that are known before it starts."""
+
+    images: int
+    """That are learnt from."""
+    encoder_parameters: int
+    decoder_parameters: int
+    seconds_per_epoch: float
+    evaluation_seconds: float
+    """After the last epoch: the numbers of the card, the fitted prior, t-SNE."""
+    seconds: float
+    """All in all, from the command to the published model; without a download."""
+
+
+def count_model(model: ModelConfig) -> tuple[int, int]:
+    """Return the numbers of parameters of a model's encoder and decoder."""
+    built = build_model(model)
+    return count_parameters(built.encoder), count_parameters(built.decoder)
+
+
+def estimate(
+    model: ModelConfig, config: TrainConfig, counts: Mapping[str, int], pace: Pace
+) -> Estimate:
+    """Say how long a training takes.
+
+    Parameters
+    ----------
+    model, config : ModelConfig, TrainConfig
+        The training; all its epochs are counted, whether or not it may stop early.
+    counts : mapping of str to int
+        Pictures of each split.
+    pace : Pace
+        What `measure` gave for that model, batch size and losses.
+    """
+    train = counts.get("train", 0)
+    held_out = counts.get("test") or counts.get("val", 0)
+    validated = round(train * config.validation_fraction)
+    images = train - validated
+    steps = max(1, images // min(config.batch_size, images)) if images else 0
+    judged = validated + held_out * config.keep_epochs
+    judged += min(STATISTICS_IMAGES, images) if model.normalization == "batch" else 0
+    seconds_per_epoch = steps * pace.step + judged * pace.judged
+    sides = 2 if config.mirror else 1
+    evaluation = (
+        sides * train * pace.encoded
+        + held_out * pace.evaluated
+        + fitting_work(train, model.latent_dim) * pace.prior
+        + min(TSNE_ROWS, held_out) * pace.embedded
+    )
+    encoder, decoder = count_model(model)
+    return Estimate(
+        images=images,
+        encoder_parameters=encoder,
+        decoder_parameters=decoder,
+        seconds_per_epoch=seconds_per_epoch,
+        evaluation_seconds=evaluation,
+        seconds=pace.start + config.epochs * seconds_per_epoch + evaluation,
+    )
+
+
+def measure(model: ModelConfig, config: TrainConfig, start: float = 0.0) -> Pace:
+    """Time a few steps, and what comes after them, on made pictures.
+
+    Parameters
+    ----------
+    start : float
+        Seconds that went by before.
+
+    Raises
+    ------
+    TrainingError, ConfigError
+        If the training itself would raise it.
+    """
+    began = time.perf_counter()
+    learnt = config.batch_size * (WARM_STEPS + MOST_STEPS)
+    made = _make_pictures(model, learnt + _JUDGED)
+    config = replace(
+        config,
+        dataset=made.name,
+        epochs=1,
+        adversarial_start=0.0,
+        validation_fraction=_JUDGED / (learnt + _JUDGED),
+        start_from="",
+    )
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, config, made, Path(folder) / "run")
+        steps = _time_steps(trainer, start + time.perf_counter() - began)
+        trainer.steps_per_epoch = trainer.step  # as if the epoch were over
+        epoch_end = _time(trainer.finish_epoch)
+    judged = len(trainer.validation_rows) + _JUDGED * config.keep_epochs
+    if model.normalization == "batch":
+        judged += min(STATISTICS_IMAGES, len(trainer.train_rows))
+    vae, rows = trainer.averaged, made.rows("test")
+    z = np.random.default_rng(0).standard_normal((_PRIOR_ROWS, model.latent_dim), np.float32)
+    return Pace(
+        start=steps.start,
+        step=steps.step,
+        judged=epoch_end / judged,
+        encoded=_time(lambda: encode_dataset(vae, made, rows)) / len(rows),
+        evaluated=_time(lambda: evaluate(vae, made)) / len(rows),
+        prior=_time(lambda: fit_prior(z)) / fitting_work(len(z), model.latent_dim),
+        embedded=_time(lambda: embed(z[:_EMBEDDED], 0)) / _EMBEDDED,
+    )
+
+
+def fitting_work(rows: int, latent_dim: int) -> float:
+    """Return how much there is to do in `fit_prior`: rows times Gaussians, over all its fits."""
+    chosen_by = min(rows, CHOOSING_ROWS)
+    most = max(1.0, chosen_by / max(ROWS, ROWS_PER_COLUMN * latent_dim))
+    counts = [count for count in COMPONENTS if count <= most]
+    straightened = 2 * max(count for count in counts if count <= 10)
+    return (sum(counts) + straightened) * chosen_by + counts[-1] * rows
+
+
+class _Steps(NamedTuple):
+    start: float
+    step: float
+
+
+def _time_steps(trainer: Trainer, start: float) -> _Steps:
+    """Do steps until enough were seen; return when the first was due, and what one takes."""
+    began = time.perf_counter()
+    times = []
+    for _ in trainer.steps_of_epoch():
+        float(trainer.sums[0])  # waits for the device
+        times.append(time.perf_counter() - began)
+        if len(times) > WARM_STEPS + 1 and times[-1] - times[WARM_STEPS - 1] > LONGEST:
+            break
+    counted = times[WARM_STEPS - 1 :]
+    # The median is what others on the machine, for a moment, change least.
+    return _Steps(start + times[WARM_STEPS - 1], float(np.median(np.diff(counted))))
+
+
+def _make_pictures(model: ModelConfig, train: int) -> ImageDataset:
+    """Make pictures of noise to learn from, and some to hold out."""
+    count = train + _JUDGED
+    shape = (count, *model.image_shape)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    split = np.array(["train"] * train + ["test"] * _JUDGED)
+    name = "folder" if model.image_channels == 3 else "mnist"
+    return ImageDataset(name, images, None, (), None, (), split, ())
+
+
+def _time(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure what the argument names, and write a `Pace` as JSON."""
+    asked = json.loads(sys.argv[1])
+    model = ModelConfig.from_dict(asked["model"])
+    # What importing took is part of a start, too.
+    pace = measure(model, TrainConfig.from_dict(asked["train"]), time.process_time())
+    print(json.dumps(asdict(pace)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What is known of a training before it starts: pictures, parameters, time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.estimates import Estimate, count_model, estimate
+from vae_explorer.measuring import Measured, Measurer, MeasuringError, what_is_measured
+from vae_explorer.ui.state import plain
+
+_ASKED = "training_measured"
+_LOOK_EVERY = 1.0  # seconds, while it is being measured
+
+
+def show_estimate(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int]) -> None:
+    """Show a training's size and its time, as soon as that is measured."""
+    wanted = what_is_measured(model, config, counts)
+    before: Measured | None = st.session_state.get(_ASKED)
+    if before is not None and before != wanted:
+        _measurer().cancel(before)
+    st.session_state[_ASKED] = wanted
+    try:
+        pace = _measurer().ask(wanted)
+    except MeasuringError as error:
+        _show(model, config, counts, plain(str(error)))
+        return
+    if pace is None:
+        _show(model, config, counts, "being measured, by a few steps of this model …")
+        st.fragment(_wait, run_every=_LOOK_EVERY)(wanted)
+        return
+    _show(model, config, counts, _say_time(estimate(model, config, counts, pace), config))
+
+
+def stop_measuring() -> None:
+    """Leave the machine to the training that starts."""
+    if asked := st.session_state.get(_ASKED):
+        _measurer().cancel(asked)
+
+
+def say_seconds(seconds: float) -> str:
+    """Say a time as people do, no more exactly than it is known."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 60:
+        return f"{round(seconds / 5) * 5} s"
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    hours, minutes = divmod(round(seconds / 600) * 10, 60)
+    return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+
+
+def _say_time(found: Estimate, config: TrainConfig) -> str:
+    early = ", or less, if it stops early" if config.patience else ""
+    return (
+        f"**about {say_seconds(found.seconds)}**{early}; {say_seconds(found.seconds_per_epoch)} an "
+        f"epoch, then {say_seconds(found.evaluation_seconds)} to evaluate"
+    )
+
+
+def _show(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int], time: str) -> None:
+    encoder, decoder = count_model(model)
+    train = counts.get("train", 0)
+    validated = round(train * config.validation_fraction)
+    held_out = counts.get("test") or counts.get("val", 0)
+    facts = {
+        "Pictures": f"{train - validated:,} to learn from, {validated:,} to choose the best epoch, "
+        f"{held_out:,} to judge it",
+        "Parameters": f"{encoder + decoder:,}: encoder {encoder:,}, decoder {decoder:,}",
+        "Time here": time,
+    }
+    first, *rest = (f"| {name} | {value} |" for name, value in facts.items())
+    st.markdown("\n".join([first, "|---|---|", *rest]))
+
+
+def _wait(wanted: Measured) -> None:
+    try:
+        done = _measurer().ask(wanted) is not None
+    except MeasuringError:
+        done = True
+    if done:
+        st.rerun()
+
+
+@st.cache_resource(show_spinner=False)
+def _measurer() -> Measurer:
+    return Measurer()
