@@ -43,6 +43,7 @@ PAGES = {
     ],
     "Train": [
         st.Page("pages/playback.py", title="Playback", icon=":material/movie:"),
+        st.Page("pages/compare.py", title="Compare", icon=":material/leaderboard:"),
     ],
 }
 

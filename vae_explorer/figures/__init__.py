@@ -1,6 +1,6 @@
 """Plotly figures from arrays, in one look that sits on a light and on a dark page."""
 
-from vae_explorer.figures.curves import loss_figure
+from vae_explorer.figures.curves import curves_figure, loss_figure
 from vae_explorer.figures.dimensions import (
     bars_figure,
     correlation_figure,
@@ -10,6 +10,7 @@ from vae_explorer.figures.dimensions import (
 from vae_explorer.figures.marks import DecodedTiles
 from vae_explorer.figures.mosaic import mosaic_figure
 from vae_explorer.figures.panels import panels_figure
+from vae_explorer.figures.rate_distortion import rate_distortion_figure
 from vae_explorer.figures.scatter import scatter_figure
 from vae_explorer.figures.style import ACCENT, CLASS_COLOURS, Template
 
@@ -20,10 +21,12 @@ __all__ = [
     "Template",
     "bars_figure",
     "correlation_figure",
+    "curves_figure",
     "histograms_figure",
     "loss_figure",
     "mosaic_figure",
     "norms_figure",
     "panels_figure",
+    "rate_distortion_figure",
     "scatter_figure",
 ]

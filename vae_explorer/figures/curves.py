@@ -1,4 +1,4 @@
-"""Curves over epochs: the loss and its two parts."""
+"""Curves over epochs: a loss and its two parts, or one quantity of several models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from vae_explorer.figures.style import ACCENT, QUIET, TEXT, Template, axis, base_layout
+from vae_explorer.figures.style import (
+    ACCENT,
+    CLASS_COLOURS,
+    LEGEND,
+    QUIET,
+    TEXT,
+    Template,
+    axis,
+    base_layout,
+)
 
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _PANELS = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL"}
 
 
@@ -56,6 +66,45 @@ def loss_figure(
     return figure.update_layout(showlegend=False, hovermode="x unified", margin={"t": 28, "r": 84})
 
 
+def curves_figure(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    colours: Mapping[str, int],
+    x_title: str,
+    y_title: str,
+    template: Template = "light",
+    height: int = 440,
+) -> go.Figure:
+    """Lay curves over one another; the legend switches them on and off.
+
+    Parameters
+    ----------
+    curves : mapping of str to two (epochs,)
+        x and y by the model's name.
+    colours : mapping of str to int
+        Of each name: its place among the class colours, then among the dashes.
+    x_title, y_title : str
+    """
+    figure = go.Figure(layout=base_layout(template, height))
+    settled = []
+    for name, (x, y) in curves.items():
+        values = np.asarray(y, np.float64)
+        dash, colour = divmod(colours[name], len(CLASS_COLOURS))
+        figure.add_scatter(
+            x=np.asarray(x, np.float64), y=values, name=name,
+            mode="lines" if len(values) > 1 else "markers",
+            line={"color": CLASS_COLOURS[colour], "dash": _DASHES[dash % len(_DASHES)], "width": 2},
+            hovertemplate="%{y:.4g} at %{x:.3g}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+        # The first epochs fall so far that they would flatten the rest; autoscale shows all.
+        settled.append(values[len(values) // 10 :])
+    figure.update_xaxes(axis(template, x_title), showgrid=False, zeroline=False)
+    figure.update_yaxes(axis(template, y_title), zeroline=False)
+    if settled:
+        figure.update_yaxes(range=_fit(np.concatenate(settled)))
+    return figure.update_layout(showlegend=True, legend=LEGEND)
+
+
 def _draw_panel(
     figure: go.Figure,
     row: int,
@@ -94,8 +143,7 @@ def _draw_panel(
     # The first epochs fall so far that they would flatten the rest: the axis fits what follows,
     # and Plotly's autoscale shows all.
     settled = np.concatenate([values[len(epochs) // 10 :] for values in curves.values()])
-    margin = 0.06 * max(float(np.ptp(settled)), 0.1)
-    figure.update_yaxes(range=[settled.min() - margin, settled.max() + margin], row=row, col=1)
+    figure.update_yaxes(range=_fit(settled), row=row, col=1)
     figure.add_annotation(
         xref="paper",
         x=0,
@@ -106,3 +154,8 @@ def _draw_panel(
         xanchor="left",
         yanchor="bottom",
     )
+
+
+def _fit(values: NDArray[np.floating]) -> tuple[float, float]:
+    margin = 0.06 * max(float(np.ptp(values)), 0.1)
+    return float(values.min()) - margin, float(values.max()) + margin

@@ -66,3 +66,7 @@ def axis(template: Template, title: str = "") -> dict[str, object]:
         "showline": False,
         "automargin": True,
     }
+
+
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"}
+"""Above a figure, from its left edge on."""

@@ -6,6 +6,7 @@ sessions: their models are frozen, and nobody changes their arrays.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,14 @@ import streamlit as st
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.config import ModelConfig
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset
 from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
+from vae_explorer.models import Autoencoder
 from vae_explorer.onnx_export import export_onnx
 from vae_explorer.planes import PrincipalComponents, principal_components
+from vae_explorer.same_pictures import load_run_model
 
 
 class CheckpointKey(NamedTuple):
@@ -56,10 +60,21 @@ def get_components(key: CheckpointKey) -> PrincipalComponents:
     return principal_components(get_checkpoint(key).encodings.z_mean)
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def get_run_model(folder: Path, config: ModelConfig, written: int) -> Autoencoder:
+    """Load a run's best weights as of when they were `written`, in ns; raises `RunError`."""
+    return load_run_model(folder, config)
+
+
 def find_originals(card: ModelCard) -> ImageDataset | None:
     """Open the data set a checkpoint was trained on, or None where it was not prepared here."""
+    return find_dataset(card.dataset.name, card.dataset.image_size)
+
+
+def find_dataset(name: str, image_size: int) -> ImageDataset | None:
+    """Open a data set, or None where it was not prepared here."""
     try:
-        return _open_dataset(card.dataset.name, card.dataset.image_size)
+        return _open_dataset(name, image_size)
     except DatasetError:
         return None
 

@@ -1,0 +1,59 @@
+"""Compare: all models and runs in a table, in the plane of rate and distortion, and in pictures."""
+
+import streamlit as st
+
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.model_plots import QUANTITIES, TIMES, WHY, show_curves, show_plane
+from vae_explorer.ui.model_table import (
+    choose_models,
+    explain_nats,
+    read_rows,
+    show_table,
+    take_chosen,
+)
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.same_pictures import offer_another, show_pictures
+from vae_explorer.ui.sidebar import current_checkpoint
+
+SENTENCE = (
+    "Which model is best, and at what? Tick rows of the table: the plots and pictures show those."
+)
+LOOKS = {
+    "table": "Table", "plane": "Rate and distortion", "curves": "Curves", "pictures": "Pictures",
+}  # fmt: skip
+
+checkpoint = current_checkpoint()
+whole, _ = open_page("Compare", SENTENCE, whole=True)
+with whole:
+    head, aside = st.columns([0.7, 0.3], vertical_alignment="bottom", gap="medium")
+    with head:
+        look = choose("compare", "Look at", LOOKS)
+    with aside:
+        rows = read_rows(checkpoint.card)
+    chosen = take_chosen(rows)
+
+    if look == "table":
+        show_table(rows)
+        explain_nats(rows)
+    elif look == "pictures":
+        names, button = st.columns([0.7, 0.3], vertical_alignment="bottom", gap="medium")
+        with names:
+            choose_models(rows)
+        with button:
+            seed = offer_another()
+        show_pictures(chosen, seed)
+    else:
+        stage, panel = st.columns([0.7, 0.3], gap="medium")
+        with panel:
+            choose_models(rows)
+            if look == "curves":
+                quantity = choose("quantity", "Curve", QUANTITIES, dropdown=True)
+                per = choose("per", "Over", TIMES)
+        with stage:
+            if look == "plane":
+                show_plane(chosen)
+            else:
+                show_curves(chosen, rows, quantity, per)
+        with panel:
+            st.caption(WHY[look if look == "plane" else quantity])
+            explain_nats(chosen)

@@ -1,0 +1,207 @@
+"""Models in the plane of rate and distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+from plotly.subplots import make_subplots
+
+from vae_explorer.figures.labels import place_labels
+from vae_explorer.figures.style import LEGEND, QUIET, TEXT, Template, axis, base_layout
+
+Kind = Literal["vae", "autoencoder", "run"]
+Range = tuple[float, float]
+
+_MARKS: dict[Kind, tuple[str, str]] = {
+    "vae": ("circle", "VAE"),
+    "autoencoder": ("diamond", "autoencoder"),
+    "run": ("triangle-up", "run, not published yet"),
+}
+"""Symbol, and what the legend calls it."""
+_NAMED = 14  # points: more names than that would lie on one another
+_NO_RATE = 0.16  # share of the width
+_HOVER = (
+    "<b>%{text}</b><br>rate %{x:.3g}, distortion %{y:.3g}<br>"
+    "−ELBO %{customdata[1]:.4g} nats, β = %{customdata[0]:.3g}<extra></extra>"
+)
+
+
+@dataclass(frozen=True)
+class _Models:
+    names: NDArray[np.str_]
+    rate: NDArray[np.float64]
+    distortion: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    kinds: NDArray[np.str_]
+
+    def take(self, chosen: NDArray[np.bool_]) -> _Models:
+        return _Models(*(column[chosen] for column in vars(self).values()))
+
+
+def rate_distortion_figure(
+    names: Sequence[str],
+    rate: ArrayLike,
+    distortion: ArrayLike,
+    *,
+    beta: ArrayLike,
+    kinds: Sequence[Kind],
+    template: Template = "light",
+    height: int = 440,
+) -> go.Figure:
+    """Draw each model at its KL (right) and its reconstruction term (up), coloured by β.
+
+    Faint lines join points of equal −ELBO, the sum of both. A model without a rate stands at its
+    distortion in a strip of its own at the right.
+
+    Parameters
+    ----------
+    names : sequence of n str
+    rate : (n,)
+        KL in nats per image; NaN where there is none.
+    distortion : (n,)
+        -log p(x|z) in nats per image.
+    beta : (n,)
+        Weight of the KL term in training; NaN where there is none.
+    kinds : sequence of n str
+        Each one's mark.
+    template : {"light", "dark"}
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+
+    References
+    ----------
+    Alemi, Poole, Fischer, Dillon, Saurous & Murphy 2018, "Fixing a Broken ELBO"
+    (https://arxiv.org/abs/1711.00464).
+    """
+    models = _Models(
+        np.array(names, np.str_),
+        np.asarray(rate, np.float64),
+        np.asarray(distortion, np.float64),
+        np.asarray(beta, np.float64),
+        np.array(kinds, np.str_),
+    )
+    has_rate = np.isfinite(models.rate)
+    rated, others = models.take(has_rate), models.take(~has_rate)
+    both = bool(has_rate.any() and not has_rate.all())
+    figure = make_subplots(
+        cols=2 if both else 1, shared_yaxes=True, horizontal_spacing=0.02,
+        column_widths=[1 - _NO_RATE, _NO_RATE] if both else [1],
+    )  # fmt: skip
+    figure.update_layout(base_layout(template, height))
+    y_range = _limits(models.distortion)
+    if has_rate.any():
+        x_range = (0.0, 1.15 * max(float(rated.rate.max()), 1e-3))
+        _draw_equal_sums(figure, x_range, y_range, template)
+        _draw_rated(figure, rated, x_range, y_range, template)
+        x_axis = axis(template, "rate: KL, nats per image")
+        figure.update_xaxes(x_axis, range=x_range, zeroline=False, col=1)
+    if len(others.names):
+        _draw_others(figure, others, template, 2 if both else 1)
+    figure.update_yaxes(axis(template), range=y_range, zeroline=False)
+    figure.update_yaxes(title_text="distortion: reconstruction, nats per image", col=1)
+    return figure.update_layout(showlegend=len(set(kinds)) > 1, legend=LEGEND)
+
+
+def _draw_rated(
+    figure: go.Figure, models: _Models, x_range: Range, y_range: Range, template: Template
+) -> None:
+    spots = np.stack([models.rate, models.distortion], axis=1)
+    low, high = np.transpose([x_range, y_range])
+    sides = np.array(place_labels((spots - low) / (high - low), list(models.names)), np.str_)
+    heat = _logarithm(models.beta)
+    for kind in _MARKS:
+        chosen = models.kinds == kind
+        if not chosen.any():
+            continue
+        some = models.take(chosen)
+        figure.add_scatter(
+            x=some.rate, y=some.distortion, text=some.names, name=_MARKS[kind][1],
+            mode="markers+text" if len(models.names) <= _NAMED else "markers",
+            textposition=sides[chosen], cliponaxis=False, hovertemplate=_HOVER,
+            customdata=np.stack([some.beta, some.rate + some.distortion], axis=1),
+            marker={**_mark(kind, template), "color": heat[chosen], "coloraxis": "coloraxis"},
+            row=1, col=1,
+        )  # fmt: skip
+    figure.update_layout(coloraxis=_colour_axis(models.beta, heat))
+
+
+def _draw_others(figure: go.Figure, models: _Models, template: Template, column: int) -> None:
+    """Draw what has no rate, at its distortion."""
+    for kind in _MARKS:
+        some = models.take(models.kinds == kind)
+        if not len(some.names):
+            continue
+        figure.add_scatter(
+            x=["no rate"] * len(some.names), y=some.distortion, text=some.names, mode="markers",
+            name=_MARKS[kind][1], cliponaxis=False,
+            hovertemplate="<b>%{text}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>",
+            marker={**_mark(kind, template), "color": QUIET[template]}, row=1, col=column,
+        )  # fmt: skip
+    figure.update_xaxes(axis(template), type="category", zeroline=False, col=column)
+
+
+def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) -> None:
+    """Draw lines of equal x + y through the window, with their sums."""
+    step = _round_step((x[1] + y[1] - x[0] - y[0]) / 6)
+    for total in step * np.arange(np.ceil((x[0] + y[0]) / step), (x[1] + y[1]) / step):
+        left, right = max(x[0], total - y[1]), min(x[1], total - y[0])
+        figure.add_scatter(
+            x=[left, right], y=[total - left, total - right], mode="lines", hoverinfo="skip",
+            line={"color": QUIET[template], "width": 1, "dash": "dot"}, showlegend=False,
+            opacity=0.6, row=1, col=1,
+        )  # fmt: skip
+        figure.add_annotation(
+            x=right, y=total - right, text=f"−ELBO {total:g}", showarrow=False, xanchor="right",
+            yanchor="bottom", font={"size": 11, "color": QUIET[template]}, row=1, col=1,
+        )  # fmt: skip
+
+
+def _mark(kind: Kind, template: Template) -> dict[str, object]:
+    # Outlined in the colour of text: either end of the scale is too near to one of the pages.
+    outline = {"width": 1.5, "color": TEXT[template]}
+    return {"symbol": _MARKS[kind][0], "size": 14, "line": outline}
+
+
+def _colour_axis(beta: NDArray[np.float64], heat: NDArray[np.float64]) -> dict[str, object]:
+    """Return the colours of β on a logarithmic scale, with the very β as ticks."""
+    values, first = np.unique(beta, return_index=True)
+    some = np.unique(np.linspace(0, len(values) - 1, min(len(values), 7)).round().astype(int))
+    low, high = float(heat.min()), float(heat.max())
+    return {
+        "colorscale": "Viridis",
+        "cmin": low if high > low else low - 1,
+        "cmax": high if high > low else high + 1,
+        "showscale": high > low,
+        "colorbar": {
+            "title": {"text": "β"}, "thickness": 12, "len": 0.8, "ticks": "outside",
+            "tickvals": heat[first][some].tolist(),
+            "ticktext": [f"{value:.3g}" for value in values[some]],
+        },
+    }  # fmt: skip
+
+
+def _logarithm(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log10 of β; a β of 0 stands a decade below the smallest of the others."""
+    positive = beta[beta > 0]
+    return np.log10(np.maximum(beta, positive.min() / 10 if len(positive) else 1.0))
+
+
+def _limits(values: NDArray[np.float64]) -> Range:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.12 * max(high - low, 0.02 * abs(high), 0.1)
+    return low - margin, high + margin
+
+
+def _round_step(step: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, at least `step`."""
+    power = 10 ** np.floor(np.log10(step))
+    return float(next(k * power for k in (1, 2, 5, 10) if k * power >= step * (1 - 1e-9)))

@@ -1,0 +1,222 @@
+"""What is known of every model, a row each: of checkpoints by their cards, of runs by their files.
+
+Nothing is measured here: a checkpoint's numbers are its card's, and a run's are its history's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from vae_explorer import checkpoints
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoint_files import HISTORY, unpack_history
+from vae_explorer.checkpoint_folders import read_file
+from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data import DATASETS
+from vae_explorer.models import build_model, count_parameters
+from vae_explorer.runs import EpochMetrics, RunError, best_of, history_columns, load_config
+
+RUN = "run:"
+"""Before a run's folder in its row's `id`: a checkpoint may have the same name."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model among others. Nats are per image; None is what is not known, or does not exist."""
+
+    id: str
+    """A checkpoint's folder; of a run, `RUN` and its folder."""
+    name: str
+    """As people say it."""
+    dataset: str
+    """In the registry of data sets."""
+    data: str
+    """The data set as people say it."""
+    model: ModelConfig
+    beta: float | None
+    """None for a plain autoencoder, whose loss has no KL term to weigh."""
+    parameters: int
+    negative_elbo: float | None
+    """`reconstruction` + `kl`, that is β = 1."""
+    reconstruction: float | None
+    kl: float | None
+    active_units: float | None
+    psnr: float | None
+    """In dB."""
+    measured_on: str
+    """"held-out" as the card says, or "validation": the run's own rows, at its best epoch."""
+    created: date
+    history: Mapping[str, NDArray[np.float64]] = field(compare=False)
+    """Columns (epochs,) by name; empty where there are none."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a training that was not published."""
+        return self.id.startswith(RUN)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it was trained for."""
+        return len(next(iter(self.history.values()), ()))
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all epochs' steps."""
+        return (
+            _finite(float(np.sum(self.history["seconds"]))) if "seconds" in self.history else None
+        )
+
+
+def list_rows(
+    runs: Path, checkpoint_root: Path | None = None
+) -> tuple[list[ModelRow], dict[str, str]]:
+    """Find all checkpoints, and the runs that no checkpoint was published from.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of the runs; it need not be there.
+    checkpoint_root : Path, optional
+        By default where checkpoints are looked for by name.
+
+    Returns
+    -------
+    rows : list of ModelRow
+        The lowest −ELBO of a data set first, what has none after that, by name.
+    errors : dict of str to str
+        What is broken and how to mend it, by the `id` it would have had.
+    """
+    root = checkpoints.CHECKPOINTS if checkpoint_root is None else checkpoint_root
+    cards, errors = list_checkpoints(root)
+    rows = []
+    for name, card in cards.items():
+        try:
+            rows.append(_read_checkpoint(root / name, card))
+        except ValueError as error:
+            errors[name] = str(error)
+    for folder in _run_folders(runs):
+        try:
+            model, train = load_config(folder)
+            if not _is_published(folder, model, train, cards):
+                rows.append(_read_run(folder, model, train))
+        except RunError as error:
+            errors[RUN + folder.name] = str(error)
+    return sorted(rows, key=_place), errors
+
+
+def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
+    def read(name: str) -> float | None:
+        metric = card.metrics.get(name)
+        return _finite(metric.value) if metric and isinstance(metric.value, float) else None
+
+    return ModelRow(
+        id=card.name,
+        name=card.title,
+        dataset=card.dataset.name,
+        data=card.dataset.title,
+        model=card.model,
+        beta=_weight(card.model, card.train),
+        parameters=sum(card.parameters.values()),
+        negative_elbo=read("negative_elbo"),
+        reconstruction=read("reconstruction"),
+        kl=read("kl"),
+        active_units=read("active_units"),
+        psnr=read("psnr"),
+        measured_on="held-out",
+        created=date.fromisoformat(card.created),
+        history=_read_csv(folder, card.sha256[HISTORY]),
+    )
+
+
+def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
+    state = folder / "state.safetensors"
+    found = state if state.is_file() else folder / "config.json"
+    try:
+        written = found.stat().st_mtime_ns
+        history = list(_read_state(state, written)) if found == state else []
+        parameters = _count_parameters(model)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise RunError(
+            f"The state of the run {folder.name} cannot be read ({error}). "
+            "Start it again with --restart."
+        ) from error
+    best = best_of(history, train)
+    reconstruction = _finite(best.validation_reconstruction) if best else None
+    kl = _finite(best.validation_kl) if best and model.kind == "vae" else None
+    return ModelRow(
+        id=RUN + folder.name,
+        name=f"{folder.name} (run)",
+        dataset=train.dataset,
+        data=DATASETS[train.dataset].title if train.dataset in DATASETS else train.dataset,
+        model=model,
+        beta=_weight(model, train),
+        parameters=parameters,
+        # Not the run's loss: that weighs the KL term by β, and may hold terms of other kinds.
+        negative_elbo=None if reconstruction is None or kl is None else reconstruction + kl,
+        reconstruction=reconstruction,
+        kl=kl,
+        active_units=None,
+        psnr=None,
+        measured_on="validation",
+        created=datetime.fromtimestamp(written / 1e9, UTC).date(),
+        history=history_columns(history) if history else {},
+    )
+
+
+def _run_folders(runs: Path) -> list[Path]:
+    if not runs.is_dir():
+        return []
+    return sorted(f for f in runs.iterdir() if f.name[0] != "." and (f / "config.json").is_file())
+
+
+def _is_published(
+    folder: Path, model: ModelConfig, train: TrainConfig, cards: Mapping[str, ModelCard]
+) -> bool:
+    card = cards.get(folder.name)
+    if card is None or not (folder / "published").exists():
+        return False
+    return card.model == model and card.train == train
+
+
+@lru_cache(maxsize=256)
+def _read_csv(folder: Path, _digest: str) -> Mapping[str, NDArray[np.float64]]:
+    return unpack_history(read_file(folder, HISTORY))
+
+
+@lru_cache(maxsize=256)
+def _read_state(path: Path, _written: int) -> tuple[EpochMetrics, ...]:
+    """Read the history alone, which stands in the head of the file: weights can be large."""
+    with safe_open(path, framework="np") as file:
+        counters = json.loads(file.metadata()["state"])
+    return tuple(EpochMetrics(**metrics) for metrics in counters["history"])
+
+
+@lru_cache(maxsize=256)
+def _count_parameters(model: ModelConfig) -> int:
+    with torch.device("meta"):  # where weights cost neither time nor memory
+        built = build_model(model)
+    return count_parameters(built.encoder) + count_parameters(built.decoder)
+
+
+def _weight(model: ModelConfig, train: TrainConfig) -> float | None:
+    return train.beta if model.kind == "vae" else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _place(row: ModelRow) -> tuple[str, float, str]:
+    return row.data, math.inf if row.negative_elbo is None else row.negative_elbo, row.name

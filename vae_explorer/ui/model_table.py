@@ -1,0 +1,162 @@
+"""The table of all models: which of them are looked at, and which of those are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, unquote
+
+import streamlit as st
+from streamlit.elements.arrow import DataframeStateInput
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.commands import RUNS
+from vae_explorer.model_rows import RUN, ModelRow, list_rows
+from vae_explorer.model_table import COLUMNS, Column, find_differences, write_csv
+from vae_explorer.ui.controls import choose
+from vae_explorer.ui.state import plain, seed_from_url, write_to_url
+
+_CHOSEN = "models"
+"""Ids of the chosen rows, in the session and in the URL; none stands for all."""
+_SAME, _ALL = "same", "all"
+_OPEN = "open"
+_PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
+_GOES = "compare_goes"
+_ROW, _HEAD, _MOST = 35, 38, 420  # pixels
+
+
+def read_rows(card: ModelCard) -> list[ModelRow]:
+    """Let the data be chosen, by default the model's of the sidebar; return the models of it.
+
+    What is broken is named below the choice.
+    """
+    rows, errors = list_rows(RUNS)
+    titles = {row.dataset: row.data for row in rows}
+    others = {name: title for name, title in titles.items() if name != card.dataset.name}
+    chosen = _SAME
+    if others:
+        options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
+        chosen = choose("of", "Models of", options, dropdown=True)
+    _show_broken(errors)
+    wanted = {_SAME: card.dataset.name}.get(chosen, chosen)
+    return [row for row in rows if wanted in (_ALL, row.dataset)]
+
+
+def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Return the rows that were chosen, or all where none is."""
+    known = {row.id for row in list_rows(RUNS)[0]}
+
+    def parse(text: str) -> list[str]:
+        ids = [unquote(part) for part in text.split(",")]
+        if gone := set(ids) - known:
+            raise ValueError(f"there is no model {sorted(gone)[0][:40]} here")
+        return ids
+
+    nothing: list[str] = []
+    ids = seed_from_url(_CHOSEN, nothing, parse)
+    chosen = [row for row in rows if row.id in ids]
+    write_to_url(_CHOSEN, ",".join(quote(row.id, safe=":. ") for row in chosen), "")
+    return chosen or list(rows)
+
+
+def choose_models(rows: Sequence[ModelRow]) -> None:
+    """Let models be chosen by their names, where the table is not on the page."""
+    names = name_rows(rows)
+    key = f"{_CHOSEN}_picked"
+    st.session_state[key] = [id for id in st.session_state[_CHOSEN] if id in names]
+    st.multiselect(
+        "Models", list(names), format_func=names.__getitem__, key=key,
+        placeholder=f"All {len(rows)}" if len(rows) > 1 else "The only one",
+        on_change=lambda: st.session_state.update({_CHOSEN: st.session_state[key]}),
+    )  # fmt: skip
+
+
+def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
+    """Return the models' names by id; where two share one, their folders tell them apart."""
+    names = [row.name for row in rows]
+    return {
+        row.id: row.name if names.count(row.name) == 1 else f"{row.name} ({row.id})" for row in rows
+    }
+
+
+def show_table(rows: Sequence[ModelRow]) -> None:
+    """Draw the table, whose ticked rows are the chosen ones, and offer it as CSV."""
+    names = name_rows(rows)
+    columns: dict[str, list[object]] = {c.key: [c.read(row) for row in rows] for c in COLUMNS}
+    columns["name"] = list(names.values())
+    columns = {
+        "name": columns.pop("name"),
+        _OPEN: [[] if row.is_run else list(_PAGES) for row in rows],
+        **columns,
+    }
+    key = "compared-" + "-".join(row.id for row in rows)
+    ticked = [k for k, row in enumerate(rows) if row.id in st.session_state[_CHOSEN]]
+    state: DataframeStateInput = {"selection": {"rows": ticked}}
+    kept = st.session_state.get(key)
+    if kept is not None and sorted(kept["selection"]["rows"]) != ticked:
+        st.session_state[key] = state  # chosen elsewhere, or reset
+
+    def take() -> None:
+        picked = st.session_state[key]["selection"]["rows"]
+        st.session_state[_CHOSEN] = [rows[k].id for k in sorted(picked) if k < len(rows)]
+
+    def go() -> None:
+        click = st.session_state[_GOES]
+        st.session_state["model"] = rows[click["row"]].id
+        st.session_state[f"{_GOES}_to"] = _PAGES[click["label"]]
+
+    st.dataframe(
+        columns, key=key, hide_index=True, on_select=take, selection_default=state,
+        selection_mode="multi-row", placeholder="–", height=min(_HEAD + _ROW * len(rows), _MOST),
+        column_config={
+            **{column.key: _configure(column) for column in COLUMNS},
+            _OPEN: st.column_config.ButtonColumn(
+                "Open", type="tertiary", on_click=go, key=_GOES, width="small",
+                help="Open this model on another page.",
+            ),
+        },
+        alt="Models and their numbers; a click on a heading sorts.",
+    )  # fmt: skip
+    if page := st.session_state.pop(f"{_GOES}_to", None):
+        st.switch_page(page)
+    st.download_button(
+        "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def explain_nats(rows: Sequence[ModelRow]) -> None:
+    """Say in one line what may be compared among some models."""
+    differences = find_differences(rows)
+    if differences:
+        found = "; ".join(f"{name} ({', '.join(v)})" for name, v in differences.items())
+        st.caption(
+            f"Careful: nats depend on data, picture size and likelihood. Not the same here: {found}"
+        )
+    elif len(rows) > 1:
+        st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
+    if any(row.is_run for row in rows):
+        st.caption(
+            "A run that is not published yet is measured on its own validation pictures, at its "
+            "best epoch; models on the held-out ones, which no training sees."
+        )
+
+
+def _configure(column: Column) -> ColumnConfig:
+    if column.key == "created":
+        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
+    if column.key == "parameters":
+        return st.column_config.NumberColumn(
+            column.heading, format="localized", help=column.meaning
+        )
+    if column.is_number:
+        return st.column_config.NumberColumn(column.heading, format="%.3g", help=column.meaning)
+    return st.column_config.TextColumn(
+        column.heading, help=column.meaning or None, pinned=column.key == "name"
+    )
+
+
+def _show_broken(errors: Mapping[str, str]) -> None:
+    runs = {id: reason for id, reason in errors.items() if id.startswith(RUN)}
+    for id, reason in runs.items():
+        st.warning(f"{plain(id.removeprefix(RUN))}: {plain(reason)}", icon=":material/warning:")

@@ -1,0 +1,183 @@
+"""The same twelve held-out pictures, redrawn by each of some models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints import CheckpointError, list_checkpoints
+from vae_explorer.commands import RUNS
+from vae_explorer.data import DATASETS, ImageDataset
+from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.inference import decode, encode
+from vae_explorer.model_rows import RUN, ModelRow
+from vae_explorer.runs import RunError
+from vae_explorer.same_pictures import crop, draw_row_ids, find_latents, psnr
+from vae_explorer.ui.cache import (
+    find_dataset,
+    get_checkpoint,
+    get_decoded,
+    get_run_model,
+    key_of,
+)
+from vae_explorer.ui.controls import read_number
+from vae_explorer.ui.model_table import name_rows
+from vae_explorer.ui.originals import offer_originals
+from vae_explorer.ui.page import is_smooth
+from vae_explorer.ui.state import seed_from_url, write_to_url
+
+COUNT = 12
+_SEED, _MOST_SEED = "twelve", 99_999
+_MOST = 12  # models: each is loaded
+_SIDE = 64  # of a picture on the screen, in pixels, at most
+_STYLE = """
+<style>
+  .same-pictures { overflow-x: auto; }
+  .same-pictures table { border-collapse: collapse; }
+  .same-pictures th, .same-pictures td { border: 0; padding: 0 .8rem 0 0; text-align: left; }
+  .same-pictures th { font-weight: 600; font-size: .9rem; padding-top: .45rem; }
+  .same-pictures td:last-child { white-space: nowrap; }
+  .same-pictures img { display: block; max-width: none; image-rendering: var(--pixels); }
+</style>
+"""
+
+
+def offer_another() -> int:
+    """Offer another twelve pictures; return the seed of these."""
+    seed = seed_from_url(_SEED, 0, lambda text: read_number(text, int, 0, _MOST_SEED))
+    write_to_url(_SEED, str(seed), "0")
+    st.button(
+        "Another twelve", icon=":material/casino:", width="stretch",
+        on_click=lambda: st.session_state.update({_SEED: (seed + 1) % (_MOST_SEED + 1)}),
+    )  # fmt: skip
+    return seed
+
+
+def show_pictures(rows: Sequence[ModelRow], seed: int) -> None:
+    """Show twelve pictures that none of these models has learnt from, and what each makes of them.
+
+    Parameters
+    ----------
+    rows : sequence of ModelRow
+        Of the same data.
+    seed : int
+        Chooses the pictures.
+    """
+    if len({row.dataset for row in rows}) != 1:
+        st.info("These models learnt from different pictures. Choose models of one data set above.")
+        return
+    shown = rows[:_MOST]
+    cards, _ = list_checkpoints()
+    cards = {row.id: cards[row.id] for row in shown if row.id in cards}
+    data = {row.id: _find_data(row, cards) for row in shown}
+    ids = _draw(shown, cards, data, seed)
+    best = max((d for d in data.values() if d), key=lambda d: d.images.shape[-1], default=None)
+    if best is None and cards:
+        offer_originals(next(iter(cards.values())))
+    names, strips = name_rows(rows), []
+    if best is not None and len(ids):
+        strips.append(_Strip("Held-out pictures", best.take(ids).astype(np.float32) / 255, None))
+    for row in shown:
+        images = _redraw(row, cards.get(row.id), data[row.id], ids)
+        if images is None:
+            continue
+        originals = data[row.id]
+        close = None
+        if originals is not None:
+            images = crop(images, originals.images.shape[-1])
+            close = psnr(images, originals.take(ids) / 255)
+        strips.append(_Strip(names[row.id], images, close))
+    if strips:
+        st.html(_STYLE + _write_table(strips))
+    _explain(rows, shown, strips)
+
+
+class _Strip(NamedTuple):
+    name: str
+    images: np.ndarray
+    """(n, channels, height, width) in [0, 1]."""
+    psnr: float | None
+
+
+def _find_data(row: ModelRow, cards: dict[str, ModelCard]) -> ImageDataset | None:
+    if row.id in cards:
+        return find_dataset(row.dataset, cards[row.id].dataset.image_size)
+    spec = DATASETS.get(row.dataset)  # a run does not say at which size its data was prepared
+    return find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
+
+
+def _draw(
+    rows: Sequence[ModelRow],
+    cards: dict[str, ModelCard],
+    data: dict[str, ImageDataset | None],
+    seed: int,
+) -> np.ndarray:
+    encoded = []
+    for card in cards.values():
+        with suppress(CheckpointError):
+            encoded.append(get_checkpoint(key_of(card)).encodings)
+    if encoded:
+        return draw_row_ids([(e.row_id[e.split != "train"]) for e in encoded], COUNT, seed)
+    held_out = [d.rows(d.held_out) for row in rows if (d := data[row.id]) is not None]
+    return draw_row_ids(held_out, COUNT, seed)
+
+
+def _redraw(
+    row: ModelRow, card: ModelCard | None, data: ImageDataset | None, ids: np.ndarray
+) -> np.ndarray | None:
+    """Return what a model makes of pictures (n, channels, height, width); None if it cannot."""
+    if not len(ids):
+        return None
+    if card is not None:
+        with suppress(CheckpointError):
+            checkpoint = get_checkpoint(key_of(card))
+            return get_decoded(key_of(card), find_latents(checkpoint.encodings, ids))
+        return None
+    if data is None or not row.epochs:
+        return None
+    folder = RUNS / row.id.removeprefix(RUN)
+    with suppress(RunError, OSError):
+        written = (folder / "state.safetensors").stat().st_mtime_ns
+        model = get_run_model(folder, row.model, written)
+        images = data.take(ids, row.model.image_size).astype(np.float32) / 255
+        return decode(model, encode(model, images)[0])
+    return None
+
+
+def _write_table(strips: Sequence[_Strip]) -> str:
+    lines = []
+    for strip in strips:
+        scale = max(1, _SIDE // strip.images.shape[-1])
+        mosaic = tile(as_shown(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
+        close = "" if strip.psnr is None else f"{strip.psnr:.3g} dB"
+        lines.append(
+            f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
+            f'<img src="{data_url(mosaic, scale, is_smooth())}" '
+            f'alt="{len(strip.images)} pictures: {escape(strip.name)}"></td>'
+            f"<td>{close}</td></tr></tbody>"
+        )
+    return (
+        '<div class="same-pictures" tabindex="0" role="region" aria-label="The same pictures, '
+        f'redrawn by each model"><table>{"".join(lines)}</table></div>'
+    )
+
+
+def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequence[_Strip]) -> None:
+    if any(strip.psnr is not None for strip in strips):
+        st.caption(
+            "dB: PSNR of these pictures, without any border that only pads them; higher is closer. "
+            "Blur costs little here, a picture out of place much."
+        )
+    if len(rows) > len(shown):
+        st.caption(f"The first {len(shown)} of {len(rows)}: tick others in the table to see them.")
+    drawn = {strip.name for strip in strips}
+    if missing := [name for id, name in name_rows(shown).items() if name not in drawn]:
+        st.caption(
+            f"Not drawn: {'; '.join(missing)}. A run needs its data here and one whole epoch."
+        )
