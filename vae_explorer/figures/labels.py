@@ -13,12 +13,15 @@ _SIDES = {
     "bottom right": (0.0, -1.1), "bottom left": (-1.0, -1.1),
 }  # fmt: skip
 """Plotly's text positions: the label's lower left corner, in its widths and heights."""
-_LETTER, _LINE, _GAP = 0.0125, 0.05, 0.022
+LETTER, LINE = 0.0115, 0.05
+_GAP = 0.022
 """A letter's width, a line's height and the mark's radius, as shares of a figure's sides."""
 _OUTSIDE = 10.0  # what it costs to leave the figure, against covering all of another label
 
 
-def place_labels(spots: ArrayLike, labels: Sequence[str]) -> list[str]:
+def place_labels(
+    spots: ArrayLike, labels: Sequence[str], taken: Sequence[ArrayLike] = ()
+) -> list[str]:
     """Choose on which side of its point each label is written.
 
     One after the other takes the side on which it covers the least of other labels and points
@@ -29,6 +32,8 @@ def place_labels(spots: ArrayLike, labels: Sequence[str]) -> list[str]:
     spots : (n, 2)
         Points in the unit square, up is larger.
     labels : sequence of n str
+    taken : sequence of (4,)
+        x0, y0, x1, y1 of what is written already.
 
     Returns
     -------
@@ -37,22 +42,23 @@ def place_labels(spots: ArrayLike, labels: Sequence[str]) -> list[str]:
     """
     points = np.asarray(spots, np.float64).reshape(-1, 2)
     half = np.array([_GAP / 2, _GAP])
-    taken = [np.concatenate([point - half, point + half]) for point in points]
+    marks = [np.concatenate([point - half, point + half]) for point in points]
+    boxes = [np.asarray(box, np.float64) for box in taken]
     sides = []
-    for point, label in zip(points, labels, strict=True):
-        size = np.array([_LETTER * len(label), _LINE])
-        costs, boxes = [], []
+    for number, (point, label) in enumerate(zip(points, labels, strict=True)):
+        others = [*marks[:number], *marks[number + 1 :], *boxes]
+        size = np.array([LETTER * len(label), LINE])
+        costs, places = [], []
         for across, up in _SIDES.values():
-            push = np.array([_GAP * (across == 0) - _GAP * (across == -1), 0.0])
-            low = point + push + np.array([across, up]) * size
+            beside = {0.0: _GAP, -1.0: -_GAP}.get(across, 0.0)
+            low = point + [beside, 0.0] + size * [across, up]
             box = np.concatenate([low, low + size])
-            boxes.append(box)
-            others = (other for other in taken if not np.allclose(other[:2], point - half))
+            places.append(box)
             covered = sum(_overlap(box, other) for other in others)
             inside = _overlap(box, np.array([0.0, 0.0, 1.0, 1.0]))
             costs.append(covered + _OUTSIDE * (float(size.prod()) - inside))
         best = int(np.argmin(np.round(costs, 9)))
-        taken.append(boxes[best])
+        boxes.append(places[best])
         sides.append(list(_SIDES)[best])
     return sides
 

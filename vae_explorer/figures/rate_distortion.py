@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from vae_explorer.figures.labels import place_labels
-from vae_explorer.figures.style import LEGEND, QUIET, TEXT, Template, axis, base_layout
+from vae_explorer.figures.labels import LETTER, LINE, place_labels
+from vae_explorer.figures.style import LEGEND, PAPER, QUIET, TEXT, Template, axis, base_layout
 
 Kind = Literal["vae", "autoencoder", "run"]
 Range = tuple[float, float]
@@ -24,11 +24,14 @@ _MARKS: dict[Kind, tuple[str, str]] = {
 }
 """Symbol, and what the legend calls it."""
 _NAMED = 14  # points: more names than that would lie on one another
+_BESIDE = 3  # of them in the narrow strip
 _NO_RATE = 0.16  # share of the width
+_SUM = "−ELBO {:g}"
 _HOVER = (
     "<b>%{text}</b><br>rate %{x:.3g}, distortion %{y:.3g}<br>"
     "−ELBO %{customdata[1]:.4g} nats, β = %{customdata[0]:.3g}<extra></extra>"
 )
+_HOVER_NO_RATE = "<b>%{customdata}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,6 @@ def rate_distortion_figure(
     y_range = _limits(models.distortion)
     if has_rate.any():
         x_range = (0.0, 1.15 * max(float(rated.rate.max()), 1e-3))
-        _draw_equal_sums(figure, x_range, y_range, template)
         _draw_rated(figure, rated, x_range, y_range, template)
         x_axis = axis(template, "rate: KL, nats per image")
         figure.update_xaxes(x_axis, range=x_range, zeroline=False, col=1)
@@ -114,9 +116,11 @@ def rate_distortion_figure(
 def _draw_rated(
     figure: go.Figure, models: _Models, x_range: Range, y_range: Range, template: Template
 ) -> None:
-    spots = np.stack([models.rate, models.distortion], axis=1)
     low, high = np.transpose([x_range, y_range])
-    sides = np.array(place_labels((spots - low) / (high - low), list(models.names)), np.str_)
+    spots = np.stack([models.rate, models.distortion], axis=1)
+    sums = np.reshape(_draw_equal_sums(figure, x_range, y_range, template), (-1, 2, 2))
+    taken = ((sums - low) / (high - low)).reshape(-1, 4)
+    sides = np.array(place_labels((spots - low) / (high - low), models.names.tolist(), list(taken)))
     heat = _logarithm(models.beta)
     for kind in _MARKS:
         chosen = models.kinds == kind
@@ -126,7 +130,8 @@ def _draw_rated(
         figure.add_scatter(
             x=some.rate, y=some.distortion, text=some.names, name=_MARKS[kind][1],
             mode="markers+text" if len(models.names) <= _NAMED else "markers",
-            textposition=sides[chosen], cliponaxis=False, hovertemplate=_HOVER,
+            textposition=sides[chosen], textfont={"size": 12}, cliponaxis=False,
+            hovertemplate=_HOVER,
             customdata=np.stack([some.beta, some.rate + some.distortion], axis=1),
             marker={**_mark(kind, template), "color": heat[chosen], "coloraxis": "coloraxis"},
             row=1, col=1,
@@ -136,21 +141,30 @@ def _draw_rated(
 
 def _draw_others(figure: go.Figure, models: _Models, template: Template, column: int) -> None:
     """Draw what has no rate, at its distortion."""
+    few = len(models.names) <= _BESIDE
     for kind in _MARKS:
         some = models.take(models.kinds == kind)
         if not len(some.names):
             continue
         figure.add_scatter(
-            x=["no rate"] * len(some.names), y=some.distortion, text=some.names, mode="markers",
-            name=_MARKS[kind][1], cliponaxis=False,
-            hovertemplate="<b>%{text}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>",
+            x=["no rate"] * len(some.names), y=some.distortion, customdata=some.names,
+            text=[name.replace(", ", ",<br>") for name in some.names], textposition="top center",
+            textfont={"size": 12}, mode="markers+text" if few else "markers", cliponaxis=False,
+            hovertemplate=_HOVER_NO_RATE, name=_MARKS[kind][1],
             marker={**_mark(kind, template), "color": QUIET[template]}, row=1, col=column,
         )  # fmt: skip
     figure.update_xaxes(axis(template), type="category", zeroline=False, col=column)
 
 
-def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) -> None:
-    """Draw lines of equal x + y through the window, with their sums."""
+def _draw_equal_sums(
+    figure: go.Figure, x: Range, y: Range, template: Template
+) -> list[tuple[float, float, float, float]]:
+    """Draw lines of equal x + y through the window; return where their sums are written.
+
+    At the right where a line gets there, else at the left: above and below where models stand.
+    """
+    boxes = []
+    width, height = LETTER * len(_SUM) * (x[1] - x[0]), LINE * (y[1] - y[0])
     step = _round_step((x[1] + y[1] - x[0] - y[0]) / 6)
     for total in step * np.arange(np.ceil((x[0] + y[0]) / step), (x[1] + y[1]) / step):
         left, right = max(x[0], total - y[1]), min(x[1], total - y[0])
@@ -159,10 +173,16 @@ def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) 
             line={"color": QUIET[template], "width": 1, "dash": "dot"}, showlegend=False,
             opacity=0.6, row=1, col=1,
         )  # fmt: skip
+        at_right = right == x[1]
+        end = right if at_right else left
         figure.add_annotation(
-            x=right, y=total - right, text=f"−ELBO {total:g}", showarrow=False, xanchor="right",
-            yanchor="bottom", font={"size": 11, "color": QUIET[template]}, row=1, col=1,
+            x=end, y=total - end, text=_SUM.format(total), showarrow=False, yanchor="bottom",
+            xanchor="right" if at_right else "left", bgcolor=PAPER[template],
+            font={"size": 11, "color": QUIET[template]}, row=1, col=1,
         )  # fmt: skip
+        start = end - width if at_right else end
+        boxes.append((start, total - end, start + width, total - end + height))
+    return boxes
 
 
 def _mark(kind: Kind, template: Template) -> dict[str, object]:
@@ -197,7 +217,7 @@ def _logarithm(beta: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _limits(values: NDArray[np.float64]) -> Range:
     low, high = float(values.min()), float(values.max())
-    margin = 0.12 * max(high - low, 0.02 * abs(high), 0.1)
+    margin = 0.15 * max(high - low, 0.02 * abs(high), 0.1)
     return low - margin, high + margin
 
 

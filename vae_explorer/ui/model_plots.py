@@ -94,9 +94,10 @@ def show_curves(
         return
     figure = curves_figure(
         curves, colours=colours, x_title="epoch" if per == "epoch" else "minutes of training",
-        y_title=f"{QUANTITIES[quantity]} on validation pictures, nats per image", template=theme(),
+        y_title=f"{QUANTITIES[quantity]}, nats per image", template=theme(),
     )  # fmt: skip
     st.plotly_chart(figure, theme=None, key="curves", config=_CONFIG)
+    st.caption("On each training's validation pictures. A click on a name hides or shows its line.")
     _name_missing(rows, there, "has no such curve")
 
 

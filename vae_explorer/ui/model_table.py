@@ -22,7 +22,7 @@ _SAME, _ALL = "same", "all"
 _OPEN = "open"
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
 _GOES = "compare_goes"
-_ROW, _HEAD, _MOST = 35, 38, 420  # pixels
+_MOST, _HEIGHT = 10, 400  # rows, and pixels where there are more
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
@@ -107,7 +107,8 @@ def show_table(rows: Sequence[ModelRow]) -> None:
 
     st.dataframe(
         columns, key=key, hide_index=True, on_select=take, selection_default=state,
-        selection_mode="multi-row", placeholder="–", height=min(_HEAD + _ROW * len(rows), _MOST),
+        selection_mode="multi-row", placeholder="–",
+        height=_HEIGHT if len(rows) > _MOST else "auto",
         column_config={
             **{column.key: _configure(column) for column in COLUMNS},
             _OPEN: st.column_config.ButtonColumn(
@@ -119,6 +120,10 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     )  # fmt: skip
     if page := st.session_state.pop(f"{_GOES}_to", None):
         st.switch_page(page)
+    st.caption(
+        "A click on a heading sorts; rest the pointer on one to read what it means. ⋮ opens the "
+        "model on another page."
+    )
     st.download_button(
         "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
         icon=":material/download:", on_click="ignore",

@@ -155,7 +155,7 @@ def _write_table(strips: Sequence[_Strip]) -> str:
     for strip in strips:
         scale = max(1, _SIDE // strip.images.shape[-1])
         mosaic = tile(as_shown(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
-        close = "" if strip.psnr is None else f"{strip.psnr:.3g} dB"
+        close = "" if strip.psnr is None else f"{strip.psnr:.1f} dB"
         lines.append(
             f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
             f'<img src="{data_url(mosaic, scale, is_smooth())}" '
@@ -171,8 +171,8 @@ def _write_table(strips: Sequence[_Strip]) -> str:
 def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequence[_Strip]) -> None:
     if any(strip.psnr is not None for strip in strips):
         st.caption(
-            "dB: PSNR of these pictures, without any border that only pads them; higher is closer. "
-            "Blur costs little here, a picture out of place much."
+            "dB: PSNR of these pictures, at each model's own size, without a border that only pads "
+            "them. Higher is closer; it forgives blur."
         )
     if len(rows) > len(shown):
         st.caption(f"The first {len(shown)} of {len(rows)}: tick others in the table to see them.")
