@@ -102,8 +102,10 @@ def show_table(rows: Sequence[ModelRow]) -> None:
 
     def go() -> None:
         click = st.session_state[_GOES]
-        st.session_state["model"] = rows[click["row"]].id
-        st.session_state[f"{_GOES}_to"] = _PAGES[click["label"]]
+        row, page = click["row"], _PAGES.get(click["label"])
+        if page and row < len(rows) and not rows[row].is_run:  # a browser can send anything
+            st.session_state["model"] = rows[row].id
+            st.session_state[f"{_GOES}_to"] = page
 
     st.dataframe(
         columns, key=key, hide_index=True, on_select=take, selection_default=state,
