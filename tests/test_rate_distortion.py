@@ -29,7 +29,7 @@ def test_models_stand_at_their_rate_and_distortion(figure: go.Figure) -> None:
     found = marks(figure)
     assert found["VAE"].x.tolist() == RATE[:3]
     assert found["VAE"].y.tolist() == DISTORTION[:3]
-    assert found["VAE"].text.tolist() == NAMES[:3]
+    assert found["VAE"].hovertext.tolist() == NAMES[:3]
     run = found["run, not published yet"]
     assert (run.x.tolist(), run.y.tolist()) == ([5.0], [256.0])
 
@@ -91,16 +91,24 @@ def test_a_beta_of_zero_has_a_colour_below_the_others() -> None:
     assert np.isfinite(mark.marker.color).all()
 
 
-def test_fifty_models_are_named_by_the_pointer_alone() -> None:
+def test_fifty_models_are_all_named_by_the_pointer_and_some_beside_their_points() -> None:
     rng = np.random.default_rng(0)
-    names = [f"model {k}" for k in range(50)]
+    names = [f"Fashion, VAE, 2-D, number {k}" for k in range(50)]
     figure = rate_distortion_figure(
         names, rng.random(50), rng.random(50), beta=np.ones(50), kinds=["vae"] * 50
     )
     (mark,) = marks(figure).values()
-    assert mark.mode == "markers"
-    assert mark.text.tolist() == names
-    assert "%{text}" in mark.hovertemplate
+    assert mark.hovertext.tolist() == names
+    assert "%{hovertext}" in mark.hovertemplate
+    written = [text for text in mark.text if text]
+    assert 5 < len(written) < 50
+    assert set(written) < set(names)
+
+
+def test_sums_that_cannot_be_compared_are_not_drawn() -> None:
+    figure = rate_distortion_figure(NAMES, RATE, DISTORTION, beta=BETA, kinds=KINDS, sums=False)
+    assert [trace for trace in figure.data if trace.mode == "lines"] == []
+    assert len(figure.layout.annotations) == 0
 
 
 def boxes(spots: np.ndarray, labels: list[str], sides: list[str]) -> list[np.ndarray]:
@@ -124,6 +132,13 @@ def test_labels_of_neighbours_take_other_sides() -> None:
 def test_a_label_at_the_right_edge_is_written_to_the_left() -> None:
     (side,) = place_labels([[0.98, 0.5]], ["a rather long name"])
     assert side.endswith("left")
+
+
+def test_a_label_without_room_is_left_out() -> None:
+    spots = np.full((30, 2), 0.5)
+    sides = place_labels(spots, ["a name of some length"] * 30)
+    assert sides[0] is not None
+    assert None in sides
 
 
 def test_a_label_keeps_off_what_is_written_already() -> None:

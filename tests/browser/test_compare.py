@@ -33,7 +33,7 @@ _SORTED = f"""
 """
 _MARKS = """
 (plot) => plot._fullData.filter((trace) => trace.mode.includes("markers")).map((trace) =>
-  ({names: Array.from(trace.text), x: Array.from(trace.x), y: Array.from(trace.y)}))
+  ({names: Array.from(trace.hovertext), x: Array.from(trace.x), y: Array.from(trace.y)}))
 """
 
 

@@ -65,7 +65,7 @@ def drawn(session: Session) -> list[str]:
     """Names of the models in the plane of rate and distortion."""
     traces = session.chart("rate-distortion")["data"]
     marks = [trace for trace in traces if trace.get("name")]
-    return sorted(n.replace("<br>", " ") for trace in marks for n in trace["text"])
+    return sorted(n for trace in marks for n in trace["hovertext"])
 
 
 def strips(session: Session) -> dict[str, tuple[np.ndarray, str]]:
@@ -268,7 +268,10 @@ def test_models_of_other_data_are_shown_when_asked_for(
     assert session.tables()[0]["name"] == [TITLES[VAE]]
     session.set(of="all")
     assert set(session.tables()[0]["name"]) == {TITLES[VAE], "Other"}
+    assert list(session.tables()[0])[2] == "data"  # what tells them apart comes first
     assert "Not the same here: data (Digits, 8×8, MNIST)" in session.words
+    session.set(compare="plane")
+    assert not any(t["mode"] == "lines" for t in session.chart("rate-distortion")["data"])
     session.set(compare="pictures")
     assert "learnt from different pictures" in session.app.info[0].value
     session.set(of="mnist", compare="table")

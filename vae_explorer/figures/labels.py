@@ -17,11 +17,12 @@ LETTER, LINE = 0.0115, 0.05
 _GAP = 0.022
 """A letter's width, a line's height and the mark's radius, as shares of a figure's sides."""
 _OUTSIDE = 10.0  # what it costs to leave the figure, against covering all of another label
+_COVERED = 0.25  # share of a label that may lie on others
 
 
 def place_labels(
     spots: ArrayLike, labels: Sequence[str], taken: Sequence[ArrayLike] = ()
-) -> list[str]:
+) -> list[str | None]:
     """Choose on which side of its point each label is written.
 
     One after the other takes the side on which it covers the least of other labels and points
@@ -37,14 +38,14 @@ def place_labels(
 
     Returns
     -------
-    list of str
-        Plotly's `textposition` of each.
+    list of str or None
+        Plotly's `textposition` of each; None where there is no room for it.
     """
     points = np.asarray(spots, np.float64).reshape(-1, 2)
     half = np.array([_GAP / 2, _GAP])
     marks = [np.concatenate([point - half, point + half]) for point in points]
     boxes = [np.asarray(box, np.float64) for box in taken]
-    sides = []
+    sides: list[str | None] = []
     for number, (point, label) in enumerate(zip(points, labels, strict=True)):
         others = [*marks[:number], *marks[number + 1 :], *boxes]
         size = np.array([LETTER * len(label), LINE])
@@ -58,6 +59,9 @@ def place_labels(
             inside = _overlap(box, np.array([0.0, 0.0, 1.0, 1.0]))
             costs.append(covered + _OUTSIDE * (float(size.prod()) - inside))
         best = int(np.argmin(np.round(costs, 9)))
+        if costs[best] > _COVERED * float(size.prod()):
+            sides.append(None)
+            continue
         boxes.append(places[best])
         sides.append(list(_SIDES)[best])
     return sides

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
 from vae_explorer.figures.labels import LETTER, LINE, place_labels
-from vae_explorer.figures.style import LEGEND, PAPER, QUIET, TEXT, Template, axis, base_layout
+from vae_explorer.figures.style import LEGEND, QUIET, TEXT, Template, axis, base_layout
 
 Kind = Literal["vae", "autoencoder", "run"]
 Range = tuple[float, float]
+Box = tuple[float, float, float, float]
 
 _MARKS: dict[Kind, tuple[str, str]] = {
     "vae": ("circle", "VAE"),
@@ -23,15 +24,14 @@ _MARKS: dict[Kind, tuple[str, str]] = {
     "run": ("triangle-up", "run, not published yet"),
 }
 """Symbol, and what the legend calls it."""
-_NAMED = 14  # points: more names than that would lie on one another
 _BESIDE = 3  # of them in the narrow strip
 _NO_RATE = 0.16  # share of the width
 _SUM = "−ELBO {:g}"
 _HOVER = (
-    "<b>%{text}</b><br>rate %{x:.3g}, distortion %{y:.3g}<br>"
+    "<b>%{hovertext}</b><br>rate %{x:.3g}, distortion %{y:.3g}<br>"
     "−ELBO %{customdata[1]:.4g} nats, β = %{customdata[0]:.3g}<extra></extra>"
 )
-_HOVER_NO_RATE = "<b>%{customdata}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>"
+_HOVER_NO_RATE = "<b>%{hovertext}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>"
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ def rate_distortion_figure(
     *,
     beta: ArrayLike,
     kinds: Sequence[Kind],
+    sums: bool = True,
     template: Template = "light",
     height: int = 440,
 ) -> go.Figure:
     """Draw each model at its KL (right) and its reconstruction term (up), coloured by β.
 
-    Faint lines join points of equal −ELBO, the sum of both. A model without a rate stands at its
-    distortion in a strip of its own at the right.
+    A name is written where there is room; the pointer reads all. A model without a rate stands
+    at its distortion in a strip of its own at the right.
 
     Parameters
     ----------
@@ -72,6 +73,9 @@ def rate_distortion_figure(
         Weight of the KL term in training; NaN where there is none.
     kinds : sequence of n str
         Each one's mark.
+    sums : bool
+        Join points of equal −ELBO, the sum of both, by faint lines: where one sum can be compared
+        with another.
     template : {"light", "dark"}
     height : int
         In pixels.
@@ -103,7 +107,8 @@ def rate_distortion_figure(
     y_range = _limits(models.distortion)
     if has_rate.any():
         x_range = (0.0, 1.15 * max(float(rated.rate.max()), 1e-3))
-        _draw_rated(figure, rated, x_range, y_range, template)
+        taken = _draw_equal_sums(figure, x_range, y_range, template) if sums else []
+        _draw_rated(figure, rated, taken, (x_range, y_range), template)
         x_axis = axis(template, "rate: KL, nats per image")
         figure.update_xaxes(x_axis, range=x_range, zeroline=False, col=1)
     if len(others.names):
@@ -114,13 +119,18 @@ def rate_distortion_figure(
 
 
 def _draw_rated(
-    figure: go.Figure, models: _Models, x_range: Range, y_range: Range, template: Template
+    figure: go.Figure,
+    models: _Models,
+    taken: Sequence[Box],
+    window: tuple[Range, Range],
+    template: Template,
 ) -> None:
-    low, high = np.transpose([x_range, y_range])
+    low, high = np.transpose(window)
     spots = np.stack([models.rate, models.distortion], axis=1)
-    sums = np.reshape(_draw_equal_sums(figure, x_range, y_range, template), (-1, 2, 2))
-    taken = ((sums - low) / (high - low)).reshape(-1, 4)
-    sides = np.array(place_labels((spots - low) / (high - low), models.names.tolist(), list(taken)))
+    boxes = ((np.reshape(taken, (-1, 2, 2)) - low) / (high - low)).reshape(-1, 4)
+    sides = place_labels((spots - low) / (high - low), models.names.tolist(), list(boxes))
+    written = np.array(["" if s is None else n for s, n in zip(sides, models.names, strict=True)])
+    position = np.array([side or "middle right" for side in sides])
     heat = _logarithm(models.beta)
     for kind in _MARKS:
         chosen = models.kinds == kind
@@ -128,10 +138,9 @@ def _draw_rated(
             continue
         some = models.take(chosen)
         figure.add_scatter(
-            x=some.rate, y=some.distortion, text=some.names, name=_MARKS[kind][1],
-            mode="markers+text" if len(models.names) <= _NAMED else "markers",
-            textposition=sides[chosen], textfont={"size": 12}, cliponaxis=False,
-            hovertemplate=_HOVER,
+            x=some.rate, y=some.distortion, text=written[chosen], hovertext=some.names,
+            name=_MARKS[kind][1], mode="markers+text", textposition=position[chosen],
+            textfont={"size": 12}, cliponaxis=False, hovertemplate=_HOVER,
             customdata=np.stack([some.beta, some.rate + some.distortion], axis=1),
             marker={**_mark(kind, template), "color": heat[chosen], "coloraxis": "coloraxis"},
             row=1, col=1,
@@ -147,7 +156,7 @@ def _draw_others(figure: go.Figure, models: _Models, template: Template, column:
         if not len(some.names):
             continue
         figure.add_scatter(
-            x=["no rate"] * len(some.names), y=some.distortion, customdata=some.names,
+            x=["no rate"] * len(some.names), y=some.distortion, hovertext=some.names,
             text=[name.replace(", ", ",<br>") for name in some.names], textposition="top center",
             textfont={"size": 12}, mode="markers+text" if few else "markers", cliponaxis=False,
             hovertemplate=_HOVER_NO_RATE, name=_MARKS[kind][1],
@@ -156,32 +165,33 @@ def _draw_others(figure: go.Figure, models: _Models, template: Template, column:
     figure.update_xaxes(axis(template), type="category", zeroline=False, col=column)
 
 
-def _draw_equal_sums(
-    figure: go.Figure, x: Range, y: Range, template: Template
-) -> list[tuple[float, float, float, float]]:
+def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) -> list[Box]:
     """Draw lines of equal x + y through the window; return where their sums are written.
 
-    At the right where a line gets there, else at the left: above and below where models stand.
+    Below the right end of a line, or above its left end where it does not get there: between
+    these two is where models stand.
     """
     boxes = []
     width, height = LETTER * len(_SUM) * (x[1] - x[0]), LINE * (y[1] - y[0])
     step = _round_step((x[1] + y[1] - x[0] - y[0]) / 6)
-    for total in step * np.arange(np.ceil((x[0] + y[0]) / step), (x[1] + y[1]) / step):
+    first, last = np.ceil((x[0] + y[0]) / step), np.floor((x[1] + y[1]) / step)
+    for total in step * np.arange(max(first, 1), last + 1):
         left, right = max(x[0], total - y[1]), min(x[1], total - y[0])
         figure.add_scatter(
             x=[left, right], y=[total - left, total - right], mode="lines", hoverinfo="skip",
             line={"color": QUIET[template], "width": 1, "dash": "dot"}, showlegend=False,
             opacity=0.6, row=1, col=1,
         )  # fmt: skip
-        at_right = right == x[1]
-        end = right if at_right else left
+        below = total - right - height
+        at_right = right == x[1] and below >= y[0]
+        end, side = (right, "right") if at_right else (left, "left")
         figure.add_annotation(
-            x=end, y=total - end, text=_SUM.format(total), showarrow=False, yanchor="bottom",
-            xanchor="right" if at_right else "left", bgcolor=PAPER[template],
-            font={"size": 11, "color": QUIET[template]}, row=1, col=1,
+            x=end, y=total - end, text=_SUM.format(total), showarrow=False, xanchor=side,
+            yanchor="top" if at_right else "bottom", row=1, col=1,
+            font={"size": 11, "color": QUIET[template]},
         )  # fmt: skip
-        start = end - width if at_right else end
-        boxes.append((start, total - end, start + width, total - end + height))
+        corner = (right - width, below) if at_right else (left, total - left)
+        boxes.append((*corner, corner[0] + width, corner[1] + height))
     return boxes
 
 

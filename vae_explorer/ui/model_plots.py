@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.figures import curves_figure, rate_distortion_figure
 from vae_explorer.model_rows import ModelRow
+from vae_explorer.model_table import find_differences
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.page import theme
 
@@ -23,8 +24,8 @@ TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
 WHY = {
     "plane": (
         "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
-        "(distortion). A small β buys closeness with rate, a large one saves rate. Along a dotted "
-        "line −ELBO, their sum, is the same; lower left is better."
+        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
+        "sum, the same along a dotted line: where nats can be compared, lower left is better."
     ),
     "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
     "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
@@ -61,7 +62,8 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
         list(names.values()),
         _numbers([row.kl for row in there]), _numbers([row.reconstruction for row in there]),
         beta=_numbers([row.beta for row in there]),
-        kinds=["run" if row.is_run else row.model.kind for row in there], template=theme(),
+        kinds=["run" if row.is_run else row.model.kind for row in there],
+        sums=not find_differences(there), template=theme(),
     )  # fmt: skip
     st.plotly_chart(figure, theme=None, key="rate-distortion", config=_CONFIG)
     _name_missing(rows, there, "was not measured yet")

@@ -84,10 +84,11 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     names = name_rows(rows)
     columns: dict[str, list[object]] = {c.key: [c.read(row) for row in rows] for c in COLUMNS}
     columns["name"] = list(names.values())
+    columns[_OPEN] = [[] if row.is_run else list(_PAGES) for row in rows]
+    several = len({row.data for row in rows}) > 1
+    first = ["name", _OPEN, *(["data"] if several else [])]
     columns = {
-        "name": columns.pop("name"),
-        _OPEN: [[] if row.is_run else list(_PAGES) for row in rows],
-        **columns,
+        key: columns[key] for key in [*first, *(c.key for c in COLUMNS if c.key not in first)]
     }
     key = "compared-" + "-".join(row.id for row in rows)
     ticked = [k for k, row in enumerate(rows) if row.id in st.session_state[_CHOSEN]]
@@ -122,10 +123,10 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     )  # fmt: skip
     if page := st.session_state.pop(f"{_GOES}_to", None):
         st.switch_page(page)
-    st.caption(
-        "A click on a heading sorts; rest the pointer on one to read what it means. ⋮ opens the "
-        "model on another page."
-    )
+    st.caption("A click on a heading sorts. ⋮ opens the model on another page.")
+    with st.expander("What the columns mean", icon=":material/help:"):
+        meanings = [f"- **{c.heading}**: {c.meaning}" for c in COLUMNS if c.meaning]
+        st.markdown("\n".join(meanings))
     st.download_button(
         "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
         icon=":material/download:", on_click="ignore",
