@@ -116,6 +116,9 @@ def build_parser() -> argparse.ArgumentParser:
     again = trained.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where the run stopped")
     again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    trained.add_argument(
+        "--finish", action="store_true", help="with --resume: publish the best epoch so far"
+    )
     trained.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
     trained.set_defaults(command=commands.run_train)
 

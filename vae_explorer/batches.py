@@ -18,6 +18,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to do."""
 
 
+class NotANumberError(TrainingError):
+    """A loss that became not a number."""
+
+
 def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     """Part the train split into rows to learn from and rows to choose the best epoch by.
 

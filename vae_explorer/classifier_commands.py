@@ -13,12 +13,13 @@ from vae_explorer.classifier import CLASSIFIERS
 from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifier_runs import load_best, load_config, save_config
 from vae_explorer.classifier_training import train_classifier
-from vae_explorer.commands import RUNS, clear_run, open_dataset
+from vae_explorer.commands import open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.config_base import ConfigError, unknown_name
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.optimization import keep_freed_memory
-from vae_explorer.runs import RunError
+from vae_explorer.run_folders import clear_run
+from vae_explorer.runs import RUNS, RunError
 
 IMAGE_SIZE = 64
 EPOCHS = 9

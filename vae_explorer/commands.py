@@ -5,26 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import shutil
-import signal
-from collections.abc import Mapping
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
 
 from vae_explorer.cards import Metric
 from vae_explorer.checkpoints import CARD, CHECKPOINTS, list_checkpoints, load_checkpoint
-from vae_explorer.config import ConfigError, unknown_name
+from vae_explorer.config import ConfigError, ModelConfig, TrainConfig, unknown_name
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.epochs import list_epochs, read_epochs
 from vae_explorer.evaluation import evaluate
+from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.options import read_configs, refuse_changes
 from vae_explorer.processes import anywhere, find_devices, part
 from vae_explorer.publication import evaluate_again, publish
+from vae_explorer.run_folders import PUBLISHED, clear_run, close_published, refuse_unfinished
+from vae_explorer.run_report import RunReport, report_run
 from vae_explorer.runs import (
+    RUNS,
     EpochMetrics,
     RunError,
     StepMetrics,
@@ -35,8 +35,6 @@ from vae_explorer.runs import (
     save_config,
 )
 from vae_explorer.training import train
-
-RUNS = Path("runs")
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -54,63 +52,101 @@ def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch."""
     given = vars(args)
     run, out = RUNS / args.out.name, args.out
+    resume, restart = given.get("resume", False), given.get("restart", False)
+    if given.get("finish") and not resume:
+        raise ConfigError("--finish publishes what a run has so far: give --resume with it.")
+    if resume and close_published(run, out):
+        print(f"Published {out} already.")
+        return 0
     if out.exists() and not given.get("replace"):
         raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
         raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
-    resume = given.get("resume", False)
     model_config, config = load_config(run) if resume else read_configs(given)
     if resume:
         refuse_changes(given, model_config, config)
     else:
-        check_room(run, restart=given.get("restart", False))
+        refuse_unfinished(run, restart=restart)
+    check_dataset(config.dataset)
     devices = find_devices()  # of `accelerate launch`, or the only one
-    with devices.local_main_process_first():  # once on each machine
-        dataset = open_dataset(args, config.dataset, model_config.image_size)
-    if devices.is_main_process:
-        if not resume:
-            clear_run(run, restart=given.get("restart", False))
-        save_config(run, model_config, config)
-        print(f"{config.dataset}: {model_config.kind}, {model_config.latent_dim}-D; state in {run}")
-    keep_freed_memory()
+    main = devices.is_main_process
+    with report_run(run, args, epochs=config.epochs, silent=not main) as report:
+        with devices.local_main_process_first():  # once on each machine
+            size = model_config.image_size
+            dataset = open_dataset(args, config.dataset, size, check=report.check)
+        if main:
+            if not resume:
+                clear_run(run, restart=restart)
+            save_config(run, model_config, config)
+            kind = f"{model_config.kind}, {model_config.latent_dim}-D"
+            print(f"{config.dataset}: {kind}; state in {run}")
+        keep_freed_memory()
+        report.begin(dataset, config)
+        if not given.get("finish"):
+            asked = _train(model_config, config, dataset, report, given)
+            ends = anywhere(devices, asked)
+            part(devices)
+            if main and ends and not (report.asked == "stop" and report.status.epoch):
+                report.pause()
+                print(f"Stopped and saved. Go on: {_resume_command(given)}")
+                return 130
+        if main:
+            _publish_best(model_config, config, dataset, report, args)
+    return 0
 
-    stop = _StopRequest()
-    silent = None if devices.is_main_process else True
-    with tqdm(unit="step", dynamic_ncols=True, disable=silent) as bar:
+
+def _train(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    dataset: ImageDataset,
+    report: RunReport,
+    given: Mapping[str, object],
+) -> bool:
+    """Train to the end, or until it is asked to end; say whether it was, in this process."""
+    stop = StopRequest()
+    with tqdm(unit="step", dynamic_ncols=True, disable=True if report.silent else None) as bar:
+
+        def show(metrics: StepMetrics) -> None:
+            _show_step(bar, metrics)
+            report.take_step(metrics)
+
         epochs = train(
-            model_config,
-            config,
-            dataset,
-            run,
-            resume=resume,
-            on_step=lambda step: _show_step(bar, step),
-            should_stop=lambda: stop.requested,
-        )
+            model_config, config, dataset, report.run,
+            resume=bool(given.get("resume")), on_step=show,
+            should_stop=lambda: stop.requested or bool(report.asked),
+        )  # fmt: skip
         for metrics in epochs:
-            if devices.is_main_process:
+            report.take_epoch(metrics)
+            if not report.silent:
                 tqdm.write(_epoch_line(metrics, config.epochs))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing is left to be saved
-    stopped = anywhere(devices, stop.requested)
-    part(devices)
-    if not devices.is_main_process:
-        return 0
-    if stopped:
-        print(f"Stopped and saved. Go on: {_resume_command(given)}")
-        return 130
+    stop.withdraw()
+    return stop.requested or bool(report.asked)
 
-    state = load_state(run)
+
+def _publish_best(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    dataset: ImageDataset,
+    report: RunReport,
+    args: argparse.Namespace,
+) -> None:
+    state = load_state(report.run)
     model = build_model(model_config).eval()
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
-    print(f"Best epoch: {best.epoch if best else 0}. Evaluating on the held-out split ...")
+    if best is None:
+        raise RunError("No epoch is finished, so there is nothing to publish. Go on with --resume.")
+    report.enter("evaluating")
+    print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
     card = publish(
-        model, config, dataset, history_columns(state.history), out,
-        title=given.get("title"), epochs=read_epochs(run) if list_epochs(run) else None,
+        model, config, dataset, history_columns(state.history), args.out,
+        title=vars(args).get("title"),
+        epochs=read_epochs(report.run) if list_epochs(report.run) else None,
     )  # fmt: skip
     _print_metrics(card.metrics)
-    (run / "published").touch()
-    print(f"Published {out}. See it with: streamlit run app.py")
-    return 0
+    (report.run / PUBLISHED).touch()
+    report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
+    print(f"Published {args.out}. See it with: streamlit run app.py")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -147,18 +183,6 @@ def run_list(args: argparse.Namespace) -> int:
     return 0
 
 
-class _StopRequest:
-    """Turns the first Ctrl-C into a wish, so that the step under way is finished and saved."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        signal.signal(signal.SIGINT, self._receive)
-
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C ends at once
-
-
 def _resume_command(given: Mapping[str, object]) -> str:
     """Return the command that goes on, with what the run's folder does not remember."""
     kept = [name for name in ("out", "root", "source", "title") if given.get(name) is not None]
@@ -167,31 +191,26 @@ def _resume_command(given: Mapping[str, object]) -> str:
     return " ".join(["python -m vae_explorer train --resume", *options, *again])
 
 
-def clear_run(run: Path, *, restart: bool) -> None:
-    """Make room for a new run; one that is not finished goes only with --restart."""
-    check_room(run, restart=restart)
-    if (run / "state.safetensors").exists():
-        shutil.rmtree(run)
-
-
-def check_room(run: Path, *, restart: bool) -> None:
-    """Raise a `RunError` if a run that is not finished is in the way."""
-    under_way = (run / "state.safetensors").exists() and not (run / "published").exists()
-    if under_way and not restart:
-        raise RunError(
-            f"The run {run.name} is under way in {run}. Go on with --resume, "
-            "or throw it away with --restart."
-        )
-
-
-def open_dataset(args: argparse.Namespace, name: str, size: int | None) -> ImageDataset:
-    """Open a data set, preparing it first where that was not done yet."""
+def check_dataset(name: str) -> None:
+    """Raise a `DatasetError` for a data set that there is not."""
     if name not in DATASETS:
         raise DatasetError(unknown_name("data set", name, list(DATASETS)))
+
+
+def open_dataset(
+    args: argparse.Namespace,
+    name: str,
+    size: int | None,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> ImageDataset:
+    """Open a data set, preparing it first where that was not done yet; `check` may raise."""
+    check_dataset(name)
     size = None if DATASETS[name].image_size else size
     with tqdm(unit="image", desc=f"Preparing {name}", leave=False, delay=1) as bar:
 
         def show(done: int, total: int | None) -> None:
+            check()
             bar.total = total
             bar.update(done - bar.n)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vae_explorer.batches import Noise, TrainingError, mirrored, order_of_epoch, split_rows
+from vae_explorer.batches import Noise, NotANumberError, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.epochs import keep_epoch
 from vae_explorer.losses import LossParts, negative_elbo
@@ -190,7 +190,7 @@ class Trainer:
         self.step += 1
         if self.step % FINITE_CHECK_EVERY == 0:
             self._check_finite(self.sums)
-        return StepMetrics(self.step, self.total_steps, parts.loss.detach(), parts.kl.detach())
+        return StepMetrics(self.step, self.total_steps, *(part.detach() for part in parts))
 
     @torch.no_grad()
     def _validate(self) -> list[float]:
@@ -222,7 +222,7 @@ class Trainer:
             return
         done = len(self.history)
         kept = f"The state after epoch {done} is kept." if done else "No epoch was finished."
-        raise TrainingError(
+        raise NotANumberError(
             f"The loss became not a number in epoch {done + 1}, by step {self.step}. {kept} "
             f"Try a lower learning rate than {self.config.learning_rate:g}, or precision float32."
         )

@@ -1,0 +1,248 @@
+"""Trainings as processes of their own, through the command line that a person would use.
+
+They outlive whoever started them. Who may go on is settled by the lock that the process itself
+takes, so that of two starts at the same moment one runs and the other is told which.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+
+from vae_explorer.read_only import refuse_when_read_only
+from vae_explorer.run_folders import delete_run
+from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder
+from vae_explorer.run_status import (
+    EXIT,
+    LOG,
+    REQUEST,
+    STATUS,
+    RunStatus,
+    can_resume,
+    find_run,
+    read_status,
+)
+from vae_explorer.runs import RUNS, RunError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+START_SECONDS = 120
+NICE = 5
+"""How far a training steps back behind the app, whose pages are to stay quick."""
+_PACKAGE_ROOT = Path(__file__).parents[1]
+_WITH_VALUE = ("--out", "--root", "--source", "--title")
+"""Options that a run's folder does not remember, beside --replace."""
+
+
+class LaunchError(RunError):
+    """A training that ended before it began; the message is its own."""
+
+
+def start_training(arguments: Sequence[str]) -> str:
+    """Start `python -m vae_explorer train ...`; return once it has begun.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What a person would type behind `train`.
+
+    Returns
+    -------
+    str
+        The run's name: of its folder in `runs/`.
+
+    Raises
+    ------
+    RunUnderWayError
+        If a training runs already; the message names it.
+    LaunchError
+        If the command refused; the message is what it said.
+    ReadOnlyError
+        In a copy that is for looking.
+    """
+    refuse_when_read_only("training")
+    run = RUNS / _name_of(arguments)
+    if holder := find_holder(RUNS):
+        raise RunUnderWayError(holder)
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / LOG).open("ab") as log:
+        said = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vae_explorer", "train", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # no Ctrl-C and no closed terminal of the app reaches it
+        )
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+    Thread(target=_note_exit, args=(process, run), daemon=True).start()
+    _wait_for(process, run, said)
+    return run.name
+
+
+def resume_training(name: str) -> None:
+    """Go on with a run where it stands, or begin it anew if nothing of it was saved.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, and as `start_training` does.
+    """
+    status = _known(name)
+    if can_resume(RUNS / name):
+        start_training([*_kept(status), "--resume"])
+    else:
+        start_training([*status.arguments, "--restart"])
+
+
+def restart_training(name: str, *changes: str) -> None:
+    """Throw a run's state away and begin it anew, with options that win over those it had.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, and as `start_training` does.
+    """
+    start_training([*_known(name).arguments, *changes, "--restart"])
+
+
+def finish_training(name: str) -> None:
+    """Publish the best epoch of a run that does not train.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, and as `start_training` does.
+    """
+    start_training([*_kept(_known(name)), "--resume", "--finish"])
+
+
+def pause_training(name: str) -> None:
+    """Ask a run to save after the step under way, and to end there; it can be resumed.
+
+    Raises
+    ------
+    RunError
+        If it does not train.
+    ReadOnlyError
+        In a copy that is for looking.
+    """
+    _ask(name, "pause")
+
+
+def stop_training(name: str) -> None:
+    """Ask a run to end after the step under way, and to publish its best epoch so far.
+
+    Without a finished epoch it is paused. Raises as `pause_training` does.
+    """
+    _ask(name, "stop")
+
+
+def delete_training(name: str) -> None:
+    """Delete a run's folder; what it published stays.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, or it is training.
+    ReadOnlyError
+        In a copy that is for looking.
+    """
+    refuse_when_read_only("deleting a run")
+    delete_run(find_run(name))
+
+
+def running() -> RunStatus | None:
+    """Return the status of the training that runs, or None."""
+    holder = find_holder(RUNS)
+    return None if holder is None else read_status(RUNS / holder.run)
+
+
+def _ask(name: str, request: str) -> None:
+    refuse_when_read_only("pausing a training")
+    run = find_run(name)
+    holder = find_holder(RUNS)
+    if holder is None or holder.run != name:
+        raise RunError(f"The run {name} is not training, so there is nothing to end.")
+    partial = run / f"{REQUEST}.partial"
+    partial.write_text(request, encoding="utf-8")
+    partial.replace(run / REQUEST)
+
+
+def _known(name: str) -> RunStatus:
+    status = read_status(find_run(name))
+    if status is None:
+        raise RunError(f"There is no run {name!r} any more. Choose another one.")
+    return status
+
+
+def _kept(status: RunStatus) -> list[str]:
+    """Return the options of a run that are to be given again when it is resumed."""
+    given = status.arguments
+    kept: list[str] = ["--replace"] if "--replace" in given else []
+    for option, value in pairwise(given):
+        if option in _WITH_VALUE:
+            kept += [option, value]
+    return kept
+
+
+def _name_of(arguments: Sequence[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, default=Path())
+    name = parser.parse_known_args(list(arguments))[0].out.name
+    if not NAME.fullmatch(name):
+        raise LaunchError(
+            f"A model's name is made of letters, digits, '.', '_' and '-'; found {name!r}."
+        )
+    return str(name)
+
+
+def _python_path() -> str:
+    before = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(_PACKAGE_ROOT), before] if before else [str(_PACKAGE_ROOT)])
+
+
+def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
+    """Return when the process holds the lock; raise with its own words if it ended before."""
+    me = Holder(run.name, process.pid)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        ended = process.poll() is not None
+        status = read_status(run)
+        if find_holder(RUNS) == me or (status is not None and status.pid == process.pid):
+            return
+        if ended:
+            break
+        time.sleep(0.05)
+    with (run / LOG).open("rb") as log:
+        log.seek(said)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+    if not (run / STATUS).exists() and {path.name for path in run.iterdir()} <= {LOG, EXIT}:
+        with suppress(OSError):  # another start may have begun there
+            (run / LOG).unlink(missing_ok=True)
+            (run / EXIT).unlink(missing_ok=True)
+            run.rmdir()
+    if holder := find_holder(RUNS):
+        raise RunUnderWayError(holder)
+    told = lines[-1].removeprefix("error: ") if lines else "It said nothing."
+    raise LaunchError(told)
+
+
+def _note_exit(process: subprocess.Popen[bytes], run: Path) -> None:
+    """Wait for the process, and write how it ended, if it ended without a word."""
+    code = process.wait()
+    if code < 0:
+        with suppress(OSError):
+            (run / EXIT).write_text(json.dumps({"pid": process.pid, "code": code}), "utf-8")

@@ -1,0 +1,236 @@
+"""A training says how it goes: it holds the lock, and writes its status to the end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vae_explorer.batches import TrainingError, split_rows
+from vae_explorer.config import TrainConfig
+from vae_explorer.data import ImageDataset
+from vae_explorer.run_faults import describe_fault, find_fault
+from vae_explorer.run_lock import hold_lock
+from vae_explorer.run_status import (
+    REQUEST,
+    Phase,
+    RunStatus,
+    count_system_kills,
+    keeps,
+    read_request,
+    read_status,
+    write_status,
+)
+from vae_explorer.runs import EpochMetrics, StepMetrics, read_history
+
+EVERY = 1.0  # seconds between two writings
+WINDOW = 30  # writings over which the speed is taken
+CURVE_POINTS = 400
+_NOT_KEPT = {"command", "resume", "restart", "finish"}
+
+
+class RunReport:
+    """The status of a run under way, written about once a second.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder.
+    status : RunStatus
+        What is known before the first step.
+    before : RunStatus, optional
+        Of a run in the same folder that this one replaces, once its data are prepared.
+    silent : bool
+        Of a process that is not the main one: writes and asks nothing.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        status: RunStatus,
+        *,
+        before: RunStatus | None = None,
+        silent: bool = False,
+    ) -> None:
+        self.run, self.status, self.silent = run, status, silent
+        self._before = before
+        self._batch_size = 0
+        self._sums, self._summed = torch.zeros(3), 0
+        self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def asked(self) -> str:
+        """What the run is asked for: "pause", "stop" or nothing."""
+        return "" if self.silent else read_request(self.run)
+
+    def enter(self, phase: Phase, message: str = "") -> None:
+        """Begin or end a part of the work."""
+        self._write(phase=phase, message=message)
+
+    def check(self) -> None:
+        """End the preparations at once if the run is asked to end; nothing of it is lost.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As Ctrl-C would.
+        """
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def begin(self, dataset: ImageDataset, config: TrainConfig) -> None:
+        """Say that what lies in the folder is of this run from now on; it trains."""
+        rows, _ = split_rows(dataset, config)
+        self._batch_size = min(config.batch_size, len(rows))
+        if not self.silent:
+            self._write(phase="training", begun=True, epoch=len(read_history(self.run)))
+
+    def pause(self) -> None:
+        """Say that the state is saved; with a word for who asked for more than there is."""
+        unfinished = self.asked == "stop"
+        self.enter("paused", "No epoch is finished yet: nothing to publish." if unfinished else "")
+
+    def take_step(self, metrics: StepMetrics) -> None:
+        """Note a step; once in a while, write where the training stands."""
+        now = time.monotonic()
+        if self._first is None:  # what came before it, such as loading, is no measure of speed
+            self._first = (now, metrics.step)
+            self._marks.append(self._first)
+        parts = torch.stack([metrics.loss, metrics.reconstruction, metrics.kl])
+        self._sums, self._summed = self._sums.to(parts.device) + parts, self._summed + 1
+        if self.silent or now - self._marks[-1][0] < EVERY:
+            return
+        self._marks.append((now, metrics.step))
+        (begin, first), (since, past) = self._first, self._marks[0]
+        left = metrics.total_steps - metrics.step
+        self._add_point(metrics.step)
+        self._write(
+            step=metrics.step,
+            total_steps=metrics.total_steps,
+            images_per_second=self._batch_size * (metrics.step - past) / (now - since),
+            seconds_left=left * (now - begin) / max(metrics.step - first, 1),
+        )
+
+    def take_epoch(self, metrics: EpochMetrics) -> None:
+        """Note that an epoch is on disk."""
+        self._write(epoch=metrics.epoch)
+
+    def _add_point(self, step: int) -> None:
+        means = (self._sums / self._summed).tolist()
+        self._sums, self._summed = torch.zeros(3), 0
+        steps = np.append(self.status.curve_step, step)
+        drawn = (self.status.curve_loss, self.status.curve_reconstruction, self.status.curve_kl)
+        curves = np.column_stack([np.array(drawn), means])
+        if len(steps) > CURVE_POINTS:  # half as many, each of twice as many batches
+            steps = steps[: len(steps) // 2 * 2].reshape(-1, 2)[:, 1]
+            curves = curves[:, : 2 * len(steps)].reshape(3, -1, 2).mean(axis=2)
+        loss, reconstruction, kl = (tuple(curve) for curve in curves.tolist())
+        self.status = replace(
+            self.status, curve_step=tuple(steps.astype(int).tolist()), curve_loss=loss,
+            curve_reconstruction=reconstruction, curve_kl=kl,
+        )  # fmt: skip
+
+    def _write(self, **changes: object) -> None:
+        self.status = replace(self.status, updated=time.time(), **changes)  # type: ignore[arg-type]
+        if not self.silent:
+            write_status(self.run, self.status)
+
+    def fail(self, error: BaseException) -> str:
+        """Write what ended the run, and return it as a sentence."""
+        fault = find_fault(error)
+        message = describe_fault(error, self.run)
+        with suppress(OSError):  # the disk may be full: `read_status` then says so
+            if self._before is not None and not self.status.begun:  # what was there is still there
+                write_status(self.run, replace(self._before, fault=fault, message=message))
+            else:
+                self._write(phase="failed", fault=fault, message=message)
+        return message
+
+
+@contextmanager
+def report_run(
+    run: Path, args: argparse.Namespace, *, epochs: int, silent: bool = False
+) -> Iterator[RunReport]:
+    """Hold the lock and report, for the length of a training.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    args : argparse.Namespace
+        Of the command `train`.
+    epochs : int
+        That it goes on for, at most.
+    silent : bool
+        Of a process that is not the main one: it holds and writes nothing.
+
+    Raises
+    ------
+    RunUnderWayError
+        If another training runs.
+    TrainingError
+        For what ends a training without being an error of this package: no memory, a full disk.
+    """
+    before = None if silent else read_status(run)
+    with nullcontext() if silent else hold_lock(run):
+        first = _first_status(run, args, before if "resume" in vars(args) else None)
+        report = RunReport(run, replace(first, epochs=epochs), before=before, silent=silent)
+        if not silent:
+            (run / REQUEST).unlink(missing_ok=True)  # meant for the last one
+        report.enter("preparing")
+        try:
+            yield report
+        except KeyboardInterrupt:
+            report.enter("paused", f"It was ended at once. {keeps(run)}")
+            raise
+        except (MemoryError, OSError, RuntimeError, ValueError) as error:
+            message = report.fail(error)
+            if find_fault(error) in ("memory", "disk"):
+                raise TrainingError(message) from error
+            raise
+        finally:
+            if not silent:
+                (run / REQUEST).unlink(missing_ok=True)
+
+
+def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of `train` that were given, but for those that resume or restart."""
+    arguments: list[str] = []
+    for name, value in vars(args).items():
+        option = "--" + name.replace("_", "-")
+        if name in _NOT_KEPT or value is None or value is False:
+            continue
+        if value is True:
+            arguments.append(option)
+        elif isinstance(value, list):
+            arguments += [option, ",".join(str(part) for part in value)]
+        else:
+            arguments += [option, str(value)]
+    return tuple(arguments)
+
+
+def _first_status(run: Path, args: argparse.Namespace, resumed: RunStatus | None) -> RunStatus:
+    fresh = RunStatus(
+        name=run.name,
+        phase="preparing",
+        arguments=list_arguments(args),
+        out=str(args.out),
+        pid=os.getpid(),
+        started=time.time(),
+        system_kills=count_system_kills(),
+    )
+    if resumed is None:
+        return fresh
+    return replace(
+        resumed, phase="preparing", pid=fresh.pid, system_kills=fresh.system_kills,
+        fault="", message="", asked="", images_per_second=0.0, seconds_left=-1.0,
+    )  # fmt: skip

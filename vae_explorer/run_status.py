@@ -1,0 +1,228 @@
+"""How a training goes, as its process writes it to `runs/<name>/status.json`, and as it is read.
+
+What is written is the process's word; what is read is checked against the lock that a training
+holds while it lives: a status that says "training" with nobody behind it reads "interrupted".
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from vae_explorer.config_base import Config, ConfigError
+from vae_explorer.run_lock import find_holder
+from vae_explorer.runs import RUNS, RunError, read_history
+
+STATUS, REQUEST, EXIT, LOG, STATE = (
+    "status.json", "request", "exit.json", "log.txt", "state.safetensors",
+)  # fmt: skip
+LITTLE_SPACE = 64 * 2**20  # bytes
+
+Phase = Literal[
+    "preparing", "training", "evaluating", "paused", "finished", "failed", "interrupted"
+]
+Fault = Literal["", "memory", "disk", "not_a_number", "data", "killed", "other"]
+LIVE: tuple[Phase, ...] = ("preparing", "training", "evaluating")
+
+
+@dataclass(frozen=True)
+class RunStatus(Config):
+    """Where a run stands."""
+
+    name: str
+    """Of its folder."""
+    phase: Phase
+    arguments: tuple[str, ...]
+    """What stood behind `train` on the command line that began it."""
+    out: str
+    """Folder of the checkpoint that it publishes."""
+    pid: int = 0
+    """Of the process that wrote this."""
+    started: float = 0.0
+    """When the run began; seconds since 1970, as is the next."""
+    updated: float = 0.0
+    step: int = 0
+    """Steps done, of `total_steps`."""
+    total_steps: int = 0
+    epoch: int = 0
+    """Epochs done, of at most `epochs`."""
+    epochs: int = 0
+    images_per_second: float = 0.0
+    """Over about the last half minute; 0 while it is not known."""
+    seconds_left: float = -1.0
+    """Until the last step; -1 while it is not known."""
+    begun: bool = False
+    """Whether what lies in the folder beside this is of this run, not of one before it."""
+    fault: Fault = ""
+    """Why it did not go on."""
+    message: str = ""
+    """The same in a sentence, or what became of it."""
+    system_kills: int = -1
+    """Processes that the system had ended for lack of memory when this one began; -1: unknown."""
+    curve_step: tuple[int, ...] = ()
+    """Steps at which the curves below have a point."""
+    curve_loss: tuple[float, ...] = ()
+    """Mean over the batches since the point before, in nats per image, as are the next two."""
+    curve_reconstruction: tuple[float, ...] = ()
+    curve_kl: tuple[float, ...] = ()
+    asked: str = ""
+    """What it was asked for and has not done yet: "pause", "stop" or nothing. Only when read."""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "out", "message"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} must be text.")
+        self.check_minimum(0, "step", "total_steps", "epoch", "epochs", "pid")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its process lives."""
+        return self.phase in LIVE
+
+    @property
+    def command(self) -> str:
+        """The command line that began it."""
+        return command_line(self.arguments)
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return what a person types to train with these arguments."""
+    return shlex.join(["python", "-m", "vae_explorer", "train", *arguments])
+
+
+def write_status(run: Path, status: RunStatus) -> None:
+    """Write `status.json` in one rename."""
+    run.mkdir(parents=True, exist_ok=True)
+    partial = run / f"{STATUS}.partial"
+    try:
+        partial.write_text(json.dumps(status.to_dict()), encoding="utf-8")
+        partial.replace(run / STATUS)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_status(run: Path) -> RunStatus | None:
+    """Return where a run stands, or None where no training wrote it."""
+    holder = find_holder(run.parent)  # before the file: what ends meanwhile has written its last
+    status = _read(run)
+    if status is None:
+        return None
+    if holder is not None and holder.run == run.name:
+        if holder.pid != status.pid:  # it has just begun
+            status = replace(status, phase="preparing", fault="", message="")
+        return replace(status, asked=read_request(run))
+    if status.is_live:
+        again = find_holder(run.parent)  # unless it began between the two looks
+        if again is None or again.run != run.name:
+            return _explain_death(run, status)
+    return status
+
+
+def list_runs(root: Path = RUNS) -> list[RunStatus]:
+    """Return all runs in a folder, those that live first, then the latest first."""
+    folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    found = [read_status(folder) for folder in folders if folder.name[0] != "."]
+    runs = [status for status in found if status is not None]
+    return sorted(runs, key=lambda status: (not status.is_live, -status.updated))
+
+
+def find_run(name: str, root: Path = RUNS) -> Path:
+    """Return a run's folder by name, and never one elsewhere.
+
+    Raises
+    ------
+    RunError
+        If there is none of that name.
+    """
+    folders = {path.name: path for path in root.iterdir()} if root.is_dir() else {}
+    if name not in folders or not (folders[name] / STATUS).is_file():
+        raise RunError(f"There is no run {name!r} any more. Choose another one.")
+    return folders[name]
+
+
+def can_resume(run: Path) -> bool:
+    """Say whether there is a state to go on from; else the run begins anew."""
+    status = _read(run)
+    return status is not None and status.begun and (run / STATE).is_file()
+
+
+def read_request(run: Path) -> str:
+    """Return what a run is asked for: "pause", "stop" or nothing."""
+    try:
+        return (run / REQUEST).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def count_system_kills() -> int:
+    """Return how many processes the system has ended for lack of memory, or -1 if it won't say.
+
+    Those of this container, where it has a count of its own.
+    """
+    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+        try:
+            lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+            return next(int(value) for name, value in lines if name == "oom_kill")
+        except (OSError, ValueError, StopIteration):
+            continue
+    return -1
+
+
+def keeps(run: Path) -> str:
+    """Say in a sentence what of a run is kept."""
+    try:
+        epochs = len(read_history(run)) if can_resume(run) else 0
+    except RunError:
+        epochs = 0
+    if epochs:
+        return f"All up to epoch {epochs} is kept."
+    return "No epoch was finished, so it begins anew."
+
+
+def _read(run: Path) -> RunStatus | None:
+    try:
+        values = json.loads((run / STATUS).read_text(encoding="utf-8"))
+        return replace(RunStatus.from_dict(values), name=run.name)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _explain_death(run: Path, status: RunStatus) -> RunStatus:
+    """Say what is known of a process that ended without a word."""
+    try:
+        left = json.loads((run / EXIT).read_text(encoding="utf-8"))
+        code = int(left["code"]) if left["pid"] == status.pid else None
+    except (OSError, ValueError, KeyError, TypeError):
+        code = None
+    fault: Fault = "killed"
+    if 0 <= status.system_kills < count_system_kills():
+        fault = "memory"
+        told = (
+            "The system ran out of memory while this run was training and ended a process: most "
+            "likely this one."
+        )
+    elif code == -9:
+        told = "The training was killed (signal 9): by hand, or by a system short of memory."
+    elif code is not None and code < 0:
+        told = f"The training was ended by the signal {_name_signal(-code)}."
+    elif shutil.disk_usage(run).free < LITTLE_SPACE:
+        fault, told = "disk", "The training ended without a word, and the disk is full."
+    else:
+        told = (
+            "The training's process is gone: it was killed, or the machine was turned off. "
+            "Nothing says more."
+        )
+    return replace(status, phase="interrupted", fault=fault, message=f"{told} {keeps(run)}")
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
