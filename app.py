@@ -42,6 +42,7 @@ PAGES = {
         st.Page("pages/lecture.py", title="Lecture", icon=":material/slideshow:"),
     ],
     "Train": [
+        st.Page("pages/train.py", title="Train and watch", icon=":material/model_training:"),
         st.Page("pages/playback.py", title="Playback", icon=":material/movie:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/leaderboard:"),
     ],

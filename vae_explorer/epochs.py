@@ -170,15 +170,15 @@ def load_epoch(run: Path, number: int) -> KeptEpoch:
     return KeptEpoch(z_mean, drawn, decoder)
 
 
-def read_epochs(run: Path) -> KeptEpochs:
-    """Read all epochs of a run, also of one under way.
+def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
+    """Read all epochs of a run, or the latest alone, also of one under way.
 
     Raises
     ------
     RunError
         If it kept none, or a file of it cannot be read.
     """
-    numbers = list_epochs(run)
+    numbers = list_epochs(run)[-1:] if latest else list_epochs(run)
     if not numbers:
         raise RunError(
             f"The run {run.name} kept no epochs. Train it with --keep-epochs, which cannot be "

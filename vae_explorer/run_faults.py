@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.batches import NotANumberError
+from vae_explorer.batches import NotANumberError, TrainingError
+from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.config import ConfigError
 from vae_explorer.data import DatasetError
 from vae_explorer.run_status import Fault, keeps
+from vae_explorer.runs import RunError
 
 
 def find_fault(error: BaseException) -> Fault:
@@ -45,8 +48,6 @@ def describe_fault(error: BaseException, run: Path) -> str:
         )
     if fault == "disk":
         return f"The disk is full. Free some space, and go on. {keeps(run)}"
-    if isinstance(error, OSError) or (
-        fault == "other" and type(error) in (RuntimeError, ValueError)
-    ):
-        return f"It ended with an error that was not foreseen: {error}. {keeps(run)}"
-    return str(error)
+    if isinstance(error, CheckpointError | ConfigError | DatasetError | RunError | TrainingError):
+        return str(error)
+    return f"It ended with {type(error).__name__}, which was not foreseen: {error}. {keeps(run)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from vae_explorer.batches import TrainingError, split_rows
 from vae_explorer.config import TrainConfig
@@ -34,6 +36,7 @@ from vae_explorer.runs import EpochMetrics, StepMetrics, read_history
 EVERY = 1.0  # seconds between two writings
 WINDOW = 30  # writings over which the speed is taken
 CURVE_POINTS = 400
+_USUAL_ROOT = ("root", Path("data"))
 _NOT_KEPT = {"command", "resume", "restart", "finish"}
 
 
@@ -62,7 +65,7 @@ class RunReport:
     ) -> None:
         self.run, self.status, self.silent = run, status, silent
         self._before = before
-        self._batch_size = 0
+        self._batch_size, self._step, self._total = 0, status.step, status.total_steps
         self._sums, self._summed = torch.zeros(3), 0
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self._first: tuple[float, int] | None = None
@@ -88,11 +91,11 @@ class RunReport:
             raise KeyboardInterrupt
 
     def begin(self, dataset: ImageDataset, config: TrainConfig) -> None:
-        """Say that what lies in the folder is of this run from now on; it trains."""
+        """Say that what lies in the folder is of this run from now on."""
         rows, _ = split_rows(dataset, config)
         self._batch_size = min(config.batch_size, len(rows))
         if not self.silent:
-            self._write(phase="training", begun=True, epoch=len(read_history(self.run)))
+            self._write(begun=True, epoch=len(read_history(self.run)))
 
     def pause(self) -> None:
         """Say that the state is saved; with a word for who asked for more than there is."""
@@ -105,6 +108,8 @@ class RunReport:
         if self._first is None:  # what came before it, such as loading, is no measure of speed
             self._first = (now, metrics.step)
             self._marks.append(self._first)
+            self._write(phase="training")
+        self._step, self._total = metrics.step, metrics.total_steps
         parts = torch.stack([metrics.loss, metrics.reconstruction, metrics.kl])
         self._sums, self._summed = self._sums.to(parts.device) + parts, self._summed + 1
         if self.silent or now - self._marks[-1][0] < EVERY:
@@ -114,8 +119,6 @@ class RunReport:
         left = metrics.total_steps - metrics.step
         self._add_point(metrics.step)
         self._write(
-            step=metrics.step,
-            total_steps=metrics.total_steps,
             images_per_second=self._batch_size * (metrics.step - past) / (now - since),
             seconds_left=left * (now - begin) / max(metrics.step - first, 1),
         )
@@ -140,7 +143,8 @@ class RunReport:
         )  # fmt: skip
 
     def _write(self, **changes: object) -> None:
-        self.status = replace(self.status, updated=time.time(), **changes)  # type: ignore[arg-type]
+        stands = {"step": self._step, "total_steps": self._total, "updated": time.time()}
+        self.status = replace(self.status, **(stands | changes))  # type: ignore[arg-type]
         if not self.silent:
             write_status(self.run, self.status)
 
@@ -192,12 +196,15 @@ def report_run(
         except KeyboardInterrupt:
             report.enter("paused", f"It was ended at once. {keeps(run)}")
             raise
-        except (MemoryError, OSError, RuntimeError, ValueError) as error:
+        except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
             message = report.fail(error)
             if find_fault(error) in ("memory", "disk"):
                 raise TrainingError(message) from error
             raise
         finally:
+            fault = sys.exception()
+            if fault is not None and report.status.is_live:  # of the program
+                report.fail(fault)
             if not silent:
                 (run / REQUEST).unlink(missing_ok=True)
 
@@ -207,7 +214,7 @@ def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
     arguments: list[str] = []
     for name, value in vars(args).items():
         option = "--" + name.replace("_", "-")
-        if name in _NOT_KEPT or value is None or value is False:
+        if name in _NOT_KEPT or value is None or value is False or (name, value) == _USUAL_ROOT:
             continue
         if value is True:
             arguments.append(option)

@@ -1,0 +1,20 @@
+"""Train and watch: choose what to train, start it, and see it learn."""
+
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.run_panel import choose_run, launch, watch_run
+from vae_explorer.ui.training_form import choose_training
+
+SENTENCE = (
+    "Choose pictures and a model, and watch it learn. Training goes on when you leave the page, "
+    "close the browser or restart the app."
+)
+
+stage, _ = open_page("Train and watch", SENTENCE, whole=True)
+with stage:
+    name = choose_run()
+    if name is None:
+        arguments = choose_training()
+        if arguments is not None:
+            launch(arguments)
+    else:
+        watch_run(name)

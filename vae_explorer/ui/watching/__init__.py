@@ -1,0 +1,169 @@
+"""The view of a training under way: its curves, its latent map, its reconstructions.
+
+One component, drawn by the scripts beside this file: what comes every second moves what is there,
+so nothing flickers, and the points of the map glide from where they were in the epoch before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from vae_explorer.config import ModelConfig
+from vae_explorer.epochs import list_epochs, read_epochs
+from vae_explorer.figures.style import CLASS_COLOURS
+from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.run_status import RunStatus, can_resume
+from vae_explorer.runs import EpochMetrics, RunError, load_config, read_history
+from vae_explorer.ui.tiles import pack_floats
+
+POINTS = 2_000
+"""Encodings on the map, at most: evenly chosen ones."""
+_CAUGHT = 0.995
+_PARTS = ("loss", "reconstruction", "kl")
+_HERE = Path(__file__).parent
+_SCRIPTS = ("curves", "map", "strip", "mount")
+_mount = st.components.v2.component(
+    "vae_explorer_watching",
+    js="\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (
+            _HERE.parent / "browser" / "drawing.js",
+            *(_HERE / f"{name}.js" for name in _SCRIPTS),
+        )
+    ),
+    css=(_HERE / "watching.css").read_text(encoding="utf-8"),
+)
+
+
+def draw_training(run: Path, status: RunStatus) -> None:
+    """Draw where a run stands, as its folder has it now."""
+    history: Sequence[EpochMetrics] = []
+    kept: Mapping[str, object] = {}
+    with suppress(RunError):  # between a deletion and a beginning
+        if can_resume(run):
+            history = read_history(run)
+            kept = _read_kept(run)
+    data = {
+        "share": _share(status),
+        "said": describe_progress(status),
+        "live": status.is_live,
+        "curves": _curves(status, history),
+        **kept,
+    }
+    _mount(key=f"watching-{run.name}", data=data, width="stretch", height="content")
+
+
+def describe_progress(status: RunStatus) -> str:
+    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · 1 min 20 s left"."""
+    if status.phase == "preparing":
+        return "Getting ready: the pictures and the model are loaded."
+    if status.phase == "evaluating":
+        return "Measuring the best epoch on pictures it has never seen, and publishing it."
+    if not status.is_live:
+        return f"{status.epoch} of {status.epochs} epochs"
+    parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]
+    if status.images_per_second:
+        parts.append(f"{_short(status.images_per_second)} images/s")
+    if status.seconds_left >= 0:
+        parts.append(f"{describe_seconds(status.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Write a time as people say it: "40 s", "1 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60 // 10 * 10} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _short(value: float) -> str:
+    """Write a number with three significant digits."""
+    digits = max(0, 2 - int(np.floor(np.log10(value)))) if value else 0
+    return (
+        f"{value:,.{digits}f}"
+        if value < 1000
+        else f"{round(value, -len(str(int(value))) + 3):,.0f}"
+    )
+
+
+def _share(status: RunStatus) -> float:
+    if status.phase == "finished":
+        return 1.0
+    return status.step / status.total_steps if status.total_steps else 0.0
+
+
+def _curves(status: RunStatus, history: Sequence[EpochMetrics]) -> Mapping[str, object]:
+    """Return epochs and values by line and part; batches lie between epochs."""
+    rows = [asdict(metrics) for metrics in history]
+    steps = status.total_steps / status.epochs if status.total_steps else 1
+    return {
+        "epochs": [metrics.epoch for metrics in history],
+        "train": {part: [row[f"train_{part}"] for row in rows] for part in _PARTS},
+        "validation": {part: [row[f"validation_{part}"] for row in rows] for part in _PARTS},
+        "at": [step / steps for step in status.curve_step],
+        "batches": {part: getattr(status, f"curve_{part}") for part in _PARTS},
+    }
+
+
+def _read_kept(run: Path) -> Mapping[str, object]:
+    """Return what the latest epoch shows; nothing where none is kept."""
+    numbers = list_epochs(run)
+    if not numbers:
+        return {}
+    stamp = (run / "epochs" / f"{numbers[-1]:04d}.safetensors").stat().st_mtime_ns
+    return _read_epoch(str(run.resolve()), numbers[-1], stamp)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _read_epoch(run: str, _number: int, _stamp: int) -> Mapping[str, object]:
+    folder = Path(run)
+    kept = read_epochs(folder, latest=True)
+    model, _ = load_config(folder)
+    rows = np.linspace(0, len(kept.row_id) - 1, min(POINTS, len(kept.row_id))).astype(int)
+    points = kept.points[-1][rows]
+    own_plane = model.latent_dim == 2
+    labels = None if kept.labels is None else kept.labels[rows].tolist()
+    return {
+        "epoch": int(kept.numbers[-1]),
+        "map": {
+            "points": pack_floats(points),
+            "half": _half_side(points, rings=_has_rings(model)),
+            "labels": labels,
+            "label_names": list(kept.label_names) if labels else [],
+            "colours": list(CLASS_COLOURS),
+            "rings": _has_rings(model),
+            "turns": not own_plane,  # principal components have no direction of their own
+            "axes": list(kept.plane.names),
+        },
+        "strip": {
+            "count": len(kept.originals),
+            "side": kept.originals.shape[-1],
+            "original": _join(kept.originals),
+            "reconstructed": _join(kept.reconstructions[-1]),
+        },
+    }
+
+
+def _has_rings(model: ModelConfig) -> bool:
+    return model.kind == "vae" and model.latent_dim == 2
+
+
+def _half_side(points: np.ndarray, *, rings: bool) -> float:
+    """Return half the side of a square about the origin that nearly all points are in."""
+    reach = float(np.quantile(np.abs(points), _CAUGHT)) * 1.08 if len(points) else 1.0
+    return max(reach, 3.2) if rings else max(reach, 1e-3)
+
+
+def _join(pictures: np.ndarray) -> str:
+    """Return uint8 pictures (k, channels, height, width) side by side, as a page shows them."""
+    return data_url(tile(as_shown(pictures.astype(np.float32) / 255), len(pictures)))
