@@ -87,8 +87,8 @@ def run_train(args: argparse.Namespace) -> int:
             ends = anywhere(devices, asked)
             part(devices)
             if main and ends and not (report.asked == "stop" and report.status.epoch):
-                report.pause()
                 print(f"Stopped and saved. Go on: {_resume_command(given)}")
+                report.pause()
                 return 130
         if main:
             _publish_best(model_config, config, dataset, report, args)
@@ -145,8 +145,8 @@ def _publish_best(
     )  # fmt: skip
     _print_metrics(card.metrics)
     (report.run / PUBLISHED).touch()
-    report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
     print(f"Published {args.out}. See it with: streamlit run app.py")
+    report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ from vae_explorer.run_status import (
 from vae_explorer.runs import RUNS, RunError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-START_SECONDS = 120
+START_SECONDS, END_SECONDS = 120, 10
 NICE = 5
 """How far a training steps back behind the app, whose pages are to stay quick."""
 _PACKAGE_ROOT = Path(__file__).parents[1]
@@ -71,8 +71,7 @@ def start_training(arguments: Sequence[str]) -> str:
     """
     refuse_when_read_only("training")
     run = RUNS / _name_of(arguments)
-    if holder := find_holder(RUNS):
-        raise RunUnderWayError(holder)
+    _refuse_while_another_runs()
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOG).open("ab") as log:
         said = log.tell()
@@ -134,10 +133,8 @@ def pause_training(name: str) -> None:
 
     Raises
     ------
-    RunError
-        If it does not train.
-    ReadOnlyError
-        In a copy that is for looking.
+    RunError, ReadOnlyError
+        If it does not train; in a copy that is for looking.
     """
     _ask(name, "pause")
 
@@ -155,19 +152,21 @@ def delete_training(name: str) -> None:
 
     Raises
     ------
-    RunError
-        If there is no such run, or it is training.
-    ReadOnlyError
-        In a copy that is for looking.
+    RunError, ReadOnlyError
+        If there is no such run, or it is training; in a copy that is for looking.
     """
     refuse_when_read_only("deleting a run")
     delete_run(find_run(name))
 
 
-def running() -> RunStatus | None:
-    """Return the status of the training that runs, or None."""
-    holder = find_holder(RUNS)
-    return None if holder is None else read_status(RUNS / holder.run)
+def _refuse_while_another_runs() -> None:
+    """Raise a `RunUnderWayError` for a training that runs; one at its very end is waited for."""
+    end = time.monotonic() + END_SECONDS
+    while holder := find_holder(RUNS):
+        status = read_status(RUNS / holder.run)
+        if status is None or status.is_live or time.monotonic() > end:
+            raise RunUnderWayError(holder)
+        time.sleep(0.05)
 
 
 def _ask(name: str, request: str) -> None:

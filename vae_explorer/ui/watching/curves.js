@@ -2,7 +2,7 @@
  * the validation pictures, epoch by epoch. The numbers stand above; a pointer reads an epoch's. */
 
 const PANELS = { loss: "Loss", reconstruction: "Reconstruction", kl: "KL" };
-const HIGH = 108; // px of a panel
+const HIGH = 82; // px of a panel
 const EDGE = { left: 44, right: 8, top: 6, bottom: 20 };
 const SETTLED = 0.1; // share of the values, from the first on, that the axis does not fit
 
@@ -25,6 +25,7 @@ function createCurves(host) {
   function panelOf(part) {
     if (panels[part]) return panels[part];
     const figure = element(host, "figure", "watch-panel", { "data-part": part });
+    host.insertBefore(figure, note);
     const caption = element(figure, "figcaption", "");
     const svg = document.createElementNS(SVG, "svg");
     figure.append(svg);
@@ -85,6 +86,8 @@ function createCurves(host) {
       (when ? `<line class="watch-pointed" x1="${x(pointed)}" x2="${x(pointed)}" y1="0" y2="${HIGH - EDGE.bottom}"/>` : "");
   }
 
+  const note = element(host, "p", "watch-note");
+  note.textContent = "In nats per image, epoch by epoch. The thin line: the batches as they come.";
   const resize = new ResizeObserver(() => data && draw());
   resize.observe(host);
   return {

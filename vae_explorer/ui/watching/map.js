@@ -34,13 +34,15 @@ function createMap(host) {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, side, side);
     const place = (value) => (value / shown.half / 2) * side;
-    context.strokeStyle = getComputedStyle(host).getPropertyValue("--quiet");
     if (data.rings) {
+      context.strokeStyle = getComputedStyle(host).color;
+      context.globalAlpha = 0.45;
       for (const sigma of SIGMAS) {
         context.beginPath();
         context.arc(side / 2, side / 2, place(sigma), 0, 2 * Math.PI);
         context.stroke();
       }
+      context.globalAlpha = 1;
     }
     for (let k = 0; k < shown.points.length; k += 2) {
       context.fillStyle = data.colours[(data.labels ? data.labels[k / 2] : 0) % data.colours.length];

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vae_explorer import run_report, run_status
+from vae_explorer.__main__ import main
+from vae_explorer.batches import NotANumberError
+from vae_explorer.data import DatasetError
+from vae_explorer.run_faults import find_fault
+from vae_explorer.run_folders import delete_run
+from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder, hold_lock
+from vae_explorer.run_report import CURVE_POINTS, RunReport, report_run
+from vae_explorer.run_status import RunStatus, list_runs, read_status, write_status
+from vae_explorer.runs import RunError, StepMetrics, load_state, read_history
+
+RUN = Path("runs/small")
+SMALL = ["train", "--config", "small.json", "--epochs", "2", "--out", "checkpoints/small"]
+
+
+@pytest.fixture
+def status() -> RunStatus:
+    """A training half-way, as its process would write it."""
+    return RunStatus(
+        name="small", phase="training", arguments=("--out", "x"), out="x", pid=1, epoch=1, epochs=2
+    )
+
+
+def step(number: int, loss: float = 1.0) -> StepMetrics:
+    return StepMetrics(number, 1000, *(torch.tensor(x) for x in (loss, loss - 0.5, 0.5)))
+
+
+# The lock
+
+
+def test_the_lock_names_who_holds_it_and_keeps_the_next_out(tmp_path: Path) -> None:
+    assert find_holder(tmp_path) is None
+    with hold_lock(tmp_path / "first"):
+        assert find_holder(tmp_path) == Holder("first", os.getpid())
+        refused = pytest.raises(RunUnderWayError, match="The run first is training")
+        with refused as caught, hold_lock(tmp_path / "second"):
+            pass
+        assert caught.value.run == "first"
+    assert find_holder(tmp_path) is None
+    with hold_lock(tmp_path / "a"):  # a shorter name than before leaves nothing of it behind
+        assert find_holder(tmp_path) == Holder("a", os.getpid())
+
+
+# Reading
+
+
+def test_a_status_is_read_as_it_was_written(tmp_path: Path, status: RunStatus) -> None:
+    done = replace(status, phase="finished", curve_step=(1, 2), curve_loss=(0.5, float("nan")))
+    write_status(tmp_path / "small", done)
+    again = read_status(tmp_path / "small")
+    assert again is not None
+    assert repr(again) == repr(done)
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["status.json"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"name": 3}', '{"name": "x", "phase": "y"', "\x00"]
+)
+def test_what_is_no_status_is_not_listed(tmp_path: Path, status: RunStatus, text: str) -> None:
+    write_status(tmp_path / "good", replace(status, phase="paused"))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "status.json").write_text(text)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".deleted").mkdir()
+    write_status(tmp_path / ".deleted", status)
+    assert [run.name for run in list_runs(tmp_path)] == ["good"]
+
+
+def test_a_status_without_a_process_is_interrupted(tmp_path: Path, status: RunStatus) -> None:
+    run = tmp_path / "small"
+    write_status(run, status)
+    found = read_status(run)
+    assert found is not None
+    assert (found.phase, found.fault) == ("interrupted", "killed")
+    assert "begins anew" in found.message
+    with hold_lock(run):
+        alive = read_status(run)
+        assert alive is not None
+        assert alive.is_live
+    with hold_lock(tmp_path / "other"):  # another one's life is no proof of this one's
+        found = read_status(run)
+        assert found is not None
+        assert found.phase == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("exit", "said"), [({"pid": 1, "code": -9}, "signal 9"), ({"pid": 1, "code": -7}, "SIGBUS"),
+                       ({"pid": 2, "code": -9}, "Nothing says more")]
+)  # fmt: skip
+def test_how_it_ended_is_said_where_it_is_known(
+    tmp_path: Path, status: RunStatus, exit: dict[str, int], said: str
+) -> None:
+    write_status(tmp_path / "small", status)
+    (tmp_path / "small" / "exit.json").write_text(json.dumps(exit))
+    found = read_status(tmp_path / "small")
+    assert found is not None
+    assert said in found.message
+
+
+def test_a_system_short_of_memory_is_suspected_where_it_ended_a_process(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_status(tmp_path / "small", replace(status, system_kills=3))
+    monkeypatch.setattr(run_status, "count_system_kills", lambda: 4)
+    found = read_status(tmp_path / "small")
+    assert found is not None
+    assert found.fault == "memory"
+    assert "most likely this one" in found.message
+
+
+def test_a_full_disk_is_named(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_status(tmp_path / "small", status)
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    found = read_status(tmp_path / "small")
+    assert found is not None
+    assert found.fault == "disk"
+
+
+# Writing
+
+
+def test_the_curve_is_thinned_and_stays_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report, "EVERY", 1e-9)
+    status = RunStatus(name="r", phase="preparing", arguments=(), out="x")
+    report = RunReport(tmp_path / "r", status)
+    count = 3 * CURVE_POINTS
+    for number in range(1, count + 1):
+        report.take_step(step(number, loss=float(number)))
+    drawn = report.status
+    assert CURVE_POINTS / 2 <= len(drawn.curve_step) <= CURVE_POINTS
+    assert len(drawn.curve_loss) == len(drawn.curve_kl) == len(drawn.curve_step)
+    assert list(drawn.curve_step) == sorted(drawn.curve_step)
+    for at, loss in zip(drawn.curve_step, drawn.curve_loss, strict=True):
+        assert at - 8 <= loss <= at  # the mean over the last few steps, up to this one
+    assert drawn.step == count
+
+
+def test_a_silent_report_writes_nothing(tmp_path: Path) -> None:
+    args = argparse.Namespace(out=Path("checkpoints/r"))
+    with report_run(tmp_path / "r", args, epochs=2, silent=True) as report:
+        report.take_step(step(1))
+        report.enter("evaluating")
+        assert report.asked == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+# Through the command line: faults
+
+
+def train_small(data_root: Path, *options: str) -> int:
+    return main([*SMALL, "--root", str(data_root), *options])
+
+
+def test_a_run_that_went_through_says_so(training_folder: Path, data_root: Path) -> None:
+    assert train_small(data_root) == 0
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.epoch, status.epochs, status.step) == ("finished", 2, 2, 18)
+    assert status.command.startswith("python -m vae_explorer train ")
+    assert "--config small.json --epochs 2 --out checkpoints/small" in status.command
+    assert find_holder(Path("runs")) is None
+    assert read_history(RUN) == load_state(RUN).history
+
+
+def test_nothing_to_learn_from_leaves_no_history(tmp_path: Path) -> None:
+    assert read_history(tmp_path / "never") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (MemoryError(), "memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), "memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk"),
+        (NotANumberError("x"), "not_a_number"),
+        (DatasetError("x"), "data"),
+        (RuntimeError("x"), "other"),
+    ],
+)
+def test_faults_are_told_apart_also_behind_others(error: Exception, fault: str) -> None:
+    assert find_fault(error) == fault
+    outer = RunError("it was not saved")
+    outer.__cause__ = error
+    assert find_fault(outer) == fault
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Let so many states be saved, and none after them."""
+    from safetensors.torch import save_file
+
+    left = iter([True] * after)
+
+    def save(tensors: object, path: Path, **options: object) -> None:
+        if next(left, False):
+            return save_file(tensors, path, **options)
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vae_explorer.runs.save_file", save)
+
+
+def test_a_full_disk_costs_no_state(
+    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    with monkeypatch.context() as patch:
+        fill_disk(patch, after=1)
+        assert train_small(data_root) == 2
+    assert "The disk is full. Free some space" in capsys.readouterr().err
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.fault) == ("failed", "disk")
+    assert "All up to epoch 1 is kept" in status.message
+    assert not list(RUN.glob("*.partial"))
+    assert len(load_state(RUN).history) == 1
+    assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.fault, status.message[:7]) == ("finished", "", "Epoch 2")
+
+
+def test_a_loss_that_is_no_number_is_told_from_other_faults(
+    training_folder: Path, data_root: Path
+) -> None:
+    assert train_small(data_root, "--lr", "1e6", "--precision", "float32") == 2
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.fault) == ("failed", "not_a_number")
+    assert "lower learning rate" in status.message
+
+
+def test_a_fault_of_the_program_is_no_kill(
+    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("vae_explorer.commands._epoch_line", fail)
+    with pytest.raises(KeyError):
+        train_small(data_root)
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.fault) == ("failed", "other")
+    assert "KeyError" in status.message
+
+
+def test_data_that_is_gone_is_named_and_the_run_before_stays(
+    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train_small(data_root) == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DatasetError("The pictures are gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_explorer.commands.prepare", refuse)
+        assert train_small(data_root, "--replace") == 2
+        status = read_status(RUN)
+        assert status is not None
+        assert (status.phase, status.fault) == ("finished", "data")
+        fresh = [*SMALL[:-1], "checkpoints/fresh"]
+        assert main([*fresh, "--root", str(data_root)]) == 2
+    status = read_status(Path("runs/fresh"))
+    assert status is not None
+    assert (status.phase, status.fault, status.message) == (
+        "failed", "data", "The pictures are gone."
+    )  # fmt: skip
+    assert len(load_state(RUN).history) == 2
+
+
+def test_a_second_training_on_the_command_line_is_refused_too(
+    training_folder: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_lock(Path("runs/first").absolute()):
+        assert train_small(data_root) == 2
+    assert "The run first is training" in capsys.readouterr().err
+    assert list_runs() == []
+
+
+# Killed between two writings
+
+
+def test_killed_after_publishing_it_needs_nothing_more(
+    training_folder: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_small(data_root) == 0
+    finished = read_status(RUN)
+    assert finished is not None
+    write_status(RUN, replace(finished, phase="evaluating"))
+    (RUN / "published").unlink()
+    card = Path("checkpoints/small/card.json").read_bytes()
+    assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
+    assert "Published checkpoints/small already" in capsys.readouterr().out
+    assert Path("checkpoints/small/card.json").read_bytes() == card
+    status = read_status(RUN)
+    assert status is not None
+    assert status.phase == "finished"
+
+
+def test_finish_publishes_what_there_is(
+    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    root = ["--root", str(data_root)]
+    assert main([*SMALL, "--finish", *root]) == 2
+    assert "give --resume with it" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        fill_disk(patch, after=1)
+        assert train_small(data_root) == 2
+    assert main(["train", "--resume", "--finish", "--out", "checkpoints/small", *root]) == 0
+    history = Path("checkpoints/small/history.csv").read_text().splitlines()
+    assert len(history) == 2  # the head, and one epoch
+
+
+def test_a_run_is_deleted_whole_and_never_while_it_trains(
+    tmp_path: Path, status: RunStatus
+) -> None:
+    write_status(tmp_path / "small", status)
+    with hold_lock(tmp_path / "small"), pytest.raises(RunUnderWayError):
+        delete_run(tmp_path / "small")
+    delete_run(tmp_path / "small")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
