@@ -103,7 +103,7 @@ def test_a_finished_run_shows_its_curves_map_and_pictures(run: Path, open_app: O
     assert data["map"]["labels"] == kept.labels.tolist()
     assert (data["epoch"], data["strip"]["count"], data["share"]) == (2, 12, 1.0)
     assert "Epoch 2 was the best" in said(session) or "Epoch 1 was the best" in said(session)
-    assert "python -m vae_explorer train --config small.json" in session.words
+    assert "--config small.json --keep-epochs --out checkpoints/one" in session.words
 
 
 def test_the_finished_model_is_opened_in_the_map(run: Path, open_app: Open) -> None:

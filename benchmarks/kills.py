@@ -1,0 +1,130 @@
+"""Kill a training at random moments, and see whether it goes on each time.
+
+    python benchmarks/kills.py [--kills 20] [--seed 0]
+
+Each time: `kill -9` after a random while, then the run's status, what is listed as a checkpoint,
+and a resume. Half of the kills fall anywhere, from the process's first breath; half aim at the
+end, where the model is measured and published. At last the weights are compared, bit for bit, with
+those of a run that nobody killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.config import ModelConfig
+from vae_explorer.data import load_dataset
+from vae_explorer.launching import resume_training, start_training
+from vae_explorer.run_status import RunStatus, list_runs, read_status
+from vae_explorer.runs import RUNS, read_history
+
+EPOCHS = 60
+MODEL = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
+LOOK = 0.005  # seconds
+
+
+def main() -> None:
+    """Kill, look, resume; print a row each time."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        _prepare()
+        print("kill  while       after     epochs  said          listed   went on")
+        good = [_kill_once(number, chance) for number in range(1, options.kills + 1)]
+        print(f"{sum(good)} of {options.kills} went on, with nothing broken listed.")
+        _compare()
+        os.chdir("/")
+
+
+def _prepare() -> None:
+    load_dataset("digits", Path("data"))
+    values = {"model": MODEL.to_dict(), "train": {"dataset": "digits", "epochs": EPOCHS}}
+    Path("small.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+def _start(name: str, *more: str) -> None:
+    options = ["--config", "small.json", "--precision", "float32", "--keep-epochs"]
+    start_training([*options, "--out", f"checkpoints/{name}", *more])
+
+
+def _status(name: str) -> RunStatus:
+    status = read_status(RUNS / name)
+    assert status is not None
+    return status
+
+
+def _kill_once(number: int, chance: random.Random) -> bool:
+    """Kill the run `killed`, or a fresh one where it is finished, and resume it."""
+    runs = {run.name: run for run in list_runs()}
+    if "killed" not in runs:
+        _start("killed")
+    elif runs["killed"].phase == "finished":
+        _start("killed", "--replace", "--restart")
+    at_the_end = number % 2 == 0
+    if at_the_end:
+        while _status("killed").phase in ("preparing", "training"):
+            time.sleep(LOOK)
+        wait = chance.uniform(0, 1.5)
+    else:
+        wait = chance.uniform(0, 8)
+    time.sleep(wait)
+    status = _status("killed")
+    if status.is_live:
+        os.kill(status.pid, signal.SIGKILL)
+    while (after := _status("killed")).is_live:
+        time.sleep(LOOK)
+    before = len(read_history(RUNS / "killed"))
+    cards, broken = list_checkpoints(Path("checkpoints"))
+    listed = f"{len(cards)} good" + (f", {len(broken)} BROKEN" if broken else "")
+    goes_on = True
+    if after.phase != "finished":
+        resume_training("killed")
+        while True:
+            now = _status("killed")
+            goes_on = now.phase not in ("failed", "interrupted", "paused")
+            if not goes_on or now.phase in ("evaluating", "finished"):
+                break
+            if len(read_history(RUNS / "killed")) > before:
+                break
+            time.sleep(LOOK)
+    print(
+        f"{number:4}  {status.phase:10}  {wait:4.1f} s  {before:8}  {after.phase:12}  "
+        f"{listed:7}  {'yes' if goes_on else 'NO: ' + now.message}",
+        flush=True,
+    )
+    return goes_on and not broken
+
+
+def _compare() -> None:
+    if _status("killed").phase == "interrupted":
+        resume_training("killed")
+    while _status("killed").is_live:
+        time.sleep(0.1)
+    _start("through")
+    while _status("through").is_live:
+        time.sleep(0.1)
+    weights = [
+        Path("checkpoints", name, "model.safetensors").read_bytes()
+        for name in ("killed", "through")
+    ]
+    same = "the same" if weights[0] == weights[1] else "DIFFERENT"
+    print(f"The weights are {same}, bit for bit, as of a run that nobody killed.")
+
+
+if __name__ == "__main__":
+    main()
