@@ -14,7 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from vae_explorer.ui.lecture import is_lecturing, lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.routes import live_routes
-from vae_explorer.ui.sidebar import choose_checkpoint
+from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
 from vae_explorer.ui.uploads import keep_uploads_in_memory
 
 PAGES = {
@@ -67,7 +67,7 @@ else:
     )  # fmt: skip
     st.logo(logo(), size="large")
     page = st.navigation(PAGES, expanded=True)
-    choose_checkpoint()
+    choose_checkpoint(needed=page.url_path != Path(TRAINING).stem)
     lead_lecture()
     page.run()
     close_page()

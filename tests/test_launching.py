@@ -132,17 +132,17 @@ def test_what_the_command_refuses_is_said_and_leaves_nothing(arguments: Argument
 
 
 def test_paused_and_resumed_equals_uninterrupted(arguments: Arguments, data_root: Path) -> None:
-    start_training(arguments("paused", 60))
+    start_training(arguments("paused", 20))
     wait_for("paused", lambda status: status.epoch >= 2)
     pause_training("paused")
     status = wait_for_end("paused")
     assert (status.phase, status.asked) == ("paused", "")
     assert load_state(RUNS / "paused").step == status.step
-    assert len(read_history(RUNS / "paused")) < 60
+    assert len(read_history(RUNS / "paused")) < 20
     resume_training("paused")
     assert wait_for_end("paused").phase == "finished"
 
-    assert main(["train", *arguments("through", 60)]) == 0
+    assert main(["train", *arguments("through", 20)]) == 0
     weights = [
         Path("checkpoints", name, "model.safetensors").read_bytes()
         for name in ("paused", "through")

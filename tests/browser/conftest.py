@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
-from server import serving
+from server import ROOT, serve
 from stage import wait_for_run
 
 CHROMIUM = next(
@@ -58,7 +58,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set."""
-    with serving(tmp_path_factory.mktemp("app") / "log.txt") as url:
+    with serve(ROOT, tmp_path_factory.mktemp("app") / "log.txt") as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""The app as a server of its own, for the browser tests."""
+"""The app as a process of its own, for the browser tests."""
 
 from __future__ import annotations
 
@@ -17,16 +17,8 @@ START_SECONDS = 60
 
 
 @contextmanager
-def serving(log: Path, **environment: str) -> Iterator[str]:
-    """Start the app, with variables of its own, and give its address.
-
-    Parameters
-    ----------
-    log : Path
-        A file for what it says.
-    **environment : str
-        Variables beside those there are.
-    """
+def serve(folder: Path, log: Path, **environment: str) -> Iterator[str]:
+    """Run the app in a folder, where it finds data and writes runs; give its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -35,8 +27,8 @@ def serving(log: Path, **environment: str) -> Iterator[str]:
     flags = [f"--server.{name}={value}" for name, value in options.items()]
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", *flags],
-            cwd=ROOT,
+            [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *flags],
+            cwd=folder,
             env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,

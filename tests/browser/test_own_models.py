@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from server import ROOT, serving
+from server import ROOT, serve
 from stage import wait_for_run
 
 OpenPage = Callable[..., Page]
@@ -25,7 +25,7 @@ def own_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app_url(own_shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that may change that folder."""
     log = tmp_path_factory.mktemp("app") / "log.txt"
-    with serving(log, VAE_EXPLORER_CHECKPOINTS=str(own_shelf)) as url:
+    with serve(ROOT, log, VAE_EXPLORER_CHECKPOINTS=str(own_shelf)) as url:
         yield url
 
 

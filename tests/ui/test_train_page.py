@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Open
-from session import Session, read_floats
+from session import Open, Session, read_floats
 
 from vae_explorer import checkpoints
 from vae_explorer.__main__ import main

@@ -14,13 +14,16 @@ from vae_explorer.ui.controls import choose, switch
 from vae_explorer.ui.state import add_notice, plain, start_page
 
 FIRST_MODEL = "fashion-vae-2d"
+TRAINING = "pages/train.py"
+"""The page that needs no model."""
 _CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
 
 
-def choose_checkpoint() -> None:
+def choose_checkpoint(*, needed: bool = True) -> None:
     """Draw the picker, and remember what was chosen for `current_checkpoint`.
 
-    Ends the run with an explanation where there is no model that can be read.
+    Ends the run with an explanation where there is no model that can be read, unless the page
+    needs none.
     """
     start_page()
     cards, errors = list_checkpoints()
@@ -37,7 +40,9 @@ def choose_checkpoint() -> None:
             switch("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
     if not cards:
-        _explain_no_models()
+        if needed:
+            _explain_no_models()
+        return
     key = st.session_state[_CURRENT] = key_of(cards[name])
     try:
         get_checkpoint(key)
@@ -79,5 +84,6 @@ def _explain_no_models() -> NoReturn:
         "--out checkpoints/my-vae",
         language="bash",
     )
-    st.markdown("It appears here at the next reload.")
+    st.markdown("It appears here at the next reload. Or choose what to train in the browser:")
+    st.page_link(TRAINING, label="Train and watch", icon=":material/model_training:")
     st.stop()
