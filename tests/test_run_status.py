@@ -153,6 +153,30 @@ def test_the_curve_is_thinned_and_stays_true(
     assert drawn.step == count
 
 
+def test_the_curve_forgets_what_is_done_again(tmp_path: Path, status: RunStatus) -> None:
+    drawn = (1.0, 2.0, 3.0)
+    before = replace(
+        status, curve_step=(10, 20, 30), curve_loss=drawn, curve_reconstruction=drawn,
+        curve_kl=drawn,
+    )  # fmt: skip
+    report = RunReport(tmp_path / "r", before)
+    report.take_step(step(21))
+    assert report.status.curve_step == (10, 20)
+    assert report.status.curve_kl == (1.0, 2.0)
+
+
+def test_a_status_that_cannot_be_written_ends_no_training(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    report = RunReport(tmp_path / "r", status)
+    monkeypatch.setattr(run_report, "write_status", refuse)
+    report.take_step(step(1))
+    assert report.status.step == 1
+
+
 def test_a_silent_report_writes_nothing(tmp_path: Path) -> None:
     args = argparse.Namespace(out=Path("checkpoints/r"))
     with report_run(tmp_path / "r", args, epochs=2, silent=True) as report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,6 +14,8 @@ from vae_explorer.presets import RECIPES, find_preset
 
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
+_USUAL_ROOT = ("root", Path("data"))
+_NOT_KEPT = {"command", "resume", "restart", "finish"}
 
 
 def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
@@ -52,6 +55,22 @@ def refuse_changes(given: Options, model: ModelConfig, train: TrainConfig) -> No
             f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
             "start another run with it."
         )
+
+
+def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of `train` that were given, but for those that resume or restart."""
+    arguments: list[str] = []
+    for name, value in vars(args).items():
+        option = "--" + name.replace("_", "-")
+        if name in _NOT_KEPT or value is None or value is False or (name, value) == _USUAL_ROOT:
+            continue
+        if value is True:
+            arguments.append(option)
+        elif isinstance(value, list):
+            arguments += [option, ",".join(str(part) for part in value)]
+        else:
+            arguments += [option, str(value)]
+    return tuple(arguments)
 
 
 def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:

@@ -19,10 +19,12 @@ from safetensors import SafetensorError
 from vae_explorer.batches import TrainingError, split_rows
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset
+from vae_explorer.options import list_arguments
 from vae_explorer.run_faults import describe_fault, find_fault
 from vae_explorer.run_lock import hold_lock
 from vae_explorer.run_status import (
     REQUEST,
+    Fault,
     Phase,
     RunStatus,
     count_system_kills,
@@ -36,8 +38,6 @@ from vae_explorer.runs import EpochMetrics, StepMetrics, read_history
 EVERY = 1.0  # seconds between two writings
 WINDOW = 30  # writings over which the speed is taken
 CURVE_POINTS = 400
-_USUAL_ROOT = ("root", Path("data"))
-_NOT_KEPT = {"command", "resume", "restart", "finish"}
 
 
 class RunReport:
@@ -65,7 +65,7 @@ class RunReport:
     ) -> None:
         self.run, self.status, self.silent = run, status, silent
         self._before = before
-        self._batch_size, self._step, self._total = 0, status.step, status.total_steps
+        self._batch_size = 0
         self._sums, self._summed = torch.zeros(3), 0
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self._first: tuple[float, int] | None = None
@@ -76,7 +76,9 @@ class RunReport:
         return "" if self.silent else read_request(self.run)
 
     def enter(self, phase: Phase, message: str = "") -> None:
-        """Begin or end a part of the work."""
+        """Begin or end a part of the work; what was asked for is done with it."""
+        if not self.silent:
+            (self.run / REQUEST).unlink(missing_ok=True)
         self._write(phase=phase, message=message)
 
     def check(self) -> None:
@@ -108,8 +110,9 @@ class RunReport:
         if self._first is None:  # what came before it, such as loading, is no measure of speed
             self._first = (now, metrics.step)
             self._marks.append(self._first)
+            self._forget_after(metrics.step)
             self._write(phase="training")
-        self._step, self._total = metrics.step, metrics.total_steps
+        self.status = replace(self.status, step=metrics.step, total_steps=metrics.total_steps)
         parts = torch.stack([metrics.loss, metrics.reconstruction, metrics.kl])
         self._sums, self._summed = self._sums.to(parts.device) + parts, self._summed + 1
         if self.silent or now - self._marks[-1][0] < EVERY:
@@ -136,6 +139,15 @@ class RunReport:
         if len(steps) > CURVE_POINTS:  # half as many, each of twice as many batches
             steps = steps[: len(steps) // 2 * 2].reshape(-1, 2)[:, 1]
             curves = curves[:, : 2 * len(steps)].reshape(3, -1, 2).mean(axis=2)
+        self._draw(steps, curves)
+
+    def _forget_after(self, step: int) -> None:
+        """Cut off the curve what is done again, after a kill."""
+        steps = np.array(self.status.curve_step, dtype=np.int64)
+        drawn = (self.status.curve_loss, self.status.curve_reconstruction, self.status.curve_kl)
+        self._draw(steps[steps < step], np.array(drawn)[:, steps < step])
+
+    def _draw(self, steps: np.ndarray, curves: np.ndarray) -> None:
         loss, reconstruction, kl = (tuple(curve) for curve in curves.tolist())
         self.status = replace(
             self.status, curve_step=tuple(steps.astype(int).tolist()), curve_loss=loss,
@@ -143,21 +155,23 @@ class RunReport:
         )  # fmt: skip
 
     def _write(self, **changes: object) -> None:
-        stands = {"step": self._step, "total_steps": self._total, "updated": time.time()}
-        self.status = replace(self.status, **(stands | changes))  # type: ignore[arg-type]
+        self.status = replace(self.status, updated=time.time(), **changes)  # type: ignore[arg-type]
         if not self.silent:
-            write_status(self.run, self.status)
+            with suppress(OSError):  # a full disk: the next state's saving will tell
+                write_status(self.run, self.status)
 
     def fail(self, error: BaseException) -> str:
         """Write what ended the run, and return it as a sentence."""
-        fault = find_fault(error)
         message = describe_fault(error, self.run)
-        with suppress(OSError):  # the disk may be full: `read_status` then says so
-            if self._before is not None and not self.status.begun:  # what was there is still there
-                write_status(self.run, replace(self._before, fault=fault, message=message))
-            else:
-                self._write(phase="failed", fault=fault, message=message)
+        self.end("failed", find_fault(error), message)
         return message
+
+    def end(self, phase: Phase, fault: Fault, message: str) -> None:
+        """Write how the run ended before its time."""
+        self.status = replace(self.status, phase=phase, fault=fault, message=message)
+        if self._before is not None and not self.status.begun:  # what was there is still there
+            self.status = replace(self._before, fault=fault, message=message)
+        self._write()
 
 
 @contextmanager
@@ -188,13 +202,11 @@ def report_run(
     with nullcontext() if silent else hold_lock(run):
         first = _first_status(run, args, before if "resume" in vars(args) else None)
         report = RunReport(run, replace(first, epochs=epochs), before=before, silent=silent)
-        if not silent:
-            (run / REQUEST).unlink(missing_ok=True)  # meant for the last one
         report.enter("preparing")
         try:
             yield report
         except KeyboardInterrupt:
-            report.enter("paused", f"It was ended at once. {keeps(run)}")
+            report.end("paused", "", f"It was ended at once. {keeps(run)}")
             raise
         except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
             message = report.fail(error)
@@ -207,22 +219,6 @@ def report_run(
                 report.fail(fault)
             if not silent:
                 (run / REQUEST).unlink(missing_ok=True)
-
-
-def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the options of `train` that were given, but for those that resume or restart."""
-    arguments: list[str] = []
-    for name, value in vars(args).items():
-        option = "--" + name.replace("_", "-")
-        if name in _NOT_KEPT or value is None or value is False or (name, value) == _USUAL_ROOT:
-            continue
-        if value is True:
-            arguments.append(option)
-        elif isinstance(value, list):
-            arguments += [option, ",".join(str(part) for part in value)]
-        else:
-            arguments += [option, str(value)]
-    return tuple(arguments)
 
 
 def _first_status(run: Path, args: argparse.Namespace, resumed: RunStatus | None) -> RunStatus:
@@ -238,6 +234,6 @@ def _first_status(run: Path, args: argparse.Namespace, resumed: RunStatus | None
     if resumed is None:
         return fresh
     return replace(
-        resumed, phase="preparing", pid=fresh.pid, system_kills=fresh.system_kills,
+        resumed, phase="preparing", out=fresh.out, pid=fresh.pid, system_kills=fresh.system_kills,
         fault="", message="", asked="", images_per_second=0.0, seconds_left=-1.0,
     )  # fmt: skip
