@@ -9,11 +9,15 @@ import onnx
 import pytest
 from made import put
 from session import Files, Open, Session
+from streamlit import config
+from streamlit.testing.v1.element_tree import Widget
 
-from vae_explorer.checkpoint_archives import pack_checkpoint
+from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.read_only import READ_ONLY
+from vae_explorer.ui.uploads import keep_uploads_in_memory
+from vae_explorer.uploads import MAX_BYTES as PICTURE_BYTES
 
 VAE, DEEP = "digits-vae-2d", "digits-vae-5d"
 SHIPPED = "fashion-vae-2d"
@@ -28,11 +32,10 @@ def own(shelf: Path, checkpoint_root: Path) -> Path:
     return shelf
 
 
-def upload(session: Session, data: bytes, name: str = "model.zip") -> Session:
-    (key,) = (
-        n.key for n in session.app._tree if (getattr(n, "key", "") or "").startswith("model_")
-    )
-    return session.set(**{key: (name, data, "application/zip")})
+def upload(session: Session, data: bytes) -> Session:
+    keys = (node.key or "" for node in session.app._tree if isinstance(node, Widget))
+    (key,) = (key for key in keys if key.startswith("model_upload-"))
+    return session.set(**{key: ("model.zip", data, "application/zip")})
 
 
 def field(session: Session, name: str) -> str:
@@ -153,6 +156,17 @@ def test_a_copy_for_looking_fetches_no_data(
     assert "it cannot be fetched here" in session.words
     assert not any(label.startswith("Fetch") for label in session.labels())
     assert not data_folder.exists()
+
+
+def test_a_copy_for_looking_takes_no_upload_larger_than_a_picture(monkeypatch: pytest.MonkeyPatch):
+    usual = config.get_option("server.maxUploadSize")
+    assert usual >= MAX_BYTES / 2**20  # a model as large as is taken gets through
+    monkeypatch.setenv(READ_ONLY, "1")
+    try:
+        keep_uploads_in_memory()
+        assert config.get_option("server.maxUploadSize") == PICTURE_BYTES / 2**20
+    finally:
+        config.set_option("server.maxUploadSize", usual)
 
 
 def test_onnx_is_both_networks(open_app: Open, own: Path, files: Files, digits: ImageDataset):

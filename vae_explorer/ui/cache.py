@@ -42,7 +42,7 @@ def get_checkpoint(key: CheckpointKey) -> Checkpoint:
     return load_checkpoint(key.name)
 
 
-@st.cache_data(max_entries=2, show_spinner=False)
+@st.cache_data(max_entries=16, show_spinner=False)
 def get_onnx(key: CheckpointKey) -> bytes:
     """Export a checkpoint's encoder and decoder as ONNX, in one zip."""
     return zip_of_files(export_onnx(get_checkpoint(key))[0])
