@@ -1,18 +1,17 @@
 """Train on a million pictures through the memory map, beside the same pictures in memory.
 
 The set is made: 784 MB of 28x28 grey pictures, in a folder that is deleted afterwards. A small MLP
-trains on it, which asks for pictures faster than most models, in the order of a whole epoch, for
-so many steps; then it is judged on held-out pictures, and encodes all. They take turns, each in a
-process of its own. Memory is RssAnon of /proc/self/status, what the kernel cannot take back,
-looked at a hundred times a second; Linux only.
+trains on it, which asks for pictures faster than most models, in the order of a whole epoch. Memory
+is looked at in a process that only has the map: RssAnon of /proc/self/status (Linux), what the
+kernel cannot take back, a hundred times a second, while the model trains for so many steps, is
+judged on the held-out pictures, and encodes all. Speed is compared in another process, where map
+and memory take turns of a few steps, so that a busy machine slows both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,11 +33,15 @@ from vae_explorer.data.storage import open_cache, read_info, write_cache
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
-from vae_explorer.training import train
+from vae_explorer.runs import StepMetrics
+from vae_explorer.trainer import Trainer
 
 SIDE = 28
 SHARES = (0.9, 0.05, 0.05)
 AT_ONCE = 1_000
+BATCH = 128
+TURN = 25
+"""Steps after which the other one has its turn."""
 MODEL = ModelConfig(
     image_size=SIDE, image_channels=1, latent_dim=8, architecture="mlp", hidden_dim=64
 )
@@ -46,52 +49,57 @@ BOUND_MIB = 600
 """Of memory that training and judging a set through its map may take, whatever the set's size."""
 
 
-class Result(NamedTuple):
-    """What one process saw."""
+class Memory(NamedTuple):
+    """MiB of one process: with the program loaded, and at most after each thing that was done."""
 
-    training: float
-    """Images per second, reading them and learning from them."""
-    reading: float
-    """Images per second, reading alone, in the same order."""
-    judging: float
-    """Held-out images per second, encoded, decoded and compared."""
-    encoding: float
-    """Images per second of the whole set, all encodings kept."""
     start: float
-    """MiB before the data was opened."""
-    peak: float
-    """MiB at most."""
+    training: float
+    judging: float
+    encoding: float
+
+
+class Speed(NamedTuple):
+    """Images per second of one turn, or of several their median."""
+
+    reading: float
+    """Of pictures in random order."""
+    training: float
+    """Of a model that reads them and learns from them."""
 
 
 def main() -> None:
-    """Make the set, let the two take turns, and print a table."""
+    """Make the set, measure, and print a table."""
     args = _parse_arguments()
     if args.how:
-        done = (
-            make_cache(args.folder, args.images)
-            if args.how == "prepare"
-            else measure(args.folder, args.how, args.steps)
-        )
-        print(json.dumps(done))
+        print(json.dumps(HOW[args.how](args)))
         return
     with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
-        folder = Path(scratch) / "million"
-        print(f"preparing: {_alone('prepare', folder, args):.0f} MiB at most")
-        results: dict[str, list[Result]] = {how: [] for how in HOW}
-        for done in range(args.rounds):
-            for how, rounds in results.items():
-                rounds.append(Result(*_alone(how, folder, args)))
-                print(f"round {done + 1}, {how}: {rounds[-1]}")
-    _print_table(results, args)
+        args.folder = args.folder or Path(scratch) / "million"
+        if not args.folder.is_dir():
+            print(f"preparing: {_alone('prepare', args):.0f} MiB at most")
+        memory = Memory(*_alone("memory", args))
+        turns = [[Speed(*speed) for speed in turn] for turn in _alone("speed", args)]
+    print(f"{args.images:,} pictures, {args.steps:,} steps of {BATCH}, {len(turns)} turns")
+    print(f"{'images/s':12}{'in memory':>12}{'map':>12}{'ratio':>8}   lowest ... highest")
+    for name in Speed._fields:
+        pairs = np.array([[getattr(one, name) for one in turn] for turn in turns])
+        held, mapped = np.median(pairs, axis=0)
+        ratios = pairs[:, 1] / pairs[:, 0]
+        ratio = f"{np.median(ratios):8.2f}   {ratios.min():.2f} ... {ratios.max():.2f}"
+        print(f"{name:12}{held:12,.0f}{mapped:12,.0f}{ratio}")
+    print("MiB: " + ", ".join(f"{name} {mib:.0f}" for name, mib in memory._asdict().items()))
+    kept = max(memory) < BOUND_MIB
+    print(f"below {BOUND_MIB} MiB: {'yes' if kept else 'NO'}")
+    sys.exit(not kept)
 
 
-def make_cache(folder: Path, count: int) -> float:
-    """Prepare a set of so many pictures as any other; return the MiB that it took at most."""
-    folder.mkdir(parents=True)
+def prepare(args: argparse.Namespace) -> float:
+    """Write the cache as that of any other set; return the MiB that it took at most."""
+    args.folder.mkdir(parents=True)
     spec = replace(DATASETS["folder"], channels=1, shares=SHARES)
     with _watched_memory() as seen:
-        source = Source(_records(count), count)
-        write_cache(folder, spec, source, size=SIDE, seed=0)
+        source = Source(_records(args.images), args.images)
+        write_cache(args.folder, spec, source, size=SIDE, seed=0)
     return max(seen)
 
 
@@ -107,46 +115,51 @@ def _records(count: int) -> Iterator[Record]:
             yield Record(f"{index}", partial(np.copy, blob))
 
 
-def measure(folder: Path, how: str, steps: int) -> Result:
-    """Train for so many steps and judge, with the memory watched."""
+def measure_memory(args: argparse.Namespace) -> Memory:
+    """Train, judge and encode through the map, with the memory watched."""
+    peaks = []
     with _watched_memory() as seen:
-        dataset = open_cache(folder, read_info(folder))
-        if how == "cold map":
-            _forget(folder / "images.npy")
-        if how == "memory":
-            dataset = replace(dataset, images=np.array(dataset.images))
-        config = TrainConfig(
-            dataset="folder", epochs=1, batch_size=128, precision="float32", weight_average=0
-        )
-        training = config.batch_size / _seconds_a_step(dataset, config, steps)
-        reading = _reading_speed(dataset, config.batch_size, steps)
-        model, start = build_model(MODEL).eval(), time.perf_counter()
+        start = seen[0]
+        dataset = open_cache(args.folder, read_info(args.folder))
+        steps = _steps(dataset)
+        for _ in range(args.steps):
+            next(steps)
+        peaks.append(max(seen))
+        model = build_model(MODEL).eval()
         evaluate(model, dataset)
-        judging = len(dataset.rows("test")) / (time.perf_counter() - start)
-        start, count = time.perf_counter(), len(dataset.images)
-        encode_dataset(model, dataset, np.arange(count))
-        encoding = count / (time.perf_counter() - start)
-    return Result(training, reading, judging, encoding, seen[0], max(seen))
+        peaks.append(max(seen))
+        encode_dataset(model, dataset, np.arange(len(dataset.images)))
+        peaks.append(max(seen))
+    return Memory(start, *peaks)
 
 
-def _seconds_a_step(dataset: ImageDataset, config: TrainConfig, steps: int) -> float:
-    ticks: list[float] = []
-    with tempfile.TemporaryDirectory() as run:
-        epochs = train(
-            MODEL, config, dataset, Path(run),
-            on_step=lambda _: ticks.append(time.perf_counter()),
-            should_stop=lambda: len(ticks) >= steps,
-        )  # fmt: skip
-        list(epochs)
-    return (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+def measure_speed(args: argparse.Namespace) -> list[list[Speed]]:
+    """Let the pictures in memory and those of the map take turns, over all of the steps."""
+    mapped = open_cache(args.folder, read_info(args.folder))
+    sets = [replace(mapped, images=np.array(mapped.images)), mapped]
+    steps = [_steps(dataset) for dataset in sets]
+    order = np.random.default_rng(1).permutation(mapped.rows("train"))
+    turns = []
+    for start in range(0, args.steps, TURN):
+        rows = order[start * BATCH : (start + TURN) * BATCH].reshape(TURN, BATCH)
+        turn = []
+        for dataset, training in zip(sets, steps, strict=True):
+            begin = time.perf_counter()
+            for batch in rows:
+                dataset.take(batch)
+            middle = time.perf_counter()
+            for _ in range(TURN):
+                next(training)
+            end = time.perf_counter()
+            turn.append(Speed(rows.size / (middle - begin), rows.size / (end - middle)))
+        turns.append(turn)
+    return turns[1:]  # the first warms up
 
 
-def _reading_speed(dataset: ImageDataset, batch_size: int, steps: int) -> float:
-    order = np.random.default_rng(1).permutation(dataset.rows("train"))[: steps * batch_size]
-    start = time.perf_counter()
-    for first in range(0, len(order), batch_size):
-        dataset.take(order[first : first + batch_size])
-    return len(order) / (time.perf_counter() - start)
+def _steps(dataset: ImageDataset) -> Iterator[StepMetrics]:
+    """Train for an epoch, step by step; nothing is saved before its end."""
+    config = TrainConfig(dataset="folder", epochs=1, batch_size=BATCH, precision="float32")
+    return Trainer(MODEL, config, dataset, Path("never-written")).steps_of_epoch()
 
 
 @contextmanager
@@ -173,51 +186,24 @@ def _rss_anon() -> float:
     return int(line.split()[1]) / 1024
 
 
-def _forget(path: Path) -> None:
-    """Have the kernel drop what it keeps of a file, so that it is read from the disk anew."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+HOW = {"prepare": prepare, "memory": measure_memory, "speed": measure_speed}
 
 
-HOW = ("memory", "map", "cold map")
-
-
-def _alone(how: str, folder: Path, args: argparse.Namespace) -> JsonValue:
-    options = ["--how", how, "--folder", folder, "--images", args.images, "--steps", args.steps]
-    command = [sys.executable, "-m", "benchmarks.million", *map(str, options)]
+def _alone(how: str, args: argparse.Namespace) -> JsonValue:
+    given = {"how": how, "folder": args.folder, "images": args.images, "steps": args.steps}
+    options = [f"--{name}={value}" for name, value in given.items()]
+    command = [sys.executable, "-m", "benchmarks.million", *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
-
-
-def _print_table(results: dict[str, list[Result]], args: argparse.Namespace) -> None:
-    print(f"\n{args.images:,} pictures, {args.steps:,} steps of 128; median of {args.rounds}")
-    names = ("training", "reading", "judging", "encoding")
-    print(f"{'':10}" + "".join(f"{name:>12}{'ratio':>7}" for name in names) + "  RssAnon, MiB")
-    for how, rounds in results.items():
-        line = f"{how:10}"
-        for name in names:
-            speed = statistics.median(getattr(result, name) for result in rounds)
-            pairs = zip(rounds, results["memory"], strict=True)
-            ratio = statistics.median(getattr(a, name) / getattr(b, name) for a, b in pairs)
-            line += f"{speed:12,.0f}{ratio:7.2f}"
-        start, peak = (max(getattr(one, field) for one in rounds) for field in ("start", "peak"))
-        print(f"{line}  {start:.0f} -> {peak:.0f}")
-    peak = max(one.peak for how in ("map", "cold map") for one in results[how])
-    print(f"bound {BOUND_MIB} MiB: {'kept' if peak < BOUND_MIB else 'BROKEN'} ({peak:.0f} MiB)")
-    sys.exit(peak >= BOUND_MIB)
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__)
     parser.add_argument("--images", type=int, default=1_000_000, help="in the set (1000000)")
-    parser.add_argument("--steps", type=int, default=2_000, help="of 128 pictures (2000)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each (3)")
+    parser.add_argument("--steps", type=int, default=2_000, help=f"of {BATCH} pictures (2000)")
     parser.add_argument("--scratch", type=Path, help="where the set is made for the time")
-    parser.add_argument(
-        "--how", choices=("prepare", *HOW), help="measure this one alone, print JSON"
-    )
-    parser.add_argument("--folder", type=Path, help="with --how: of the prepared set")
+    parser.add_argument("--how", choices=HOW, help="measure this one alone, print JSON")
+    parser.add_argument("--folder", type=Path, help="a set prepared by --how prepare")
     return parser.parse_args()
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 from sklearn.mixture import GaussianMixture
 
+from vae_explorer import priors
 from vae_explorer.priors import check_prior, fit_prior, sample_prior
 from vae_explorer.smoothed_bootstrap import BANDWIDTHS, choose_bandwidth, draw_around, keep_rows
 
@@ -185,3 +186,20 @@ def test_kept_rows_that_do_not_fit_are_refused(
     broken = {name: array for name, array in (sound | changes).items() if array is not None}
     with pytest.raises(ValueError, match=message):
         check_prior(broken, 2)
+
+
+def test_of_very_many_encodings_a_prior_is_fitted_to_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = np.random.default_rng(0).normal([3, -2], [1, 0.5], (9_000, 2)).astype(np.float32)
+    seen: list[int] = []
+    fit = GaussianMixture.fit
+
+    def record(self: GaussianMixture, rows: np.ndarray) -> GaussianMixture:
+        seen.append(len(rows))
+        return fit(self, rows)
+
+    monkeypatch.setattr(GaussianMixture, "fit", record)
+    monkeypatch.setattr(priors, "MOST_ROWS", 1_500)
+    drawn = sample_prior(fit_prior(z), 5_000, 1.0, 0)
+    assert max(seen) == 1_500
+    np.testing.assert_allclose(drawn.mean(0), [3, -2], atol=0.1)
+    np.testing.assert_allclose(drawn.std(0), [1, 0.5], atol=0.1)

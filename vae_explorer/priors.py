@@ -39,6 +39,8 @@ WEIGHTS, MEANS, FACTORS = "prior_weights", "prior_means", "prior_factors"
 COMPONENTS = (1, 5, 10, 20, 40)
 """Numbers of Gaussians that are tried."""
 HELD_OUT = 0.1
+MOST_ROWS = 200_000
+"""That a prior is fitted to; more would take gigabytes, and add little to so few numbers."""
 CHOOSING_ROWS = 100_000
 """Of the others, by which their number is chosen."""
 ROWS, ROWS_PER_COLUMN = 200, 4
@@ -69,7 +71,7 @@ def fit_prior(
     Parameters
     ----------
     z_mean : (n, d)
-        Of the train split; at least two.
+        Of the train split; at least two. Of more than `MOST_ROWS` so many are drawn.
     seed : int
         Of the rows that choose, and of where the Gaussians start.
     mirrored : (n, d), optional
@@ -92,10 +94,15 @@ def fit_prior(
     Ghosh et al. 2020, "From Variational to Deterministic Autoencoders"
     (https://arxiv.org/abs/1903.12436), section 4: ex-post density estimation.
     """
-    rows: NDArray[np.floating] = np.asarray(z_mean, np.float64)
-    if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {rows.shape}.")
-    sides = [rows] if mirrored is None else [rows, np.asarray(mirrored, np.float64)]
+    sides = [np.asarray(side) for side in (z_mean, mirrored) if side is not None]
+    if sides[0].ndim != 2 or len(sides[0]) < 2:
+        shape = sides[0].shape
+        raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {shape}.")
+    if len(sides[0]) > MOST_ROWS:
+        drawn = np.random.default_rng([seed, 27]).permutation(len(sides[0]))[:MOST_ROWS]
+        sides = [side[drawn] for side in sides]
+    sides = [side.astype(np.float64) for side in sides]
+    rows = sides[0]
     order = np.random.default_rng([seed, 7]).permutation(len(rows))
     held = max(1, round(HELD_OUT * len(rows)))
     inner, outer = np.concatenate([side[order[held:]] for side in sides]), rows[order[:held]]
