@@ -7,6 +7,7 @@ from vae_explorer.ui.model_plots import QUANTITIES, TIMES, WHY, show_curves, sho
 from vae_explorer.ui.model_table import (
     choose_models,
     explain_nats,
+    offer_table,
     read_rows,
     show_table,
     take_chosen,
@@ -32,9 +33,13 @@ with whole:
         rows = read_rows(checkpoint.card)
     chosen = take_chosen(rows)
 
-    if look == "table":
+    if not rows:
+        st.info("No model of this data can be read. Choose other data above.")
+    elif look == "table":
         show_table(rows)
+        st.caption("A click on a heading sorts. ⋮ opens the model on another page.")
         explain_nats(rows)
+        offer_table(rows)
     elif look == "pictures":
         names, button = st.columns([0.7, 0.3], vertical_alignment="bottom", gap="medium")
         with names:

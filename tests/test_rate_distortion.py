@@ -105,6 +105,15 @@ def test_fifty_models_are_all_named_by_the_pointer_and_some_beside_their_points(
     assert set(written) < set(names)
 
 
+def test_a_name_is_no_markup() -> None:
+    name = '<a href="http://example.org">x</a> & <b>'
+    figure = rate_distortion_figure([name], [1], [2], beta=[1], kinds=["vae"])
+    (mark,) = marks(figure).values()
+    assert not {"<", ">"} & set(mark.hovertext[0])
+    figure = curves_figure({name: ([1], [2])}, colours={name: 0}, x_title="", y_title="")
+    assert not {"<", ">"} & set(figure.data[0].name)
+
+
 def test_sums_that_cannot_be_compared_are_not_drawn() -> None:
     figure = rate_distortion_figure(NAMES, RATE, DISTORTION, beta=BETA, kinds=KINDS, sums=False)
     assert [trace for trace in figure.data if trace.mode == "lines"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -91,7 +92,8 @@ def curves_figure(
         values = np.asarray(y, np.float64)
         dash, colour = divmod(colours[name], len(CLASS_COLOURS))
         figure.add_scatter(
-            x=np.asarray(x, np.float64), y=values, name=name,
+            x=np.asarray(x, np.float64), y=values,
+            name=escape(name, quote=False),  # Plotly reads markup
             mode="lines" if len(values) > 1 else "markers",
             line={"color": CLASS_COLOURS[colour], "dash": _DASHES[dash % len(_DASHES)], "width": 2},
             hovertemplate="%{y:.4g} at %{x:.3g}<extra>%{fullData.name}</extra>",

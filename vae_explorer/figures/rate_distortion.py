@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -90,7 +91,7 @@ def rate_distortion_figure(
     (https://arxiv.org/abs/1711.00464).
     """
     models = _Models(
-        np.array(names, np.str_),
+        np.array([escape(name, quote=False) for name in names], np.str_),  # Plotly reads markup
         np.asarray(rate, np.float64),
         np.asarray(distortion, np.float64),
         np.asarray(beta, np.float64),
@@ -173,7 +174,7 @@ def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) 
     """
     boxes = []
     width, height = LETTER * len(_SUM) * (x[1] - x[0]), LINE * (y[1] - y[0])
-    step = _round_step((x[1] + y[1] - x[0] - y[0]) / 6)
+    step = _round_step((x[1] + y[1] - x[0] - y[0]) / 9)
     first, last = np.ceil((x[0] + y[0]) / step), np.floor((x[1] + y[1]) / step)
     for total in step * np.arange(max(first, 1), last + 1):
         left, right = max(x[0], total - y[1]), min(x[1], total - y[0])

@@ -13,6 +13,7 @@ from vae_explorer.model_rows import ModelRow
 from vae_explorer.model_table import find_differences
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.page import theme
+from vae_explorer.ui.state import plain
 
 QUANTITIES = {
     "reconstruction": "Reconstruction",
@@ -125,7 +126,7 @@ def _times(row: ModelRow, per: str) -> NDArray[np.float64] | None:
 def _name_missing(rows: Sequence[ModelRow], there: Sequence[ModelRow], why: str) -> None:
     missing = [name for id, name in name_rows(rows).items() if id not in {r.id for r in there}]
     if missing:
-        st.caption(f"Left out: {'; '.join(missing)}, which {why}.")
+        st.caption(f"Left out: {plain('; '.join(missing))}, which {why}.")
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -44,11 +44,10 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
 
 def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
     """Return the rows that were chosen, or all where none is."""
-    known = {row.id for row in list_rows(RUNS)[0]}
 
     def parse(text: str) -> list[str]:
         ids = [unquote(part) for part in text.split(",")]
-        if gone := set(ids) - known:
+        if gone := set(ids) - {row.id for row in list_rows(RUNS)[0]}:
             raise ValueError(f"there is no model {sorted(gone)[0][:40]} here")
         return ids
 
@@ -80,7 +79,7 @@ def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
 
 
 def show_table(rows: Sequence[ModelRow]) -> None:
-    """Draw the table, whose ticked rows are the chosen ones, and offer it as CSV."""
+    """Draw the table, whose ticked rows are the chosen ones."""
     names = name_rows(rows)
     columns: dict[str, list[object]] = {c.key: [c.read(row) for row in rows] for c in COLUMNS}
     columns["name"] = list(names.values())
@@ -123,24 +122,29 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     )  # fmt: skip
     if page := st.session_state.pop(f"{_GOES}_to", None):
         st.switch_page(page)
-    st.caption("A click on a heading sorts. ⋮ opens the model on another page.")
-    with st.expander("What the columns mean", icon=":material/help:"):
-        meanings = [f"- **{c.heading}**: {c.meaning}" for c in COLUMNS if c.meaning]
-        st.markdown("\n".join(meanings))
-    st.download_button(
+
+
+def offer_table(rows: Sequence[ModelRow]) -> None:
+    """Say what the table's columns mean, and offer it as CSV."""
+    words, button = st.columns([0.75, 0.25], gap="medium")
+    with words, st.expander("What the columns mean", icon=":material/help:"):
+        meanings = [f"- **{column.heading}**: {column.meaning}" for column in COLUMNS]
+        st.markdown("\n".join(line for line in meanings if not line.endswith(": ")))
+    button.download_button(
         "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
-        icon=":material/download:", on_click="ignore",
+        icon=":material/download:", on_click="ignore", width="stretch",
     )  # fmt: skip
 
 
 def explain_nats(rows: Sequence[ModelRow]) -> None:
     """Say in one line what may be compared among some models."""
     differences = find_differences(rows)
-    if differences:
-        found = "; ".join(f"{name} ({', '.join(v)})" for name, v in differences.items())
-        st.caption(
-            f"Careful: nats depend on data, picture size and likelihood. Not the same here: {found}"
-        )
+    if "data" in differences:
+        found = plain(", ".join(differences["data"]))
+        st.caption(f"Careful: nats of different data cannot be compared, and here are {found}.")
+    elif differences:
+        found = plain("; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items()))
+        st.caption(f"Careful: nats cannot be compared where these differ. Here, {found}.")
     elif len(rows) > 1:
         st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
     if any(row.is_run for row in rows):
@@ -165,6 +169,10 @@ def _configure(column: Column) -> ColumnConfig:
 
 
 def _show_broken(errors: Mapping[str, str]) -> None:
-    runs = {id: reason for id, reason in errors.items() if id.startswith(RUN)}
-    for id, reason in runs.items():
-        st.warning(f"{plain(id.removeprefix(RUN))}: {plain(reason)}", icon=":material/warning:")
+    if not errors:
+        return
+    names = {id: id.removeprefix(RUN) for id in errors}
+    label = f"Cannot be read: {plain(', '.join(names.values()))}"
+    with st.expander(label, icon=":material/warning:"):
+        for id, reason in errors.items():
+            st.text(f"{names[id]}: {reason}")

@@ -30,7 +30,7 @@ from vae_explorer.ui.controls import read_number
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
-from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.state import plain, seed_from_url, write_to_url
 
 COUNT = 12
 _SEED, _MOST_SEED = "twelve", 99_999
@@ -179,5 +179,5 @@ def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequen
     drawn = {strip.name for strip in strips}
     if missing := [name for id, name in name_rows(shown).items() if name not in drawn]:
         st.caption(
-            f"Not drawn: {'; '.join(missing)}. A run needs its data here and one whole epoch."
+            f"Not drawn: {plain('; '.join(missing))}. A run needs its data here, and a whole epoch."
         )
