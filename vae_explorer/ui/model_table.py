@@ -130,10 +130,11 @@ def offer_table(rows: Sequence[ModelRow]) -> None:
     with words, st.expander("What the columns mean", icon=":material/help:"):
         meanings = [f"- **{column.heading}**: {column.meaning}" for column in COLUMNS]
         st.markdown("\n".join(line for line in meanings if not line.endswith(": ")))
-    button.download_button(
-        "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
-        icon=":material/download:", on_click="ignore", width="stretch",
-    )  # fmt: skip
+    with button:
+        st.download_button(
+            "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
+            icon=":material/download:", on_click="ignore", width="stretch",
+        )  # fmt: skip
 
 
 def explain_nats(rows: Sequence[ModelRow]) -> None:
