@@ -14,6 +14,7 @@ import torch
 from vae_explorer import checkpoints
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
+from vae_explorer.epochs import read_epochs
 from vae_explorer.models import build_model
 from vae_explorer.publication import publish
 from vae_explorer.runs import history_columns, load_state
@@ -77,6 +78,33 @@ def trained_run(
     run = tmp_path_factory.mktemp("runs") / "uninterrupted"
     list(train(tiny_vae_config, tiny_train_config, digits, run))
     return run
+
+
+@pytest.fixture(scope="session")
+def kept_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    digits: ImageDataset,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> Path:
+    """A run of three epochs that kept them; only to be read."""
+    run = tmp_path_factory.mktemp("runs") / "kept"
+    list(train(tiny_vae_config, replace(tiny_train_config, keep_epochs=True), digits, run))
+    return run
+
+
+@pytest.fixture(scope="session")
+def carrying(
+    tmp_path_factory: pytest.TempPathFactory, digits: ImageDataset, kept_run: Path,
+    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
+) -> Path:  # fmt: skip
+    """The checkpoint published of `kept_run`, which carries its epochs; only to be read."""
+    state, out = load_state(kept_run), tmp_path_factory.mktemp("checkpoints") / "carrying"
+    model = build_model(tiny_vae_config).eval()
+    model.load_state_dict(state.best)
+    history = history_columns(state.history)
+    publish(model, tiny_train_config, digits, history, out, epochs=read_epochs(kept_run))
+    return out
 
 
 @pytest.fixture(scope="session")

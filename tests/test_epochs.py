@@ -21,23 +21,8 @@ from vae_explorer.epochs import (
     read_epochs,
 )
 from vae_explorer.inference import decode
-from vae_explorer.models import build_model
-from vae_explorer.publication import publish
-from vae_explorer.runs import RunError, history_columns, load_state
+from vae_explorer.runs import RunError
 from vae_explorer.training import train
-
-
-@pytest.fixture(scope="module")
-def kept_run(
-    tmp_path_factory: pytest.TempPathFactory,
-    digits: ImageDataset,
-    tiny_vae_config: ModelConfig,
-    tiny_train_config: TrainConfig,
-) -> Path:
-    """A run of three epochs that kept them; only to be read."""
-    run = tmp_path_factory.mktemp("runs") / "kept"
-    list(train(tiny_vae_config, replace(tiny_train_config, keep_epochs=True), digits, run))
-    return run
 
 
 @pytest.fixture
@@ -47,20 +32,6 @@ def broken_run(kept_run: Path, tmp_path: Path) -> Path:
         (tmp_path / "spoilt" / "epochs").mkdir(parents=True, exist_ok=True)
         (tmp_path / "spoilt" / "epochs" / path.name).write_bytes(path.read_bytes())
     return tmp_path / "spoilt"
-
-
-@pytest.fixture(scope="module")
-def carrying(
-    tmp_path_factory: pytest.TempPathFactory, digits: ImageDataset, kept_run: Path,
-    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
-) -> Path:  # fmt: skip
-    """The checkpoint published of it."""
-    state, out = load_state(kept_run), tmp_path_factory.mktemp("checkpoints") / "carrying"
-    model = build_model(tiny_vae_config).eval()
-    model.load_state_dict(state.best)
-    history = history_columns(state.history)
-    publish(model, tiny_train_config, digits, history, out, epochs=read_epochs(kept_run))
-    return out
 
 
 def made_up(epochs: int, n: int, latent_dim: int, picture: tuple[int, ...]) -> KeptEpochs:

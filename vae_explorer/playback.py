@@ -18,7 +18,7 @@ from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs
 from vae_explorer.planes import grid_points
 from vae_explorer.runs import RunError, history_columns, load_config, load_state
 
-_CAUGHT = 0.995
+_CAUGHT = 0.998
 _MARGIN = 1.05
 _GRID_PIXELS, _MOST_TILES = 320, 12
 

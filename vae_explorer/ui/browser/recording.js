@@ -1,6 +1,6 @@
 // One training on the stage of playback: its map, its decoded grid, its pictures.
 
-const DOT_RADIUS = 1.7; // px
+const DOT_RADIUS = 1.4; // px
 const MOST_SCALE = 2; // device pixels a pixel: more cost time that nobody sees
 
 /** A picture that holds many, drawn one or two at a time; `ready` once it is there. */
@@ -62,7 +62,7 @@ function createRecording(parent, given, whenReady) {
     const made = element(element(cell, "figure", `vae-${name}`), "canvas", "", { role: "img" });
     return { canvas: made, words: element(made.parentElement, "figcaption", "") };
   };
-  const map = figure("field");
+  const map = figure("played");
   const grid = given.grid && figure("decoded");
   const strip = element(cell, "div", "vae-reconstructions");
   const row = (name) => {
