@@ -11,7 +11,7 @@ from vae_explorer.__main__ import main
 from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data import ImageDataset
+from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.epoch_files import decode_epoch, load_epochs, pack_epochs, unpack_epochs
 from vae_explorer.epochs import (
     KeptEpochs,
@@ -21,6 +21,7 @@ from vae_explorer.epochs import (
     read_epochs,
 )
 from vae_explorer.inference import decode
+from vae_explorer.publication import is_free
 from vae_explorer.runs import RunError
 from vae_explorer.training import train
 
@@ -207,6 +208,16 @@ def test_what_is_carried_fits(epochs: int, latent_dim: int) -> None:
     gaps = np.diff(numbers)
     assert gaps.max(initial=1) - gaps.min(initial=99) <= 1  # thinned evenly
     assert len(numbers) > min(epochs, 10) - 1
+
+
+def test_pictures_that_may_not_be_passed_on_stay_behind(kept_run: Path, carrying: Path) -> None:
+    kept, card = read_epochs(kept_run), load_checkpoint(carrying).card
+    carried = unpack_epochs(card, pack_epochs(kept, originals=False))
+    assert carried.originals.shape == (0, 1, 8, 8)
+    np.testing.assert_array_equal(carried.reconstructions, kept.reconstructions)
+    free = [name for name, spec in DATASETS.items() if is_free(spec)]
+    assert "digits" in free
+    assert {"celeba", "folder"}.isdisjoint(free)
 
 
 def test_two_epochs_that_do_not_fit_are_refused() -> None:

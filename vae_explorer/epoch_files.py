@@ -30,7 +30,7 @@ _LONG_ROW = 16
 _SCALE = ".scale"
 
 
-def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
+def pack_epochs(kept: KeptEpochs, budget: int = BUDGET, *, originals: bool = True) -> bytes:
     """Return kept epochs as safetensors, thinned until they fit the budget.
 
     Of the encodings 5,000 rows, evenly chosen, as coordinates on the epochs' plane in float16. Of
@@ -38,6 +38,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
     where they would take more than 60 % of the budget; their matrices in 8 bits with a scale
     for each row. Of the pictures all, unless a dozen epochs of them would take a quarter. Epochs
     that do not fit beside these are thinned evenly; the first and the last always stay.
+    `originals` says whether the pictures themselves may travel with the model.
 
     Raises
     ------
@@ -45,12 +46,12 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
         If not even the first and the last epoch fit.
     """
     rows = _evenly(len(kept.row_id), ROWS)
-    picture = kept.originals[0].nbytes
+    picture = kept.reconstructions[0, 0].nbytes
     shown = int(_PICTURES_SHARE * budget / (DECODERS * picture))
-    pictures = slice(max(1, min(shown, len(kept.originals))))
+    pictures = slice(max(1, shown))
     arrays = {
         "row_id": kept.row_id[rows].astype(np.int32),
-        "originals": kept.originals[pictures],
+        "originals": kept.originals[pictures] if originals else kept.originals[:0],
         "origin": kept.plane.origin.astype(np.float32),
         "axes": kept.plane.axes.astype(np.float32),
     }
@@ -60,7 +61,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
     largest = max((len(safetensors.numpy.save(d)) for d in packed.values()), default=1)
     count = min(DECODERS, len(packed), int(_DECODERS_SHARE * budget / largest))
     fixed = _HEADER + sum(a.nbytes for a in arrays.values()) + count * largest
-    each = 4 * len(rows) + arrays["originals"].nbytes + 8
+    each = 4 * len(rows) + kept.reconstructions[0, pictures].nbytes + 8
     fitting = int((budget - fixed) / each)
     if fitting < min(2, len(kept.numbers)):
         raise ValueError(f"Two epochs of these pictures do not fit into {budget:,} bytes.")
@@ -97,11 +98,13 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
     if unlike := [n for n, a in arrays.items() if a.dtype.kind == "f" and not _finite(a)]:
         raise ValueError(f"{unlike[0]} in {EPOCHS} must be finite; found NaN or infinite values.")
     numbers = arrays["numbers"].astype(np.int64)
-    e, n, k = len(numbers), len(arrays["row_id"]), len(arrays["originals"])
+    e, n = len(numbers), len(arrays["row_id"])
+    k = next(iter(arrays["reconstructions"].shape[1:]), 0)
+    known = k if len(arrays["originals"]) else 0
     shape, latent_dim = card.model.image_shape, card.model.latent_dim
     wanted: dict[str, tuple[int, ...]] = {
         "numbers": (e,), "row_id": (n,), "points": (e, n, 2), "origin": (latent_dim,),
-        "axes": (2, latent_dim), "originals": (k, *shape), "reconstructions": (e, k, *shape),
+        "axes": (2, latent_dim), "originals": (known, *shape), "reconstructions": (e, k, *shape),
     }  # fmt: skip
     if "labels" in arrays:
         wanted["labels"] = (n,)

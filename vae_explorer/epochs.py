@@ -70,7 +70,7 @@ class KeptEpochs:
     z_mean: np.ndarray
     """float32 (e, n, latent_dim)."""
     originals: np.ndarray
-    """uint8 (k, channels, height, width)."""
+    """uint8 (k, channels, height, width); k = 0 where they may not travel with a model."""
     reconstructions: np.ndarray
     """uint8 (e, k, channels, height, width)."""
     decoders: Mapping[int, Weights]

@@ -53,7 +53,7 @@ def film(
     kept, grids = recording.kept, recording.decode_grids()
     mosaics = np.array([_mosaic(images, recording.tiles) for images in grids.values()])
     wide = 2 * SIDE + _GAP if grids else SIDE
-    strip = wide // len(kept.originals)
+    strip = wide // kept.reconstructions.shape[1]
     inks = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in colours], np.uint8)
     classes = np.zeros(len(kept.row_id), int) if kept.labels is None else kept.labels
     rows = np.linspace(0, len(classes) - 1, min(_SHOWN, len(classes))).astype(int)
@@ -71,7 +71,10 @@ def film(
             place = np.interp(epoch, list(grids), np.arange(len(grids)))
             mosaic = to_pil(between(mosaics, float(place))).convert("RGB")
             canvas.paste(mosaic.resize((SIDE, SIDE)), (SIDE + _GAP, _HEAD))
-        for row, pictures in enumerate((kept.originals, between(kept.reconstructions, position))):
+        redrawn = between(kept.reconstructions, position)
+        for row, pictures in enumerate((kept.originals, redrawn)):
+            if len(pictures) == 0:
+                continue
             images = as_shown(pictures.astype(np.float32) / 255)
             line = to_pil(tile(images, len(images))).convert("RGB")
             canvas.paste(line.resize((strip * len(images), strip)), (0, _below(row, strip)))

@@ -156,7 +156,7 @@ def _pack(source: Source) -> dict[str, object]:
         if grids
         else None,
         "strips": _sheet(list(strips), columns),
-        "originals": _sheet([_row(kept.originals)], 1),
+        "originals": _sheet([_row(kept.originals)], 1) if len(kept.originals) else None,
         "curves": {
             name: history[column].tolist()
             for name, column in (

@@ -69,14 +69,14 @@ function createRecording(parent, given, whenReady) {
     element(strip, "span", "").textContent = name;
     return element(strip, "canvas", "vae-picture", { role: "img", "aria-label": `${name} of held-out pictures` });
   };
-  const originals = row("originals");
+  const originals = given.originals && row("originals");
   const redrawn = row("redrawn");
 
   const points = new Int16Array(bytes(given.points).buffer);
   const labels = new Int16Array(bytes(given.labels).buffer);
   const count = labels.length;
   const sheets = {
-    originals: createSheet(given.originals, () => sheets.originals.draw(originals, 0, 0, 0)),
+    originals: given.originals && createSheet(given.originals, () => sheets.originals.draw(originals, 0, 0, 0)),
     strips: createSheet(given.strips, whenReady),
     grid: given.grid && createSheet(given.grid.sheet, whenReady),
   };
