@@ -11,6 +11,8 @@ from typing import NamedTuple
 from vae_explorer.config import ModelConfig
 from vae_explorer.presets import PRESETS, RECIPES
 
+FEWEST_PICTURES = 20
+"""With fewer, a split or the rows to choose the best epoch by are left empty."""
 FEW_PICTURES = 200
 """Below, say what to expect."""
 _WIDTHS = (32, 64, 128, 256, 256)

@@ -16,6 +16,7 @@ from vae_explorer.read_only import ReadOnlyError
 from vae_explorer.ui.state import plain
 
 _SEEN, _ROUND = "own_zip_seen", "own_zip_round"
+_NAMED = 3  # of the files that were left out
 _HERE = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 
@@ -84,9 +85,20 @@ def is_at_this_machine() -> bool:
 def show_own_set(own: OwnSet, root: Path) -> None:
     """Say what was found in a set, and offer to delete it."""
     labels = ", ".join(own.label_names[:5]) + (" …" if len(own.label_names) > 5 else "")
-    said = f"{own.pictures:,} pictures; " + (f"labels: {labels}" if labels else "no labels")
-    words, button = st.columns([0.75, 0.25], vertical_alignment="center")
-    words.caption(plain(said) + ".")
+    said = f"{own.pictures:,} pictures; " + (f"labels: {labels}." if labels else "no labels.")
+    left_out = [
+        (own.damaged, own.damaged_names, "damaged"),
+        (own.others, own.other_names, "no pictures"),
+    ]
+    names = []
+    for count, first, what in left_out:
+        if count:
+            more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+            names.append(f"{count:,} {what} ({', '.join(first[:_NAMED])}{more})")
+    if names:
+        said += f" Left out: {'; '.join(names)}."
+    words, button = st.columns([0.78, 0.22], vertical_alignment="center")
+    words.caption(plain(said))
     with button.popover("Delete", icon=":material/delete:", type="tertiary"):
         st.markdown(
             f"Delete the pictures of **{plain(own.name)}** from this machine? Models that were "
@@ -95,14 +107,6 @@ def show_own_set(own: OwnSet, root: Path) -> None:
         st.button(
             "Delete them", type="primary", on_click=_delete, args=(own.name, root), width="stretch"
         )
-    left_out = (
-        (own.damaged, own.damaged_names, "damaged and left out"),
-        (own.others, own.other_names, "no pictures, and left out"),
-    )
-    for count, names, what in left_out:
-        if count:
-            more = f", and {count - len(names):,} more" if count > len(names) else ""
-            st.caption(f"{count:,} {what}.", help=plain(", ".join(names) + more))
 
 
 def _keep(file: UploadedFile, root: Path) -> OwnSet:

@@ -22,7 +22,7 @@ from vae_explorer.ui.state import plain
 
 DATA = Path("data")
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
-_OWN_SIZES = (64, 32, 128)
+_OWN_SIZES = (32, 64, 128)
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,15 @@ class TrainingData:
     """As people say it."""
     channels: int
     sizes: tuple[int, ...]
-    """Sides in pixels that can be had; the first one is the default."""
+    """Sides in pixels that can be had."""
     counts: Mapping[str, int]
     """Pictures of each split; empty where only preparing them tells."""
     source: Path | None = None
+
+    @property
+    def short_name(self) -> str:
+        """What a model's name is made of."""
+        return self.name if self.source is None else self.title
 
     @property
     def pictures(self) -> int:
@@ -76,7 +81,7 @@ def choose_data() -> TrainingData | None:
         return _own_data(each.name, each.source, each.counts)
     spec = offered[name]
     found = find_prepared(name, DATA)
-    sizes = (spec.image_size,) if spec.image_size else tuple(sorted(found, reverse=True))
+    sizes = (spec.image_size,) if spec.image_size else tuple(found)
     counts = next((info.counts for info in found.values()), spec.counts)
     _show_terms(spec)
     return TrainingData(name, spec.title, spec.channels, sizes, counts)

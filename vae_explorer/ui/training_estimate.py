@@ -28,7 +28,7 @@ def show_estimate(model: ModelConfig, config: TrainConfig, counts: Mapping[str, 
         _show(model, config, counts, plain(str(error)))
         return
     if pace is None:
-        _show(model, config, counts, "being measured, by a few steps of this model …")
+        _show(model, config, counts, "**Time** is being measured, by a few steps of this model …")
         st.fragment(_wait, run_every=_LOOK_EVERY)(wanted)
         return
     _show(model, config, counts, _say_time(estimate(model, config, counts, pace), config))
@@ -55,8 +55,9 @@ def say_seconds(seconds: float) -> str:
 def _say_time(found: Estimate, config: TrainConfig) -> str:
     early = ", or less, if it stops early" if config.patience else ""
     return (
-        f"**about {say_seconds(found.seconds)}**{early}; {say_seconds(found.seconds_per_epoch)} an "
-        f"epoch, then {say_seconds(found.evaluation_seconds)} to evaluate"
+        f"**About {say_seconds(found.seconds)}** on this machine{early}: "
+        f"{say_seconds(found.seconds_per_epoch)} an epoch, then "
+        f"{say_seconds(found.evaluation_seconds)} to evaluate"
     )
 
 
@@ -65,14 +66,15 @@ def _show(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int], ti
     train = counts.get("train", 0)
     validated = round(train * config.validation_fraction)
     held_out = counts.get("test") or counts.get("val", 0)
-    facts = {
-        "Pictures": f"{train - validated:,} to learn from, {validated:,} to choose the best epoch, "
-        f"{held_out:,} to judge it",
-        "Parameters": f"{encoder + decoder:,}: encoder {encoder:,}, decoder {decoder:,}",
-        "Time here": time,
-    }
-    first, *rest = (f"| {name} | {value} |" for name, value in facts.items())
-    st.markdown("\n".join([first, "|---|---|", *rest]))
+    st.markdown(time)
+    st.markdown(
+        f"**{train - validated:,} pictures** to learn from; {validated:,} more choose the best "
+        f"epoch, {held_out:,} judge it"
+    )
+    st.markdown(
+        f"**{encoder + decoder:,} parameters**: {encoder:,} in the encoder, {decoder:,} in the "
+        "decoder"
+    )
 
 
 def _wait(wanted: Measured) -> None:

@@ -13,19 +13,19 @@ from vae_explorer.__main__ import build_parser
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
 from vae_explorer.names import check_name, suggest_name
 from vae_explorer.options import read_configs
+from vae_explorer.publication import default_title
 from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
-from vae_explorer.starting_points import FEW_PICTURES, suggest_pace
+from vae_explorer.starting_points import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain
-from vae_explorer.ui.training_data import choose_data
+from vae_explorer.ui.training_data import TrainingData, choose_data
 from vae_explorer.ui.training_estimate import show_estimate, stop_measuring
-from vae_explorer.ui.training_model import choose_model
+from vae_explorer.ui.training_model import TrainingModel, choose_model
 
 _OF_THE_DATA = (
-    "train_epochs", "train_size", "train_channels", "train_latent", "train_likelihood"
+    "train_model", "train_epochs", "train_size", "train_channels", "train_latent",
+    "train_likelihood",
 )  # fmt: skip
-
-
 _FEW = (
     "{} pictures are few. The model will redraw these, blurred, and make up little else; a "
     "thousand or more do better."
@@ -51,30 +51,16 @@ def choose_training() -> list[str] | None:
     if data is None:
         summary.caption("What it takes, and how long, stands here once there are pictures.")
         return None
+    taken = taken_names()
     with choices:
         _forget_numbers("data", f"{data.name} {data.source}", _OF_THE_DATA)
         model = choose_model(data)
         _forget_numbers("model", str(model.preset), ("train_epochs",))
-        pace = suggest_pace(data.counts.get("train", 0), model.preset)
-        left, right = st.columns(2)
-        with left:
-            epochs = enter("train_epochs", "Epochs", (1, 1000), pace.epochs)
-        taken = taken_names()
-        suggested = suggest_name(f"my {model.preset or data.title + ' vae'}", taken)
-        with right:
-            name = st.text_input("Name", placeholder=suggested, key="train_name") or suggested
-        values: dict[str, float] = pace._asdict() | {"epochs": epochs}
-        with st.expander("More"):
-            if model.is_variational:
-                values["beta"] = slide("train_beta", "β, the weight of the KL term", (0, 10), 1)
-            values["patience"] = enter(
-                "train_patience", "Stop early after (epochs; 0: never)", (0, 1000), 0
-            )
-            values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
+        name, values = _choose_numbers(data, model, taken)
     arguments = ["train", *data.arguments, *model.arguments, "--out", str(_relative(name))]
-    arguments += _options(arguments, values)
+    arguments += _options(arguments, data, values)
     with summary:
-        problems = _find_problems(arguments, name, taken)
+        problems = _find_problems(arguments, name, taken, data)
         pressed = st.button(
             "Start training", type="primary", icon=":material/play_arrow:",
             disabled=bool(problems), width="stretch",
@@ -83,14 +69,46 @@ def choose_training() -> list[str] | None:
             st.error(plain(problem))
         if not problems:
             show_estimate(*read_command(arguments), data.counts)
-        if 0 < data.pictures < FEW_PICTURES:
-            st.warning(_FEW.format(data.pictures))
-        st.caption("The command that it is; in a terminal it does the same.")
-        st.code(f"python -m vae_explorer {shlex.join(arguments)}", language="bash", wrap_lines=True)
+            if 0 < data.pictures < FEW_PICTURES:
+                st.warning(_FEW.format(data.pictures))
+            st.caption("The command that is started; in a terminal it does the same:")
+            st.code(_write_command(arguments), language="bash", wrap_lines=True)
     if not pressed or problems:
         return None
     stop_measuring()
     return arguments
+
+
+def _choose_numbers(
+    data: TrainingData, model: TrainingModel, taken: set[str]
+) -> tuple[str, dict[str, float]]:
+    """Return the model's name, and the fields of `TrainConfig` that were chosen."""
+    pace = suggest_pace(data.counts.get("train", 0), model.preset)
+    values: dict[str, float] = pace._asdict()
+    left, right = st.columns(2)
+    with left:
+        values["epochs"] = enter(
+            "train_epochs", "Epochs", (1, 1000), pace.epochs,
+            help="One epoch is one pass over the pictures. The best one is kept.",
+        )  # fmt: skip
+    suggested = suggest_name(f"my {model.preset or data.short_name + ' vae'}", taken)
+    name = right.text_input(
+        "Name", placeholder=suggested, key="train_name",
+        help="Of the model's folder: small letters, digits, - and _.",
+    )  # fmt: skip
+    with st.expander("More"):
+        if model.is_variational:
+            values["beta"] = slide(
+                "train_beta", "β, the weight of the KL term", (0, 10), 1,
+                help="The KL term holds z near the prior, N(0, 1). Above 1 the space is tidier, "
+                "and the pictures are blurrier.",
+            )  # fmt: skip
+        values["patience"] = enter(
+            "train_patience", "Stop after so many epochs without progress", (0, 1000), 0,
+            help="0 goes on to the last one.",
+        )  # fmt: skip
+        values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
+    return name.strip() or suggested, values
 
 
 def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
@@ -124,21 +142,41 @@ def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
     st.session_state[seen] = chosen
 
 
-def _options(arguments: list[str], values: Mapping[str, float]) -> list[str]:
+def _write_command(arguments: list[str]) -> str:
+    """Write a command as a shell takes it, an option a line."""
+    lines = [f"python -m vae_explorer {arguments[0]}"]
+    for word in arguments[1:]:
+        if word.startswith("--"):
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {shlex.quote(word)}"
+    return " \\\n".join(lines)
+
+
+def _options(arguments: list[str], data: TrainingData, values: Mapping[str, float]) -> list[str]:
     """Return the options for what is not so anyway, by the model's recipe or by default."""
     options = []
     try:
-        _, usual = read_command(arguments)
+        model, usual = read_command(arguments)
     except ConfigError:  # to be said later
         return []
     for name, value in values.items():
         if getattr(usual, name) != value:
             options += [f"--{name.replace('_', '-')}", f"{value:.10g}"]
+    if data.source is not None:  # else all models of one's own pictures have the same title
+        options += ["--title", default_title(data.title, model)]
     return [*options, "--keep-epochs"]
 
 
-def _find_problems(arguments: list[str], name: str, taken: set[str]) -> list[str]:
+def _find_problems(
+    arguments: list[str], name: str, taken: set[str], data: TrainingData
+) -> list[str]:
     problems = []
+    if 0 < data.pictures < FEWEST_PICTURES:
+        problems.append(
+            f"These are {data.pictures} pictures; training takes {FEWEST_PICTURES} at least. Add "
+            "some to the zip or folder."
+        )
     try:
         check_name(name, taken)
     except ValueError as error:

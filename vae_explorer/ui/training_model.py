@@ -45,6 +45,8 @@ def choose_model(data: TrainingData) -> TrainingModel:
         f"draws it again from them. Of {len(PRESETS)} published models, {len(fitting)} fit these "
         "pictures.",
     )  # fmt: skip
+    if not fitting:
+        st.caption(f"None of the {len(PRESETS)} published models fits these pictures.")
     if name != OWN:
         model = PRESETS[name]
         return TrainingModel(name, ["--model", name], model.kind == "vae")
@@ -55,11 +57,14 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     size = data.sizes[0]
     if len(data.sizes) > 1:
         sizes = {str(side): f"{side}×{side}" for side in data.sizes}
-        size = int(choose("train_size", "Size of the pictures", sizes))
+        size = int(choose("train_size", "Size of the pictures, in pixels", sizes, "64"))
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
-        channels = st.text_input("Channels", placeholder=widths, key="train_channels") or widths
+        channels = st.text_input(
+            "Channels", placeholder=widths, key="train_channels", help="Of the encoder's "
+            "convolutions, each of which halves the picture; the decoder mirrors them.",
+        ) or widths  # fmt: skip
     with latent:
         usual = 2 if data.channels == 1 else 32
         latent_dim = enter(
