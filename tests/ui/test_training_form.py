@@ -168,8 +168,8 @@ def test_pictures_parameters_and_time_stand_there(open_app: Open):
 
 def test_more_epochs_take_longer(open_app: Open):
     session = open_app(PAGE, train_data="mnist", train_epochs="2")
-    assert "About 1 min" in session.words  # 2 epochs of 445 steps of 10 ms, and the evaluation
-    assert "About 13 min" in session.set(train_epochs=100).words
+    assert "About 30 s" in session.words  # 2 epochs of 445 steps of 10 ms, and the evaluation
+    assert "About 10 min" in session.set(train_epochs=100).words
 
 
 def test_what_is_still_being_measured_holds_nothing_up(open_app: Open, monkeypatch, started):
@@ -207,7 +207,6 @@ def test_what_is_wrong_is_said_and_cannot_be_started(open_app: Open, started, wr
     session.set(**wrong)
     assert reason in errors(session)
     assert not can_start(session)
-    session.click(START)  # as if the button had not been drawn anew yet
     assert started == []
 
 
@@ -238,10 +237,10 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
     (kept,) = list_own_sets(own_folder)
     assert session.link["train_data"] == f"own-{kept.name}" == "own-my-cats"
     words = session.words.replace("\\", "")
-    assert "30 pictures; labels: cat, dog. Left out: 1 no pictures (note.txt)" in words
+    assert "30 pictures; labels: cat, dog. Left out: 1 of another kind (note.txt)" in words
     arguments, model, config = read_command(session)
     assert (config.dataset, model.image_channels, model.image_size) == ("folder", 3, 64)
-    assert arguments[arguments.index("--source") + 1] == str(kept.source)
+    assert Path(arguments[arguments.index("--source") + 1]).samefile(kept.source)
     assert "my-cats" in arguments[arguments.index("--title") + 1]
     assert "30 pictures are few" in "\n".join(w.value for w in session.app.warning)
     assert read_command(session.set(train_size="32"))[1].image_size == 32
@@ -282,7 +281,7 @@ def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Pa
     session.run().set(own_path=str(folder))
     arguments, *_ = read_command(session)
     assert arguments[arguments.index("--source") + 1] == str(folder)
-    assert "24 pictures" not in session.words
+    assert "23 pictures** to learn from" in session.words
     session.set(own_path=str(folder / "nowhere"))
     assert "does not exist" in errors(session)
 

@@ -88,7 +88,7 @@ def show_own_set(own: OwnSet, root: Path) -> None:
     said = f"{own.pictures:,} pictures; " + (f"labels: {labels}." if labels else "no labels.")
     left_out = [
         (own.damaged, own.damaged_names, "damaged"),
-        (own.others, own.other_names, "no pictures"),
+        (own.others, own.other_names, "of another kind"),
     ]
     names = []
     for count, first, what in left_out:
