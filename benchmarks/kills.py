@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py [--kills 20] [--seed 0]
 
-Each time: `kill -9` after a random while, then the run's status, what is listed as a checkpoint,
-and a resume. Half of the kills fall anywhere, from the process's first breath; half aim at the
-end, where the model is measured and published. At last the weights are compared, bit for bit, with
-those of a run that nobody killed.
+Each time: `kill -9` at a random moment, then the run's status, what is listed as a checkpoint, and
+a resume. Of three kills, one falls while the process prepares or has just begun, one anywhere among
+the epochs, and one while the model is measured and published. At last the weights are compared,
+bit for bit, with those of a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vae_explorer.launching import resume_training, start_training
 from vae_explorer.run_status import RunStatus, list_runs, read_status
 from vae_explorer.runs import RUNS, read_history
 
-EPOCHS = 60
+EPOCHS = 30
 MODEL = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
 LOOK = 0.005  # seconds
 
@@ -68,26 +68,35 @@ def _status(name: str) -> RunStatus:
     return status
 
 
+def _trains() -> bool:
+    return _status("killed").phase in ("preparing", "training")
+
+
+def _kill() -> None:
+    status = _status("killed")
+    if status.is_live:
+        os.kill(status.pid, signal.SIGKILL)
+    while _status("killed").is_live:
+        time.sleep(LOOK)
+
+
 def _kill_once(number: int, chance: random.Random) -> bool:
     """Kill the run `killed`, or a fresh one where it is finished, and resume it."""
     runs = {run.name: run for run in list_runs()}
     if "killed" not in runs:
         _start("killed")
-    elif runs["killed"].phase == "finished":
+    elif runs["killed"].phase in ("finished", "evaluating"):
+        _kill()
         _start("killed", "--replace", "--restart")
-    at_the_end = number % 2 == 0
-    if at_the_end:
-        while _status("killed").phase in ("preparing", "training"):
-            time.sleep(LOOK)
-        wait = chance.uniform(0, 1.5)
-    else:
-        wait = chance.uniform(0, 8)
+    aim = number % 3
+    epochs = chance.randrange(1, EPOCHS) if aim == 2 else 0
+    while epochs > len(read_history(RUNS / "killed")) or (aim == 0 and _trains()):
+        time.sleep(LOOK)
+    wait = chance.uniform(0, 0.3 if aim == 2 else 6)
     time.sleep(wait)
     status = _status("killed")
-    if status.is_live:
-        os.kill(status.pid, signal.SIGKILL)
-    while (after := _status("killed")).is_live:
-        time.sleep(LOOK)
+    _kill()
+    after = _status("killed")
     before = len(read_history(RUNS / "killed"))
     cards, broken = list_checkpoints(Path("checkpoints"))
     listed = f"{len(cards)} good" + (f", {len(broken)} BROKEN" if broken else "")

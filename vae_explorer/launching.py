@@ -35,7 +35,7 @@ from vae_explorer.run_status import (
 from vae_explorer.runs import RUNS, RunError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-START_SECONDS, END_SECONDS = 120, 10
+START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
 """How far a training steps back behind the app, whose pages are to stay quick."""
 _PACKAGE_ROOT = Path(__file__).parents[1]
@@ -85,7 +85,8 @@ def start_training(arguments: Sequence[str]) -> str:
         )
     if hasattr(os, "setpriority"):
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            priority = os.getpriority(os.PRIO_PROCESS, 0) + NICE
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(priority, 19))
     Thread(target=_note_exit, args=(process, run), daemon=True).start()
     _wait_for(process, run, said)
     return run.name
