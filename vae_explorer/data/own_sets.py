@@ -33,12 +33,10 @@ from vae_explorer.names import check_name
 from vae_explorer.read_only import refuse_when_read_only
 
 OWN = "own"
-MAX_BYTES = 200 * 2**20
-"""Of the zip; larger sets are named by their folder."""
+MAX_BYTES = 200 * 2**20  # of the zip; larger sets are named by their folder
 MAX_ENTRIES = 100_000
 MAX_UNPACKED_BYTES = 4 * 2**30
-MAX_SECONDS = 600
-"""Of reading through it: little bytes may hold many pixels."""
+MAX_SECONDS = 600  # of reading through it: few bytes may hold many pixels
 _CHECKED_SIZE = 32  # what a picture is shrunk to when it is looked at
 _NAMED = 20  # files that a message or `set.json` names
 _ENTRY = b"PK\x01\x02"  # what each line of a zip's list of contents begins with
@@ -215,11 +213,9 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
         source=path,
         pictures=usable,
         label_names=source.label_names,
-        damaged=len(damaged),
-        damaged_names=tuple(damaged)[:_NAMED],
-        others=len(others),
-        other_names=tuple(others[:_NAMED]),
-    )
+        damaged=len(damaged), damaged_names=tuple(damaged)[:_NAMED],
+        others=len(others), other_names=tuple(others[:_NAMED]),
+    )  # fmt: skip
 
 
 def _try_pictures(source: Source, progress: Progress | None) -> tuple[int, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,14 @@ class Record:
     label: int | None = None
     attributes: np.ndarray | None = None
     split: str | None = None
+
+
+class Known(NamedTuple):
+    """What is kept of a record once it is written: a million of them must fit into memory."""
+
+    split: str | None
+    label: int | None
+    attributes: np.ndarray | None
 
 
 @dataclass(frozen=True)

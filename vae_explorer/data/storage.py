@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal
 
 import numpy as np
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DatasetSpec
-from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Source
+from vae_explorer.data.sources import SPLITS, DatasetError, Known, PictureError, Source
 
 FORMAT_VERSION = 1
 PROGRESS_EVERY = 100  # pictures
@@ -188,14 +188,6 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
     )
 
 
-class _Known(NamedTuple):
-    """What is kept of a record once it is written: a million of them must fit into memory."""
-
-    split: str | None
-    label: int | None
-    attributes: np.ndarray | None
-
-
 def _count(split: np.ndarray) -> dict[str, int]:
     """Count the rows of each split, without a Python string for every row."""
     counts = {name: int(np.count_nonzero(split == name)) for name in SPLITS}
@@ -204,9 +196,9 @@ def _count(split: np.ndarray) -> dict[str, int]:
 
 def _write_images(
     path: Path, source: Source, shape: tuple[int, int, int], progress: Progress | None
-) -> tuple[list[_Known], dict[str, str]]:
+) -> tuple[list[Known], dict[str, str]]:
     """Write what can be read; return what is known of it, and what was wrong with the others."""
-    kept: list[_Known] = []
+    kept: list[Known] = []
     damaged: dict[str, str] = {}
     with path.open("wb") as file:
         _write_header(file, 0, shape)
@@ -221,7 +213,7 @@ def _write_images(
             if image.dtype != np.uint8 or image.shape != shape:
                 raise TypeError(f"{record.name} is {image.dtype} {image.shape}, not uint8 {shape}")
             file.write(image.tobytes())
-            kept.append(_Known(record.split, record.label, record.attributes))
+            kept.append(Known(record.split, record.label, record.attributes))
         _write_header(file, len(kept), shape)
     if progress:
         progress(source.count, source.count)
