@@ -24,7 +24,11 @@ from vae_explorer.evaluation import evaluate
 from vae_explorer.models import Autoencoder, count_parameters
 from vae_explorer.priors import fit_prior
 from vae_explorer.vector_choice import (
-    Networks, choose_vectors, is_drift, is_vector, plain_vectors,
+    Networks,
+    choose_vectors,
+    is_drift,
+    is_vector,
+    plain_vectors,
 )  # fmt: skip
 
 if TYPE_CHECKING:
