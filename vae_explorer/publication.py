@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
 TSNE_ROWS = 3_000
-TRAIN_ROWS = 4_000
-"""Encodings of the train split that are stored where there are attributes to learn from."""
+TRAIN_ROWS = 4_000  # whose encodings are stored where there are attributes to learn from
 
 
 def publish(
