@@ -133,7 +133,7 @@ def test_draws_are_as_new_as_rows_that_the_fit_never_saw() -> None:
         tree = cKDTree(known)
         drawn = sample_prior(prior, 1_000, 1.0, seed=2)
         new, seen = (np.median(tree.query(part)[0]) for part in (others, drawn))
-        assert seen > 0.85 * new
+        assert seen > 0.8 * new
 
 
 def test_the_bandwidth_is_as_small_as_what_is_new_allows() -> None:

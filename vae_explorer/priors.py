@@ -65,8 +65,7 @@ def fit_prior(
     fitted to others. Then fitted to all.
 
     With `FEWEST` rows or more, draws are made around rows (`vae_explorer.smoothed_bootstrap`),
-    no nearer to them than the held-out tenth is: what is drawn is no more a copy than a picture
-    that the model never saw.
+    hardly nearer to them than the held-out tenth is: what is drawn is no copy.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 A mixture of Gaussians knows of its rows only means and covariances. A draw that keeps a share of
 one row's own place has its other traits too, and the covariance stays what it is; how large a
-share may be is told by rows that nothing was fitted to: draws must not be nearer to the known rows
-than those are.
+share may be is told by rows that nothing was fitted to: draws must not be much nearer to the
+known rows than those are.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 ROWS, OWNERS, BANDWIDTH = "prior_rows", "prior_owners", "prior_bandwidth"
 NAMES = (ROWS, OWNERS, BANDWIDTH)
-BANDWIDTHS = np.sqrt(np.arange(0.5, 1.0, 0.05))
+BANDWIDTHS = np.sqrt(np.arange(0.4, 1.0, 0.05))
 """Those that are tried: shares of a Gaussian's standard deviation that are drawn anew."""
-KEPT, DRAWS = 10_000, 1_000
+NEARNESS = 0.85
+"""How near to the known rows draws may be, as a share of how near others are: in the latents of
+faces, what they decode to is then still farther from the faces that were learnt than others are."""
+KEPT, DRAWS = 20_000, 1_000
 """Rows that are kept to draw around, and draws by which the bandwidth is chosen."""
 
 Arrays = Mapping[str, NDArray[np.floating] | NDArray[np.integer]]
@@ -94,9 +97,10 @@ def choose_bandwidth(
     *,
     to_latents: Callable[[NDArray[np.floating]], NDArray[np.floating]] = lambda rows: rows,
 ) -> float:
-    """Return the smallest of `BANDWIDTHS` whose draws are as far from known rows as others are.
+    """Return the smallest of `BANDWIDTHS` whose draws are about as far from known rows as others.
 
-    Compared by the median distance to the nearest of the known rows. 1 where none will do.
+    Compared by the median distance to the nearest of the known rows, of which draws need `NEARNESS`
+    of what others have. 1 where none will do.
 
     Parameters
     ----------
@@ -120,7 +124,7 @@ def choose_bandwidth(
     rng = np.random.default_rng([seed, 18])
     chance, noise = rng.random(DRAWS), rng.standard_normal((DRAWS, known.shape[1]))
     gaussians = mixture.means_, np.linalg.cholesky(mixture.covariances_)
-    wanted, owners = distance(others), mixture.predict(known)
+    wanted, owners = NEARNESS * distance(others), mixture.predict(known)
     for bandwidth in BANDWIDTHS:
         arrays = {ROWS: known, OWNERS: owners, BANDWIDTH: np.array([bandwidth])}
         away, chosen = draw_around(arrays, gaussians, chance, noise)
