@@ -17,7 +17,7 @@ from vae_explorer.data import ImageDataset, load_dataset
 from vae_explorer.epochs import read_epochs
 from vae_explorer.models import build_model
 from vae_explorer.publication import publish
-from vae_explorer.runs import history_columns, load_state
+from vae_explorer.runs import history_columns, load_state, save_config
 from vae_explorer.training import train
 
 TINY_VAE = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
@@ -89,7 +89,9 @@ def kept_run(
 ) -> Path:
     """A run of three epochs that kept them; only to be read."""
     run = tmp_path_factory.mktemp("runs") / "kept"
-    list(train(tiny_vae_config, replace(tiny_train_config, keep_epochs=True), digits, run))
+    config = replace(tiny_train_config, keep_epochs=True)
+    save_config(run, tiny_vae_config, config)
+    list(train(tiny_vae_config, config, digits, run))
     return run
 
 
