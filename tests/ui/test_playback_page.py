@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from made import put
 from session import Files, Open, Session
 
 from vae_explorer.epochs import read_epochs
+from vae_explorer.playback_film import film
+from vae_explorer.ui import playback
 
 PAGE = "playback"
 
@@ -88,7 +91,10 @@ def test_a_damaged_run_is_told_of(open_app: Open, kept: Path) -> None:
     assert len(session.view("playback")["recordings"]) == 1
 
 
-def test_a_film_is_drawn_when_asked_for(session: Session, files: Files) -> None:
+def test_a_film_is_drawn_when_asked_for(
+    session: Session, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playback, "film", partial(film, frames=3))
     assert files == {}
     (button,) = (b for b in session.app.button if b.label == "Draw it")
     button.click().run()
