@@ -199,7 +199,7 @@ def test_a_run_that_went_through_says_so(training_folder: Path, data_root: Path)
     assert status is not None
     assert (status.phase, status.epoch, status.epochs, status.step) == ("finished", 2, 2, 18)
     assert status.command.startswith("python -m vae_explorer train ")
-    assert "--config small.json --epochs 2 --out checkpoints/small" in status.command
+    assert "--config small.json \\\n  --epochs 2 \\\n  --out checkpoints/small" in status.command
     assert find_holder(Path("runs")) is None
     assert read_history(RUN) == load_state(RUN).history
 

@@ -92,8 +92,14 @@ class RunStatus(Config):
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Return what a person types to train with these arguments."""
-    return shlex.join(["python", "-m", "vae_explorer", "train", *arguments])
+    """Return what a person types to train with these arguments, an option a line."""
+    lines = ["python -m vae_explorer train"]
+    for word in arguments:
+        if word.startswith("--"):
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {shlex.quote(word)}"
+    return " \\\n".join(lines)
 
 
 def write_status(run: Path, status: RunStatus) -> None:

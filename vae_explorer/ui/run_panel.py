@@ -16,7 +16,8 @@ from vae_explorer.runs import RUNS, RunError
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.run_actions import Action, list_actions, offer_deletion
 from vae_explorer.ui.state import plain
-from vae_explorer.ui.watching import describe_seconds, draw_training
+from vae_explorer.ui.training_estimate import say_seconds
+from vae_explorer.ui.watching import draw_training
 
 NEW = "new"
 _NEXT, _REFUSAL = "next_run", "run_refusal"
@@ -160,7 +161,7 @@ def _list_others(name: str) -> None:
     for status in others:
         words = f"{status.name} · {STATES[status.phase]}, epoch {status.epoch} of {status.epochs}"
         if status.seconds_left >= 0 and status.phase == "training":
-            words += f", {describe_seconds(status.seconds_left)} left"
+            words += f", {say_seconds(status.seconds_left)} left"
         if st.button(
             plain(words), type="tertiary", key=f"show-{status.name}", on_click=show,
             args=(status.name,),

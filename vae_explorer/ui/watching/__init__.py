@@ -21,6 +21,7 @@ from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.run_status import RunStatus, can_resume
 from vae_explorer.runs import EpochMetrics, RunError, load_config, read_history
 from vae_explorer.ui.tiles import pack_floats
+from vae_explorer.ui.training_estimate import say_seconds
 
 POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
@@ -60,7 +61,7 @@ def draw_training(run: Path, status: RunStatus) -> None:
 
 
 def describe_progress(status: RunStatus) -> str:
-    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · 1 min 20 s left"."""
+    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · 1 min left"."""
     if status.phase == "preparing":
         return "Getting ready: the pictures and the model are loaded."
     if status.phase == "evaluating":
@@ -71,19 +72,8 @@ def describe_progress(status: RunStatus) -> str:
     if status.images_per_second:
         parts.append(f"{_short(status.images_per_second)} images/s")
     if status.seconds_left >= 0:
-        parts.append(f"{describe_seconds(status.seconds_left)} left")
+        parts.append(f"{say_seconds(status.seconds_left)} left")
     return " · ".join(parts)
-
-
-def describe_seconds(seconds: float) -> str:
-    """Write a time as people say it: "40 s", "1 min 20 s", "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60 // 10 * 10} s"
-    minutes = round(whole / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _short(value: float) -> str:
