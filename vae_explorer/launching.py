@@ -121,10 +121,7 @@ def restart_training(name: str, *changes: str) -> None:
 def finish_training(name: str) -> None:
     """Publish the best epoch of a run that does not train.
 
-    Raises
-    ------
-    RunError
-        If there is no such run, and as `start_training` does.
+    Raises as `restart_training` does.
     """
     start_training([*_kept(_known(name)), "--resume", "--finish"])
 
@@ -226,6 +223,11 @@ def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
         if ended:
             break
         time.sleep(0.05)
+    else:
+        raise LaunchError(
+            f"It has not begun within {START_SECONDS} s: this machine is very busy. It may still "
+            "begin; look again in a minute."
+        )
     with (run / LOG).open("rb") as log:
         log.seek(said)
         lines = log.read().decode(errors="replace").strip().splitlines()
