@@ -30,15 +30,15 @@ _LONG_ROW = 16
 _SCALE = ".scale"
 
 
-def pack_epochs(kept: KeptEpochs, budget: int = BUDGET, *, originals: bool = True) -> bytes:
+def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
     """Return kept epochs as safetensors, thinned until they fit the budget.
 
     Of the encodings 5,000 rows, evenly chosen, as coordinates on the epochs' plane in float16. Of
     the decoders a dozen, closer together in the early epochs, where more happens, and fewer
     where they would take more than 60 % of the budget; their matrices in 8 bits with a scale
     for each row. Of the pictures all, unless a dozen epochs of them would take a quarter. Epochs
-    that do not fit beside these are thinned evenly; the first and the last always stay.
-    `originals` says whether the pictures themselves may travel with the model.
+    that do not fit beside these are thinned evenly; the first and the last always stay. The
+    pictures of the data stay behind: their rows are named.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET, *, originals: bool = Tru
     pictures = slice(max(1, shown))
     arrays = {
         "row_id": kept.row_id[rows].astype(np.int32),
-        "originals": kept.originals[pictures] if originals else kept.originals[:0],
+        "picture_id": kept.picture_id[pictures].astype(np.int32),
         "origin": kept.plane.origin.astype(np.float32),
         "axes": kept.plane.axes.astype(np.float32),
     }
@@ -92,7 +92,7 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
         arrays = safetensors.numpy.load(data)
     except SafetensorError as error:
         raise ValueError(f"{EPOCHS} is not a safetensors file: {error}.") from error
-    names = ("numbers", "row_id", "points", "origin", "axes", "originals", "reconstructions")
+    names = ("numbers", "row_id", "points", "origin", "axes", "picture_id", "reconstructions")
     if missing := [name for name in names if name not in arrays]:
         raise ValueError(f"{EPOCHS} lacks {', '.join(missing)}.")
     if unlike := [n for n, a in arrays.items() if a.dtype.kind == "f" and not _finite(a)]:
@@ -100,11 +100,10 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
     numbers = arrays["numbers"].astype(np.int64)
     e, n = len(numbers), len(arrays["row_id"])
     k = next(iter(arrays["reconstructions"].shape[1:]), 0)
-    known = k if len(arrays["originals"]) else 0
     shape, latent_dim = card.model.image_shape, card.model.latent_dim
     wanted: dict[str, tuple[int, ...]] = {
         "numbers": (e,), "row_id": (n,), "points": (e, n, 2), "origin": (latent_dim,),
-        "axes": (2, latent_dim), "originals": (known, *shape), "reconstructions": (e, k, *shape),
+        "axes": (2, latent_dim), "picture_id": (k,), "reconstructions": (e, k, *shape),
     }  # fmt: skip
     if "labels" in arrays:
         wanted["labels"] = (n,)
@@ -114,7 +113,7 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
             raise ValueError(f"{name} in {EPOCHS} must have the shape {size}; found {found}.")
     if e == 0 or numbers[0] < 1 or np.any(np.diff(numbers) < 1):
         raise ValueError(f"numbers in {EPOCHS} must count epochs from 1 up.")
-    if arrays["originals"].dtype != np.uint8 or arrays["reconstructions"].dtype != np.uint8:
+    if arrays["reconstructions"].dtype != np.uint8:
         raise ValueError(f"Pictures in {EPOCHS} must be uint8.")
     labels = arrays["labels"].astype(np.int64) if "labels" in arrays else None
     if labels is not None and not np.isin(labels, np.arange(len(card.label_names))).all():
@@ -126,7 +125,8 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
         labels=labels,
         label_names=card.label_names,
         z_mean=points @ arrays["axes"] + arrays["origin"],
-        originals=arrays["originals"],
+        picture_id=arrays["picture_id"].astype(np.int64),
+        originals=arrays["reconstructions"][0, :0],
         reconstructions=arrays["reconstructions"],
         decoders=_read_decoders(card.model, arrays),
     )

@@ -69,8 +69,10 @@ class KeptEpochs:
     label_names: tuple[str, ...]
     z_mean: np.ndarray
     """float32 (e, n, latent_dim)."""
+    picture_id: np.ndarray
+    """int64 (k,): rows, in the prepared data set, of the pictures that are reconstructed."""
     originals: np.ndarray
-    """uint8 (k, channels, height, width); k = 0 where they may not travel with a model."""
+    """uint8 (k, channels, height, width); none, k = 0, in a checkpoint: no data travels with it."""
     reconstructions: np.ndarray
     """uint8 (e, k, channels, height, width)."""
     decoders: Mapping[int, Weights]
@@ -127,6 +129,7 @@ def keep_epoch(run: Path, number: int, model: Autoencoder, dataset: ImageDataset
     if number == 1 or not (folder / _PICTURES).exists():
         arrays = {
             "row_id": rows.astype(np.int32),
+            "picture_id": rows[pictures].astype(np.int32),
             "originals": dataset.take(rows[pictures], model.config.image_size),
         }
         if encodings.labels is not None:
@@ -187,6 +190,7 @@ def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
     arrays, metadata = _read(run, _PICTURES)
     try:
         row_id, originals = arrays["row_id"].astype(np.int64), arrays["originals"]
+        picture_id = arrays["picture_id"].astype(np.int64)
         label_names = tuple(str(name) for name in json.loads(metadata["label_names"]))
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(run, _PICTURES, str(error)) from None
@@ -206,6 +210,7 @@ def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
         labels=labels,
         label_names=label_names,
         z_mean=np.stack([epoch.z_mean for epoch in epochs]),
+        picture_id=picture_id,
         originals=originals,
         reconstructions=np.stack([epoch.reconstructions for epoch in epochs]),
         decoders={n: e.decoder for n, e in zip(numbers, epochs, strict=True) if e.decoder},

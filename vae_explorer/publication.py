@@ -16,7 +16,7 @@ from vae_explorer.appearance import GUIDE, JUDGE, find_classifier
 from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data import DATASETS, DatasetSpec
+from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
 from vae_explorer.epoch_files import pack_epochs, read_packed
 from vae_explorer.epochs import KeptEpochs
@@ -104,7 +104,7 @@ def publish(
         encodings=found.encodings,
         history=dict(history),
         latent=found.latent,
-        epochs=None if epochs is None else pack_epochs(epochs, originals=is_free(spec)),
+        epochs=None if epochs is None else pack_epochs(epochs),
     )
 
 
@@ -144,11 +144,6 @@ def evaluate_again(
         latent=found.latent,
         epochs=read_packed(checkpoint),
     )
-
-
-def is_free(spec: DatasetSpec) -> bool:
-    """Say whether pictures of a data set may be passed on with a model: not somebody's own."""
-    return spec.licence.startswith(("MIT", "CC BY"))
 
 
 def default_title(dataset_title: str, model: ModelConfig) -> str:

@@ -10,13 +10,14 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.animations import Format, write_animation
-from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.checkpoints import CheckpointError, list_checkpoints
 from vae_explorer.commands import RUNS
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.images import as_shown, encode_picture, tile, to_uint8
 from vae_explorer.playback import Recording, Source, list_sources, load_recording
 from vae_explorer.playback_film import film
 from vae_explorer.runs import RunError
+from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.component import draw_view
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.page import close_page, is_smooth
@@ -136,7 +137,7 @@ def _pack(source: Source) -> dict[str, object]:
     per_column = max(1, _TALLEST // recording.model.image_size)
     columns = -(-len(kept.numbers) // per_column)
     strips = np.stack([_row(pictures) for pictures in kept.reconstructions])
-    history = recording.history
+    history, originals = recording.history, _originals(source, recording)
     return {
         "id": f"{source.key} {source.fingerprint}",
         "title": source.title,
@@ -156,7 +157,7 @@ def _pack(source: Source) -> dict[str, object]:
         if grids
         else None,
         "strips": _sheet(list(strips), columns),
-        "originals": _sheet([_row(kept.originals)], 1) if len(kept.originals) else None,
+        "originals": _sheet([_row(originals)], 1) if len(originals) else None,
         "curves": {
             name: history[column].tolist()
             for name, column in (
@@ -165,6 +166,16 @@ def _pack(source: Source) -> dict[str, object]:
             if column in history
         },
     }  # fmt: skip
+
+
+def _originals(source: Source, recording: Recording) -> np.ndarray:
+    """Return the pictures that are reconstructed, uint8; of a checkpoint, where its data are."""
+    kept = recording.kept
+    card = None if source.is_run else list_checkpoints()[0].get(source.name)
+    dataset = None if card is None else find_originals(card)
+    if dataset is None:
+        return kept.originals
+    return dataset.take(kept.picture_id, recording.model.image_size)
 
 
 def _row(pictures: np.ndarray) -> np.ndarray:
