@@ -5,7 +5,7 @@ trains on it, which asks for pictures faster than most models, in the order of a
 is looked at in a process that only has the map: RssAnon of /proc/self/status (Linux), what the
 kernel cannot take back, a hundred times a second, while the model trains for so many steps, is
 judged on the held-out pictures, and encodes all. Speed is compared in another process, where map
-and memory take turns of a few steps, so that a busy machine slows both.
+and memory take turns of a few steps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Memory(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Images per second of one turn, or of several their median."""
+    """Images per second of processor time: on a busy machine, the wall clock tells of others."""
 
     reading: float
     """Of pictures in random order."""
@@ -144,13 +144,13 @@ def measure_speed(args: argparse.Namespace) -> list[list[Speed]]:
         rows = order[start * BATCH : (start + TURN) * BATCH].reshape(TURN, BATCH)
         turn = []
         for dataset, training in zip(sets, steps, strict=True):
-            begin = time.perf_counter()
+            begin = time.process_time()
             for batch in rows:
                 dataset.take(batch)
-            middle = time.perf_counter()
+            middle = time.process_time()
             for _ in range(TURN):
                 next(training)
-            end = time.perf_counter()
+            end = time.process_time()
             turn.append(Speed(rows.size / (middle - begin), rows.size / (end - middle)))
         turns.append(turn)
     return turns[1:]  # the first warms up
