@@ -31,14 +31,10 @@ from vae_explorer.runs import RunError
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
-PICTURES = 12
-"""Reconstructed in every epoch."""
-ROWS = 10_000
-"""Encodings kept of an epoch, at most; of a larger held-out split, evenly chosen ones."""
-DECODER_BYTES = 2**21
-"""The largest decoder, in float16, that is kept."""
-DECODER = "decoder/"
-"""Prefix of a decoder's weights among a file's arrays."""
+PICTURES = 12  # reconstructed in every epoch
+ROWS = 10_000  # encodings kept of an epoch, at most; of a larger split, evenly chosen ones
+DECODER_BYTES = 2**21  # of the largest decoder, in float16, that is kept
+DECODER = "decoder/"  # before the names of a decoder's weights among a file's arrays
 _FOLDER, _PICTURES = "epochs", "pictures.safetensors"
 _LARGEST = float(np.finfo(np.float16).max)
 
