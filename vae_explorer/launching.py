@@ -21,7 +21,7 @@ from threading import Thread
 
 from vae_explorer.read_only import refuse_when_read_only
 from vae_explorer.run_folders import delete_run
-from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder
+from vae_explorer.run_lock import RunUnderWayError, find_holder
 from vae_explorer.run_status import (
     EXIT,
     LOG,
@@ -212,13 +212,15 @@ def _python_path() -> str:
 
 
 def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
-    """Return when the process holds the lock; raise with its own words if it ended before."""
-    me = Holder(run.name, process.pid)
+    """Return once the status is the process's own, which it writes as soon as it holds the lock.
+
+    Raises with the process's own words if it ended before.
+    """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         ended = process.poll() is not None
         status = read_status(run)
-        if find_holder(RUNS) == me or (status is not None and status.pid == process.pid):
+        if status is not None and status.pid == process.pid:
             return
         if ended:
             break
