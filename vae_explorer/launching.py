@@ -212,10 +212,7 @@ def _python_path() -> str:
 
 
 def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
-    """Return once the status is the process's own, which it writes as soon as it holds the lock.
-
-    Raises with the process's own words if it ended before.
-    """
+    """Return once the process has written its status; raise with its own words if it ended."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         ended = process.poll() is not None
