@@ -15,7 +15,7 @@ from vae_explorer.presets import RECIPES, find_preset
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
 _USUAL_ROOT = ("root", Path("data"))
-_NOT_KEPT = {"command", "resume", "restart", "finish"}
+_NOT_KEPT = {"command", "name", "resume", "restart", "finish"}
 
 
 def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
