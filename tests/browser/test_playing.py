@@ -65,8 +65,8 @@ def test_dragging_the_slider_moves_everything_and_no_script(page: Page) -> None:
     page.mouse.move(box["x"] + box["width"] - 4, y)
     page.mouse.down()
     with no_rerun(page):
-        page.mouse.move(box["x"] + box["width"] * 0.25, y, steps=6)
-        expect(told(page)).to_have_text("epoch 2")  # 1.5: between two epochs
+        page.mouse.move(box["x"] + box["width"] * 0.3, y, steps=6)
+        expect(told(page)).to_have_text("epoch 2")  # 1.6: between two epochs
         page.mouse.move(box["x"] + 2, y, steps=6)
         expect(told(page)).to_have_text("epoch 1")
     page.mouse.up()

@@ -50,8 +50,8 @@ def test_a_training_outlives_its_page_and_the_app_and_is_opened_in_the_map(
     log = folder / "app.txt"
     with serve(folder, log, **settings) as url:
         page = open_at(new_context, f"{url}/{LINK.format(epochs=30)}")
-        page.get_by_label("Name").fill("mine")
-        page.get_by_label("Name").press("Enter")
+        page.get_by_role("textbox", name="Name").fill("mine")
+        page.get_by_role("textbox", name="Name").press("Enter")
         expect(page.get_by_text("checkpoints/mine")).to_be_visible()
         page.get_by_role("button", name="Start training").click()
         expect(page.locator(".watch-said")).to_contain_text("Epoch", timeout=PATIENCE)

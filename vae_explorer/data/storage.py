@@ -77,17 +77,16 @@ def write_cache(
             f"at, the first: {reasons}."
         )
     if spec.shares is None:
-        split = np.array([record.split for record in kept])
+        split = np.array([known.split for known in kept])
     else:
         split = draw_split(len(kept), spec.shares, seed)
     np.save(folder / "split.npy", split)
     label_names = source.label_names or spec.label_names
     if label_names:
-        labels = [record.label for record in kept]
-        np.save(folder / "labels.npy", np.array(labels, dtype=np.int64))
+        np.save(folder / "labels.npy", np.array([known.label for known in kept], dtype=np.int64))
     if source.attribute_names:
-        attributes = [record.attributes for record in kept]
-        np.save(folder / "attributes.npy", np.array(attributes, dtype=bool))
+        attributes = np.array([known.attributes for known in kept], dtype=bool)
+        np.save(folder / "attributes.npy", attributes)
     info = CacheInfo(
         format_version=FORMAT_VERSION,
         name=spec.name,
@@ -190,8 +189,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
 
 def _count(split: np.ndarray) -> dict[str, int]:
     """Count the rows of each split, without a Python string for every row."""
-    counts = {name: int(np.count_nonzero(split == name)) for name in SPLITS}
-    return {name: count for name, count in counts.items() if count}
+    return {name: count for name in SPLITS if (count := int(np.count_nonzero(split == name)))}
 
 
 def _write_images(
