@@ -115,7 +115,8 @@ def _read_kept(run: Path) -> Mapping[str, object]:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _read_epoch(run: str, _number: int, _stamp: int) -> Mapping[str, object]:
+def _read_epoch(run: str, number: int, stamp: int) -> Mapping[str, object]:
+    del number, stamp  # what it is cached under: a later epoch, or the same of another training
     folder = Path(run)
     kept = read_epochs(folder, latest=True)
     model, _ = load_config(folder)
