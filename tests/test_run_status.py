@@ -14,12 +14,12 @@ import torch
 from vae_explorer import run_report, run_status
 from vae_explorer.__main__ import main
 from vae_explorer.batches import NotANumberError
-from vae_explorer.data import DatasetError
+from vae_explorer.data import DatasetError, ImageDataset, prepare
 from vae_explorer.run_faults import find_fault
 from vae_explorer.run_folders import delete_run
 from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder, hold_lock
 from vae_explorer.run_report import CURVE_POINTS, RunReport, report_run
-from vae_explorer.run_status import RunStatus, list_runs, read_status, write_status
+from vae_explorer.run_status import REQUEST, RunStatus, list_runs, read_status, write_status
 from vae_explorer.runs import RunError, StepMetrics, load_state, read_history
 
 RUN = Path("runs/small")
@@ -318,6 +318,20 @@ def test_a_second_training_on_the_command_line_is_refused_too(
         assert train_small(data_root) == 2
     assert "The run first is training" in capsys.readouterr().err
     assert list_runs() == []
+
+
+def test_what_is_asked_for_while_it_begins_is_not_lost(
+    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare_while_somebody_asks(*given: object, **options: object) -> ImageDataset:
+        (RUN / REQUEST).write_text("pause")
+        return prepare(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vae_explorer.commands.prepare", prepare_while_somebody_asks)
+    assert train_small(data_root) == 130
+    status = read_status(RUN)
+    assert status is not None
+    assert (status.phase, status.epoch) == ("paused", 0)
 
 
 # Killed between two writings

@@ -10,7 +10,7 @@ from pathlib import Path
 from vae_explorer.checkpoint_folders import has_card
 from vae_explorer.checkpoints import CheckpointError, load_checkpoint
 from vae_explorer.run_lock import RunUnderWayError, find_holder
-from vae_explorer.run_status import LOG, STATE, STATUS, read_status, write_status
+from vae_explorer.run_status import LOG, REQUEST, STATE, STATUS, read_status, write_status
 from vae_explorer.runs import RunError, read_history
 
 PUBLISHED = "published"
@@ -35,6 +35,8 @@ def refuse_unfinished(run: Path, *, restart: bool) -> None:
 def clear_run(run: Path, *, restart: bool) -> None:
     """Make room for a new run; its log and its status, which have just begun, stay.
 
+    So does what it was asked for since then.
+
     Raises
     ------
     RunError
@@ -45,7 +47,7 @@ def clear_run(run: Path, *, restart: bool) -> None:
     for path in run.iterdir() if run.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in (LOG, STATUS):
+        elif path.name not in (LOG, REQUEST, STATUS):
             path.unlink()
 
 
