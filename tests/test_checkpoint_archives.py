@@ -141,13 +141,22 @@ def test_a_damaged_checkpoint_is_not_packed(shelf: Path) -> None:
 
 
 def test_a_taken_name_is_refused_with_one_that_is_free(shelf: Path, packed: Files) -> None:
-    refuse(shelf, pack(packed), "'mine' is taken. Choose another, such as 'mine-2'", name=None)
-    refuse(shelf, pack(packed), "'MINE' is taken", name="MINE")
+    refuse(shelf, pack(packed), "“mine” is taken. Take another name; “mine-2” is free", name=None)
+    refuse(shelf, pack(packed), "“MINE” is taken", name="MINE")
 
 
-@pytest.mark.parametrize("name", ["fashion-vae-2d", "classifiers", "Classifiers"])
-def test_names_of_what_comes_along_are_kept(shelf: Path, packed: Files, name: str) -> None:
-    refuse(shelf, pack(packed), "kept for what comes with the project", name=name)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fashion-vae-2d", "kept for what comes with the project"),
+        ("classifiers", "taken"),
+        ("Classifiers", "taken"),
+    ],
+)
+def test_names_of_what_comes_along_are_kept(
+    shelf: Path, packed: Files, name: str, reason: str
+) -> None:
+    refuse(shelf, pack(packed), reason, name=name)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +165,12 @@ def test_names_of_what_comes_along_are_kept(shelf: Path, packed: Files, name: st
 def test_names_that_no_folder_should_have_are_refused(
     shelf: Path, packed: Files, name: str
 ) -> None:
-    refuse(shelf, pack(packed), "A name has letters", name=name)
+    refuse(shelf, pack(packed), "cannot be a name", name=name)
 
 
 def test_the_name_in_a_card_is_checked_as_well(shelf: Path, packed: Files) -> None:
     files = change_card(packed, lambda card: card.update(name="../../evil"))
-    refuse(shelf, pack(files), "A name has letters", name=None)
+    refuse(shelf, pack(files), "cannot be a name", name=None)
 
 
 # Zips that are none, or mean harm

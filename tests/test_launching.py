@@ -125,7 +125,7 @@ def test_of_two_starts_at_the_same_moment_one_runs(
 def test_what_the_command_refuses_is_said_and_leaves_nothing(arguments: Arguments) -> None:
     with pytest.raises(LaunchError, match=r"no model 'x'\. There are"):
         start_training([*arguments("one")[2:], "--model", "x"])
-    with pytest.raises(LaunchError, match="letters, digits"):
+    with pytest.raises(LaunchError, match="cannot be a name"):
         start_training(["--out", "checkpoints/.."])
     assert list_runs() == []
     assert [path.name for path in RUNS.iterdir()] in ([], [".lock"])

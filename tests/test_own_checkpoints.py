@@ -68,7 +68,7 @@ def test_a_title_alone_is_changed_in_place(shelf: Path) -> None:
     ("name", "title", "reason"),
     [
         ("fashion-vae-2d", "Title", "kept for what comes"),
-        ("a/b", "Title", "A name has letters"),
+        ("a/b", "Title", "cannot be a name"),
         ("yours", " ", "A title is one line"),
         ("yours", "two\nlines", "A title is one line"),
         ("yours", "![x](y)", "A title is one line"),
@@ -160,9 +160,11 @@ def test_a_copy_for_looking_changes_nothing(shelf: Path, monkeypatch: pytest.Mon
         ("faces-vae-64", "faces-vae-64-2"),
         ("my model (1)", "my-model-1"),
         ("../../etc", "etc"),
-        ("é?", "model"),
+        ("é?", "mine-2"),
         ("classifiers", "classifiers-2"),
         ("x" * 200, "x" * 59),
+        ("My Model", "my-model"),
+        ("a.b", "a.b"),
     ],
 )
 def test_a_free_name_is_near_the_wanted_one_and_taken_by_nothing(

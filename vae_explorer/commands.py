@@ -18,7 +18,7 @@ from vae_explorer.evaluation import evaluate
 from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
 from vae_explorer.optimization import keep_freed_memory
-from vae_explorer.options import read_configs, refuse_changes
+from vae_explorer.options import keep_arguments, list_arguments, read_configs, refuse_changes
 from vae_explorer.processes import anywhere, find_devices, part
 from vae_explorer.publication import evaluate_again, publish
 from vae_explorer.run_folders import PUBLISHED, clear_run, close_published, refuse_unfinished
@@ -87,7 +87,8 @@ def run_train(args: argparse.Namespace) -> int:
             ends = anywhere(devices, asked)
             part(devices)
             if main and ends and not (report.asked == "stop" and report.status.epoch):
-                print(f"Stopped and saved. Go on: {_resume_command(given)}")
+                again = shlex.join(keep_arguments(list_arguments(args)))
+                print(f"Stopped and saved. Go on: python -m vae_explorer train --resume {again}")
                 report.pause()
                 return 130
         if main:
@@ -181,14 +182,6 @@ def run_list(args: argparse.Namespace) -> int:
     if not cards and not errors:
         print(f"No checkpoints in {CHECKPOINTS}. Train one: python -m vae_explorer train --help")
     return 0
-
-
-def _resume_command(given: Mapping[str, object]) -> str:
-    """Return the command that goes on, with what the run's folder does not remember."""
-    kept = [name for name in ("out", "root", "source", "title") if given.get(name) is not None]
-    options = [f"--{name} {shlex.quote(str(given[name]))}" for name in kept]
-    again = ["--replace"] if given.get("replace") else []
-    return " ".join(["python -m vae_explorer train --resume", *options, *again])
 
 
 def check_dataset(name: str) -> None:

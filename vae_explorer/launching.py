@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 
+from vae_explorer.names import check_name
+from vae_explorer.options import keep_arguments
 from vae_explorer.read_only import refuse_when_read_only
 from vae_explorer.run_folders import delete_run
 from vae_explorer.run_lock import RunUnderWayError, find_holder
@@ -34,13 +34,10 @@ from vae_explorer.run_status import (
 )
 from vae_explorer.runs import RUNS, RunError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
 """How far a training steps back behind the app, whose pages are to stay quick."""
 _PACKAGE_ROOT = Path(__file__).parents[1]
-_WITH_VALUE = ("--out", "--root", "--source", "--title")
-"""Options that a run's folder does not remember, beside --replace."""
 
 
 class LaunchError(RunError):
@@ -102,7 +99,7 @@ def resume_training(name: str) -> None:
     """
     status = _known(name)
     if can_resume(RUNS / name):
-        start_training([*_kept(status), "--resume"])
+        start_training(["--resume", *keep_arguments(status.arguments)])
     else:
         start_training([*status.arguments, "--restart"])
 
@@ -123,7 +120,7 @@ def finish_training(name: str) -> None:
 
     Raises as `restart_training` does.
     """
-    start_training([*_kept(_known(name)), "--resume", "--finish"])
+    start_training(["--resume", "--finish", *keep_arguments(_known(name).arguments)])
 
 
 def pause_training(name: str) -> None:
@@ -185,24 +182,14 @@ def _known(name: str) -> RunStatus:
     return status
 
 
-def _kept(status: RunStatus) -> list[str]:
-    """Return the options of a run that are to be given again when it is resumed."""
-    given = status.arguments
-    kept: list[str] = ["--replace"] if "--replace" in given else []
-    for option, value in pairwise(given):
-        if option in _WITH_VALUE:
-            kept += [option, value]
-    return kept
-
-
 def _name_of(arguments: Sequence[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path())
     name = parser.parse_known_args(list(arguments))[0].out.name
-    if not NAME.fullmatch(name):
-        raise LaunchError(
-            f"A model's name is made of letters, digits, '.', '_' and '-'; found {name!r}."
-        )
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise LaunchError(str(error)) from error
     return str(name)
 
 

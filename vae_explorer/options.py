@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from vae_explorer.presets import RECIPES, find_preset
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
 _USUAL_ROOT = ("root", Path("data"))
-_NOT_KEPT = {"command", "name", "resume", "restart", "finish"}
+_NOT_LISTED = {"command", "name", "resume", "restart", "finish"}
+_FORGOTTEN = {"--out", "--root", "--source", "--title", "--replace"}
+"""What the folder of a run does not remember."""
 
 
 def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
@@ -62,15 +64,19 @@ def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
     arguments: list[str] = []
     for name, value in vars(args).items():
         option = "--" + name.replace("_", "-")
-        if name in _NOT_KEPT or value is None or value is False or (name, value) == _USUAL_ROOT:
+        if name in _NOT_LISTED or value is None or value is False or (name, value) == _USUAL_ROOT:
             continue
         if value is True:
             arguments.append(option)
-        elif isinstance(value, list):
-            arguments += [option, ",".join(str(part) for part in value)]
-        else:
-            arguments += [option, str(value)]
+        else:  # in one word: a title may begin with a hyphen
+            parts = value if isinstance(value, list) else [value]
+            arguments.append(f"{option}={','.join(str(part) for part in parts)}")
     return tuple(arguments)
+
+
+def keep_arguments(arguments: Iterable[str]) -> list[str]:
+    """Return those of `list_arguments` that are to be given again when the run is resumed."""
+    return [argument for argument in arguments if argument.partition("=")[0] in _FORGOTTEN]
 
 
 def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:

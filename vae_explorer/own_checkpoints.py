@@ -20,6 +20,7 @@ from vae_explorer import checkpoints
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_folders import CARD, read_card, read_files, staged, write_files
 from vae_explorer.checkpoints import CheckpointError, find_checkpoint
+from vae_explorer.names import check_name, suggest_name
 from vae_explorer.read_only import refuse_when_read_only
 
 SHIPPED = frozenset(
@@ -30,7 +31,6 @@ SHIPPED = frozenset(
 )  # fmt: skip
 """Names of the checkpoints that come with the project."""
 
-MAX_NAME = 64
 MAX_TITLE = 120
 MARKUP = re.compile(r"!\[|\]\(|<|[\x00-\x1f]")
 """What makes a link, a picture or HTML of words where Markdown is read."""
@@ -75,33 +75,21 @@ def check_free(name: str) -> Path:
     CheckpointError
         If the name cannot be, is taken by anything, or is kept for a shipped checkpoint.
     """
-    if (
-        not re.fullmatch(rf"[A-Za-z0-9][\w.-]{{0,{MAX_NAME - 1}}}", name, re.ASCII)
-        or name[-1] == "."
-    ):
+    if is_shipped(name):
         raise CheckpointError(
-            f"A name has letters, digits, dots, hyphens and underscores, begins with a letter or a "
-            f"digit, and has at most {MAX_NAME}; found {name[: MAX_NAME + 1]!r}."
+            f"The name “{name}” is kept for what comes with the project. Take another; "
+            f"“{free_name(name)}” is free."
         )
-    if is_shipped(name) or name.casefold() == "classifiers":
-        raise CheckpointError(
-            f"The name {name!r} is kept for what comes with the project. Choose another, such as "
-            f"{free_name(name)!r}."
-        )
-    if name.casefold() in _taken():
-        raise CheckpointError(
-            f"The name {name!r} is taken. Choose another, such as {free_name(name)!r}."
-        )
+    try:
+        check_name(name, _taken())
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     return checkpoints.CHECKPOINTS / name
 
 
 def free_name(wanted: str) -> str:
     """Return a name that `check_free` takes: the one wanted, or the nearest to it."""
-    stem = re.sub(r"[^\w.-]+", "-", wanted, flags=re.ASCII).strip("._-")[: MAX_NAME - 5] or "model"
-    stem = stem.rstrip(".")
-    taken = _taken() | SHIPPED | {"classifiers"}
-    names = (stem, *(f"{stem}-{k}" for k in range(2, len(taken) + 3)))
-    return next(name for name in names if name.casefold() not in taken)
+    return suggest_name(wanted, _taken() | SHIPPED)
 
 
 def rename_checkpoint(name: str, new_name: str, title: str) -> ModelCard:
@@ -168,9 +156,9 @@ def _own(name: str, changed: str) -> Path:
 
 
 def _taken() -> set[str]:
-    """Return all names in the folder of checkpoints, as file systems that know no case see them."""
+    """Return all names in the folder of checkpoints."""
     root = checkpoints.CHECKPOINTS
-    return {path.name.casefold() for path in root.iterdir()} if root.is_dir() else set()
+    return {path.name for path in root.iterdir()} if root.is_dir() else set()
 
 
 def _remove(folder: Path) -> None:

@@ -9,8 +9,8 @@ import streamlit as st
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint, unpack_checkpoint
 from vae_explorer.checkpoints import Checkpoint, CheckpointError
+from vae_explorer.names import LONGEST
 from vae_explorer.own_checkpoints import (
-    MAX_NAME,
     MAX_TITLE,
     delete_checkpoint,
     is_shipped,
@@ -74,7 +74,7 @@ def _offer_changes(card: ModelCard) -> None:
     st.session_state.setdefault(name, card.name)
     with st.form(f"rename-{card.fingerprint}", border=False):
         st.text_input("What this one is called", key=title, max_chars=MAX_TITLE)
-        st.text_input("Its folder, and its name in links", key=name, max_chars=MAX_NAME)
+        st.text_input("Its folder, and its name in links", key=name, max_chars=LONGEST)
         st.form_submit_button(
             "Rename", icon=":material/edit:", width="stretch", on_click=_rename,
             args=(card.name, name, title),

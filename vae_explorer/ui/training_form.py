@@ -94,7 +94,7 @@ def _choose_numbers(
     suggested = suggest_name(f"my {model.preset or data.short_name + ' vae'}", taken)
     name = right.text_input(
         "Name", placeholder=suggested, key="train_name",
-        help="Of the model's folder: small letters, digits, - and _.",
+        help="Of the model's folder: letters, digits, hyphens, underscores and dots.",
     )  # fmt: skip
     with st.expander("More"):
         if model.is_variational:
