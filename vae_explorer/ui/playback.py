@@ -44,7 +44,7 @@ def needs_sources() -> dict[str, Source]:
         "No model here has kept its epochs. Train one so, in a terminal: after the first epoch "
         "the run can be chosen here, and the finished model carries its epochs with it."
     )
-    st.code(COMMAND, language="bash")
+    st.code(COMMAND, language="bash", wrap_lines=True)
     st.caption("What an epoch looked like cannot be found out later: train again to see it.")
     close_page()
     return st.stop()
