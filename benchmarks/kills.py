@@ -45,7 +45,10 @@ def main() -> None:
         os.chdir(folder)
         _prepare()
         print("kill  while       after     epochs  said          listed   went on")
-        good = [_kill_once(number, chance) for number in range(1, options.kills + 1)]
+        good: list[bool] = []
+        while len(good) < options.kills:
+            goes_on = _kill_once(len(good) + 1, chance)
+            good += [] if goes_on is None else [goes_on]
         print(f"{sum(good)} of {options.kills} went on, with nothing broken listed.")
         _compare()
         os.chdir("/")
@@ -80,8 +83,11 @@ def _kill() -> None:
         time.sleep(LOOK)
 
 
-def _kill_once(number: int, chance: random.Random) -> bool:
-    """Kill the run `killed`, or a fresh one where it is finished, and resume it."""
+def _kill_once(number: int, chance: random.Random) -> bool | None:
+    """Kill the run `killed`, or a fresh one where it is finished, and resume it.
+
+    None if it was finished before, which is no kill.
+    """
     runs = {run.name: run for run in list_runs()}
     if "killed" not in runs:
         _start("killed")
@@ -92,25 +98,24 @@ def _kill_once(number: int, chance: random.Random) -> bool:
     epochs = chance.randrange(1, EPOCHS) if aim == 2 else 0
     while epochs > len(read_history(RUNS / "killed")) or (aim == 0 and _trains()):
         time.sleep(LOOK)
-    wait = chance.uniform(0, 0.3 if aim == 2 else 6)
+    wait = chance.uniform(0, 4 if aim == 1 else 0.3)
     time.sleep(wait)
     status = _status("killed")
     _kill()
-    after = _status("killed")
+    if (after := _status("killed")).phase == "finished":
+        return None
     before = len(read_history(RUNS / "killed"))
     cards, broken = list_checkpoints(Path("checkpoints"))
     listed = f"{len(cards)} good" + (f", {len(broken)} BROKEN" if broken else "")
-    goes_on = True
-    if after.phase != "finished":
-        resume_training("killed")
-        while True:
-            now = _status("killed")
-            goes_on = now.phase not in ("failed", "interrupted", "paused")
-            if not goes_on or now.phase in ("evaluating", "finished"):
-                break
-            if len(read_history(RUNS / "killed")) > before:
-                break
-            time.sleep(LOOK)
+    resume_training("killed")
+    while True:
+        now = _status("killed")
+        goes_on = now.phase not in ("failed", "interrupted", "paused")
+        if not goes_on or now.phase in ("evaluating", "finished"):
+            break
+        if len(read_history(RUNS / "killed")) > before:
+            break
+        time.sleep(LOOK)
     print(
         f"{number:4}  {status.phase:10}  {wait:4.1f} s  {before:8}  {after.phase:12}  "
         f"{listed:7}  {'yes' if goes_on else 'NO: ' + now.message}",

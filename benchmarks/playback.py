@@ -63,6 +63,7 @@ def _made_up_run() -> Iterator[None]:
         labels = np.arange(POINTS) % 10
         originals = rng.integers(0, 256, (PICTURES, 1, 32, 32), np.uint8)
         pictures = {"row_id": np.arange(POINTS, dtype=np.int32), "originals": originals}
+        pictures["picture_id"] = np.arange(PICTURES, dtype=np.int32)
         pictures["labels"] = labels.astype(np.int16)
         names = '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]'
         save_file(pictures, folder / "pictures.safetensors", {"label_names": names})

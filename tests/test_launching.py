@@ -206,7 +206,7 @@ def test_a_dead_run_is_finished_or_begun_anew(arguments: Arguments) -> None:
     wait_for_end("one")
     restart_training("one", "--lr", "0.001")
     status = wait_for("one", lambda status: status.epoch >= 1)
-    assert status.arguments[-2:] == ("--lr", "0.001")
+    assert status.arguments[-1] == "--lr=0.001"
     pause_training("one")
     wait_for_end("one")
     finish_training("one")

@@ -159,9 +159,9 @@ def read_packed(checkpoint: Checkpoint) -> bytes | None:
 def crowd_early(numbers: Sequence[int], count: int) -> list[int]:
     """Choose about `count` of the epochs, spaced by ratio, the first and the last among them.
 
-    Returns none where `count` is below 2.
+    Returns none where there is none, or `count` is below 2.
     """
-    if count < 2:
+    if not numbers or count < 2:
         return []
     places = np.geomspace(1, len(numbers), min(count, len(numbers))) - 1
     return [numbers[k] for k in np.unique(places.round().astype(np.int64))]

@@ -99,7 +99,7 @@ def resume_training(name: str) -> None:
     """
     status = _known(name)
     if can_resume(RUNS / name):
-        start_training(["--resume", *keep_arguments(status.arguments)])
+        start_training([*keep_arguments(status.arguments), "--resume"])
     else:
         start_training([*status.arguments, "--restart"])
 
@@ -120,7 +120,7 @@ def finish_training(name: str) -> None:
 
     Raises as `restart_training` does.
     """
-    start_training(["--resume", "--finish", *keep_arguments(_known(name).arguments)])
+    start_training([*keep_arguments(_known(name).arguments), "--resume", "--finish"])
 
 
 def pause_training(name: str) -> None:
@@ -204,8 +204,8 @@ def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
     while time.monotonic() < end:
         ended = process.poll() is not None
         status = read_status(run)
-        if status is not None and status.pid == process.pid:
-            return
+        if (status is not None and status.pid == process.pid) or process.returncode == 0:
+            return  # at once where all that was missing was the word that it is published
         if ended:
             break
         time.sleep(0.05)

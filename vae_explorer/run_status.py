@@ -95,10 +95,13 @@ def command_line(arguments: Sequence[str]) -> str:
     """Return what a person types to train with these arguments, an option a line."""
     lines = ["python -m vae_explorer train"]
     for word in arguments:
-        if word.startswith("--"):
-            lines.append(f"  {word}")
-        else:
+        option, _, value = word.partition("=")
+        if not word.startswith("--"):
             lines[-1] += f" {shlex.quote(word)}"
+        elif value and not value.startswith("-"):
+            lines.append(f"  {option} {shlex.quote(value)}")
+        else:
+            lines.append(f"  {shlex.quote(word)}")
     return " \\\n".join(lines)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import put
+from safetensors.numpy import load_file, save_file
 from session import Files, Open, Session
 
-from vae_explorer.epochs import read_epochs
+from vae_explorer.epochs import DECODER, read_epochs
 from vae_explorer.playback_film import film
 from vae_explorer.ui import playback
 
@@ -82,6 +83,22 @@ def test_without_any_epochs_the_page_says_how_to_keep_them(open_app: Open) -> No
     session = open_app(PAGE)
     assert "kept its epochs" in session.app.info[0].value
     assert "--keep-epochs" in session.words
+
+
+def test_a_model_too_large_for_its_decoders_to_be_kept_is_played_without_a_grid(
+    open_app: Open, kept: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playback, "film", partial(film, frames=3))
+    for path in (kept / "epochs").glob("0*.safetensors"):
+        arrays = {n: a for n, a in load_file(path).items() if not n.startswith(DECODER)}
+        save_file(arrays, path)
+    session = open_app(PAGE, played="run:short")
+    (recording,) = session.view("playback")["recordings"]
+    assert recording["grid"] is None
+    assert recording["numbers"] == [1, 2]
+    assert "There is no decoded grid" in session.words
+    session.click("Draw it")
+    assert list(files) == ["short.webp"]
 
 
 def test_a_damaged_run_is_told_of(open_app: Open, kept: Path) -> None:

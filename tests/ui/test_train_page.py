@@ -113,6 +113,13 @@ def test_the_finished_model_is_opened_in_the_map(run: Path, open_app: Open) -> N
     assert session.link["model"] == "one"
 
 
+def test_the_finished_model_s_epochs_are_played(run: Path, open_app: Open) -> None:
+    session = open_app(PAGE, run="one", model=DIGITS)
+    session.click("Play its epochs")
+    session.app.switch_page("pages/playback.py").run()
+    assert session.widget("played").value == "one"
+
+
 def test_the_run_that_trains_is_shown_first_and_by_its_numbers(run: Path, open_app: Open) -> None:
     with hold_lock(run):
         put(
@@ -187,7 +194,7 @@ def test_each_fault_has_its_sentence_and_the_button_that_helps(
     session.click(button)
     (given,) = asked
     assert given[-len(options) :] == options
-    assert "checkpoints/one" in given
+    assert "--out=checkpoints/one" in given
 
 
 def test_a_run_that_never_began_is_tried_again_as_it_was(

@@ -87,7 +87,7 @@ def show_losses(family: Mapping[str, Checkpoint]) -> None:
     lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
     for name, checkpoint in family.items():
         found = [checkpoint.card.metrics.get(part) for part in parts]
-        numbers = [f"{m.value:.3g}" if m and isinstance(m.value, float) else "–" for m in found]
+        numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
         lines.append(f"| {' | '.join([name, *numbers])} |")
     st.markdown("\n".join(lines))
     st.caption("Nats per image, on pictures that no model has seen.")

@@ -163,7 +163,7 @@ def _configure(column: Column) -> ColumnConfig:
             column.heading, format="localized", help=column.meaning
         )
     if column.is_number:
-        return st.column_config.NumberColumn(column.heading, format="%.3g", help=column.meaning)
+        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
     return st.column_config.TextColumn(
         column.heading, help=column.meaning or None, pinned=column.key == "name"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ConfigError
 from vae_explorer.launching import delete_training, start_training
@@ -86,12 +87,12 @@ def _draw(name: str, was_live: bool) -> None:
         draw_training(run, status)
     with panel:
         _say_state(status)
+        if status.phase == "finished":
+            _offer_model(Path(status.out).name)
         if is_read_only():
             st.caption("This copy is for looking: training is turned off.")
         else:
             _offer_actions(status)
-        if status.phase == "finished":
-            _offer_map(Path(status.out).name)
         st.caption("The same on the command line")
         st.code(status.command, language="bash", wrap_lines=True)
         _list_others(name)
@@ -134,19 +135,24 @@ def _offer(action: Action, status: RunStatus) -> None:
         st.rerun()
 
 
-def _offer_map(checkpoint: str) -> None:
-    if checkpoint not in list_checkpoints()[0]:
-        st.caption(f"What it published is no longer among the checkpoints: {plain(checkpoint)}.")
+def _offer_model(name: str) -> None:
+    card = list_checkpoints()[0].get(name)
+    if card is None:
+        st.caption(f"What it published is no longer among the checkpoints: {plain(name)}.")
         return
 
     def choose_it() -> None:
-        st.session_state["model"] = checkpoint
+        st.session_state["model"] = st.session_state["played"] = name
 
     if st.button(
         "Open it in the map", type="primary", icon=":material/scatter_plot:", on_click=choose_it,
         width="stretch",
     ):  # fmt: skip
         st.switch_page("pages/latent_map.py")
+    if EPOCHS in card.sha256 and st.button(
+        "Play its epochs", icon=":material/movie:", on_click=choose_it, width="stretch"
+    ):
+        st.switch_page("pages/playback.py")
 
 
 def _list_others(name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vae_explorer.names import check_name, suggest_name
 from vae_explorer.options import read_configs
 from vae_explorer.publication import default_title
 from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
+from vae_explorer.run_status import command_line
 from vae_explorer.starting_points import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain
@@ -72,7 +72,7 @@ def choose_training() -> list[str] | None:
             if 0 < data.pictures < FEW_PICTURES:
                 st.warning(_FEW.format(data.pictures))
             st.caption("The command that is started; in a terminal it does the same:")
-            st.code(_write_command(arguments), language="bash", wrap_lines=True)
+            st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
     if not pressed or problems:
         return None
     stop_measuring()
@@ -140,17 +140,6 @@ def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
             st.session_state.pop(key, None)
             st.query_params.pop(key, None)
     st.session_state[seen] = chosen
-
-
-def _write_command(arguments: list[str]) -> str:
-    """Write a command as a shell takes it, an option a line."""
-    lines = [f"python -m vae_explorer {arguments[0]}"]
-    for word in arguments[1:]:
-        if word.startswith("--"):
-            lines.append(f"  {word}")
-        else:
-            lines[-1] += f" {shlex.quote(word)}"
-    return " \\\n".join(lines)
 
 
 def _options(arguments: list[str], data: TrainingData, values: Mapping[str, float]) -> list[str]:

@@ -35,7 +35,7 @@ function createCurves(host, colours) {
       span = [Math.min(...epochs), Math.max(...epochs)];
       // What the training set lost in the first epoch, as weights moved, would flatten all else.
       const losses = runs.flatMap((run) => run.validation);
-      range = [Math.min(...losses), Math.max(...losses)];
+      range = [Math.min(...losses, ...runs.flatMap((run) => run.train)), Math.max(...losses)];
       const room = 0.06 * (range[1] - range[0] || 1);
       range = [range[0] - room, range[1] + room];
       high.textContent = short(range[1]);

@@ -63,5 +63,7 @@ function floats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
-/** At most `digits` significant digits, without the zeros behind the point. */
-const short = (number, digits = 3) => (Math.abs(number) < 0.005 ? "0" : String(Number(number.toPrecision(digits))));
+/** At most `digits` significant digits, without the zeros behind the point, with a true minus. */
+const short = (number, digits = 3) => (
+  Math.abs(number) < 0.005 ? "0" : String(Number(number.toPrecision(digits))).replace("-", "−")
+);

@@ -50,7 +50,7 @@ function createLayer(host) {
   }
 
   function describe({ name, values }) {
-    const [low, high] = [Math.min(...values), Math.max(...values)].map(signed);
+    const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => short(value));
     const line = name === "σ" ? " The line is at 1, the prior's σ." : " The line is at 0.";
     return `From ${low} to ${high}.${line}`;
   }

@@ -17,7 +17,6 @@ const BITS = Math.LN2; // nats in a bit
 const inGroups = new Intl.NumberFormat("en-US");
 const many = (count) => inGroups.format(count);
 const wordsOf = (shape) => shape.map(many).join(" × ");
-const signed = (value) => short(value).replace("-", "−");
 const product = (shape) => shape.reduce((count, side) => count * side, 1);
 
 /** Pixels as words, for the signed bytes -127 … 127: one colour below 0, another above. */
@@ -272,7 +271,7 @@ function createNetwork(host) {
     const cell = cells.get(step.name);
     if (cell.svg) {
       drawBars(cell.svg, step);
-      if (step.values.length <= FEW) cell.below.textContent = step.values.map(signed).join(", ");
+      if (step.values.length <= FEW) cell.below.textContent = step.values.map((value) => short(value)).join(", ");
     } else if (step.part === "encoder" || step.part === "decoder") {
       drawTiles(canvasOf(cell), step, answer.orders[index], room);
     } else {

@@ -1,6 +1,6 @@
 // One training on the stage of playback: its map, its decoded grid, its pictures.
 
-const DOT_RADIUS = 1.4; // px
+const DOT_RADIUS = 1.5; // px
 const MOST_SCALE = 2; // device pixels a pixel: more cost time that nobody sees
 
 /** A picture that holds many, drawn one or two at a time; `ready` once it is there. */
@@ -150,7 +150,7 @@ function createRecording(parent, given, whenReady) {
       }
       told.textContent = `epoch ${Math.round(epoch)} of ${given.numbers.at(-1)}`;
       const ends = [0, 1].map((k) => `${given.axes[k]} ${short(frame[k] - frame[2], 2)} … ${short(frame[k] + frame[2], 2)}`);
-      map.words.textContent = ends.join(", ");
+      map.words.textContent = [...ends, ...(given.rings ? ["circles: 1, 2, 3 σ of the prior"] : [])].join(", ");
       map.canvas.setAttribute("aria-label", `${count} encodings at epoch ${Math.round(epoch)}`);
     },
   };

@@ -59,8 +59,8 @@ function createCurves(host) {
     const row = pointed === null ? epochs.length - 1 : epochs.indexOf(pointed);
     const when = pointed !== null && row >= 0 ? `epoch ${pointed}` : "";
     const values = row >= 0
-      ? `<span class="watch-train">training ${readable(train[row])}</span><span class="watch-validation">validation ${readable(validation[row])}</span>`
-      : batches.length ? `<span class="watch-train">training ${readable(batches.at(-1))}</span>` : "";
+      ? `<span class="watch-train">train ${readable(train[row])}</span><span class="watch-validation">validation ${readable(validation[row])}</span>`
+      : batches.length ? `<span class="watch-train">train ${readable(batches.at(-1))}</span>` : "";
     caption.innerHTML = `<b>${PANELS[part]}</b>${values}<span class="watch-when">${when}</span>`;
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", caption.textContent);
