@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, load_file, save
 
+from vae_explorer import epochs
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
@@ -16,11 +17,13 @@ from vae_explorer.epoch_files import decode_epoch, load_epochs, pack_epochs, unp
 from vae_explorer.epochs import (
     KeptEpochs,
     choose_pictures,
+    keep_epoch,
     list_epochs,
     load_epoch,
     read_epochs,
 )
 from vae_explorer.inference import decode
+from vae_explorer.models import build_model
 from vae_explorer.runs import RunError
 from vae_explorer.training import train
 
@@ -99,6 +102,22 @@ def test_a_resumed_run_keeps_the_earlier_epochs(
     list(train(tiny_vae_config, config, digits, run, resume=True))
     for path in sorted((kept_run / "epochs").iterdir()):
         assert path.read_bytes() == (run / "epochs" / path.name).read_bytes()
+
+
+def test_a_large_decoder_is_kept_ever_more_rarely_and_a_huge_one_never(
+    tmp_path: Path, digits: ImageDataset, tiny_vae_config: ModelConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    model = build_model(tiny_vae_config).eval()
+    monkeypatch.setattr(epochs, "EACH_DECODER_BYTES", 10)
+    monkeypatch.setattr(epochs, "ROWS", 20)
+    for number in range(1, 34):
+        keep_epoch(tmp_path, number, model, digits)
+    having = list(read_epochs(tmp_path).decoders)
+    assert having == [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32]
+    monkeypatch.setattr(epochs, "DECODER_BYTES", 10)
+    keep_epoch(tmp_path, 1, model, digits)
+    assert load_epoch(tmp_path, 1).decoder == {}
 
 
 def test_what_is_half_written_is_not_listed(

@@ -3,7 +3,7 @@
 | file in `runs/<name>/epochs/` | what |
 |---|---|
 | `pictures.safetensors` | once: which held-out pictures these are, their labels, a dozen of them |
-| `0001.safetensors` ... | an epoch: `z_mean`, the dozen reconstructed, the decoder if it is small |
+| `0001.safetensors` ... | an epoch: `z_mean`, the dozen reconstructed, often the decoder |
 
 A run so shown needs no data set. Each file is renamed into place, so half of one is never listed.
 """
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 PICTURES = 12  # reconstructed in every epoch
 ROWS = 10_000  # encodings kept of an epoch, at most; of a larger split, evenly chosen ones
-DECODER_BYTES = 2**21  # of the largest decoder, in float16, that is kept
+DECODER_BYTES = 2**23  # of the largest decoder, in float16, that is kept
+EACH_DECODER_BYTES = 2**21  # of the largest that is kept of every epoch; others ever more rarely
 DECODER = "decoder/"  # before the names of a decoder's weights among a file's arrays
 _FOLDER, _PICTURES = "epochs", "pictures.safetensors"
 _LARGEST = float(np.finfo(np.float16).max)
@@ -76,10 +77,7 @@ class KeptEpochs:
 
     @cached_property
     def plane(self) -> Plane:
-        """The plane that all epochs are seen on.
-
-        That of z itself where z has two dimensions, else of the last epoch's principal components.
-        """
+        """What all epochs are seen on: 2-D z itself, or the last epoch's principal plane."""
         if self.z_mean.shape[2] == 2 or len(self.row_id) < 2:
             return coordinate_plane(self.z_mean.shape[2])
         return principal_components(self.z_mean[-1]).plane()
@@ -137,7 +135,7 @@ def keep_epoch(run: Path, number: int, model: Autoencoder, dataset: ImageDataset
         "z_mean": np.clip(encodings.z_mean, -_LARGEST, _LARGEST).astype(np.float16),
         "reconstructions": drawn,
     }
-    arrays |= {DECODER + name: array for name, array in _narrow(model.decoder).items()}
+    arrays |= {DECODER + name: array for name, array in _narrow(model.decoder, number).items()}
     _write(folder / f"{number:04d}.safetensors", arrays)
 
 
@@ -213,12 +211,14 @@ def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
     )
 
 
-def _narrow(decoder: nn.Module) -> Weights:
-    """Return a decoder's weights in float16, or none where they are too large for it."""
+def _narrow(decoder: nn.Module, number: int) -> Weights:
+    """Return a decoder's weights in float16, or none where they are too large in this epoch."""
     weights = {name: t.detach().cpu().numpy() for name, t in decoder.state_dict().items()}
     weights = {name: a for name, a in weights.items() if a.dtype == np.float32}  # no counters
     fits = all(np.abs(a).max(initial=0) <= _LARGEST for a in weights.values())
-    if not fits or 2 * sum(a.size for a in weights.values()) > DECODER_BYTES:
+    size = 2 * sum(a.size for a in weights.values())
+    among_few = number % max(1, 2 ** (number.bit_length() - 3)) == 0  # 1 ... 8, 10, 12, 14, 16, 20
+    if not fits or size > (DECODER_BYTES if among_few else EACH_DECODER_BYTES):
         return {}
     return {name: a.astype(np.float16) for name, a in weights.items()}
 

@@ -1,9 +1,10 @@
-"""Names that people give to what is kept in a folder of its own: models, sets of pictures."""
+"""Names of what is kept in a folder of its own: models, sets of pictures; and their titles."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 LONGEST = 64
 """Characters of a name."""
@@ -45,3 +46,11 @@ def suggest_name(wanted: str, taken: Collection[str] = ()) -> str:
     used = _RESERVED | {each.casefold() for each in taken}
     free = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
     return next(each for each in free if each.casefold() not in used)
+
+
+def tell_apart(titles: Mapping[str, str]) -> dict[str, str]:
+    """Return titles by name; where several share one, with the name behind it."""
+    shared = Counter(titles.values())
+    return {
+        name: title if shared[title] == 1 else f"{title} ({name})" for name, title in titles.items()
+    }

@@ -15,6 +15,7 @@ from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_che
 from vae_explorer.config import ModelConfig, unknown_name
 from vae_explorer.epoch_files import DECODERS, crowd_early, decode_epoch, load_epochs
 from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs
+from vae_explorer.names import tell_apart
 from vae_explorer.planes import grid_points
 from vae_explorer.runs import RunError, history_columns, load_config, load_state
 
@@ -90,10 +91,10 @@ def square_around(points: NDArray[np.floating]) -> NDArray[np.float64]:
 def list_sources(runs: Path) -> dict[str, Source]:
     """Find what can be played: checkpoints that carry their epochs, then runs, by key."""
     cards, _ = list_checkpoints()
+    carrying = {name: card.title for name, card in cards.items() if EPOCHS in card.sha256}
     found = [
-        Source(name, card.title, False, card.fingerprint)
-        for name, card in cards.items()
-        if EPOCHS in card.sha256
+        Source(name, title, False, cards[name].fingerprint)
+        for name, title in tell_apart(carrying).items()
     ]
     for run in sorted(runs.iterdir()) if runs.is_dir() else ():
         if epochs := list_epochs(run):

@@ -13,6 +13,7 @@ from vae_explorer.cards import ModelCard
 from vae_explorer.commands import RUNS
 from vae_explorer.model_rows import RUN, ModelRow, list_rows
 from vae_explorer.model_table import COLUMNS, Column, find_differences, write_csv
+from vae_explorer.names import tell_apart
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.state import plain, seed_from_url, write_to_url
 
@@ -72,10 +73,7 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
 
 def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
     """Return the models' names by id; where two share one, their folders tell them apart."""
-    names = [row.name for row in rows]
-    return {
-        row.id: row.name if names.count(row.name) == 1 else f"{row.name} ({row.id})" for row in rows
-    }
+    return tell_apart({row.id: row.name for row in rows})
 
 
 def show_table(rows: Sequence[ModelRow]) -> None:

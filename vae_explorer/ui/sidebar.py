@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NoReturn
 
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from vae_explorer.names import tell_apart
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.controls import choose, switch
 from vae_explorer.ui.state import add_notice, plain, start_page
@@ -35,7 +34,8 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         add_notice(f"the model {plain(gone)} is no longer here")
     with st.sidebar:
         if cards:
-            name = choose("model", "Model", _name_models(cards), FIRST_MODEL, dropdown=True)
+            titles = tell_apart({name: card.title for name, card in cards.items()})
+            name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
             st.caption(f"`{name}`")
             switch("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
@@ -55,15 +55,6 @@ def choose_checkpoint(*, needed: bool = True) -> None:
 def current_checkpoint() -> Checkpoint:
     """Return the checkpoint that was chosen in the sidebar."""
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
-
-
-def _name_models(cards: dict[str, ModelCard]) -> dict[str, str]:
-    """Return the models' titles; where two share one, the folders' names tell them apart."""
-    models = Counter(card.title for card in cards.values())
-    return {
-        name: card.title if models[card.title] == 1 else f"{card.title} ({name})"
-        for name, card in cards.items()
-    }
 
 
 def _show_errors(errors: dict[str, str]) -> None:

@@ -1,6 +1,8 @@
 // One training on the stage of playback: its map, its decoded grid, its pictures.
 
-const DOT_RADIUS = 1.5; // px
+const DOT_RADIUS = 1.4; // px
+const FEW_DOTS = 800;
+const FEW_RADIUS = 2.6; // px, of so few or fewer
 const MOST_SCALE = 2; // device pixels a pixel: more cost time that nobody sees
 
 /** A picture that holds many, drawn one or two at a time; `ready` once it is there. */
@@ -43,20 +45,23 @@ function placeOf(numbers, epoch) {
   return { from, to: share ? to : from, share };
 }
 
-/** Offsets of the pixels of a dot in an image so many pixels wide. */
+/** Offsets of the pixels of a dot in an image so many pixels wide, and of its rim, half covered. */
 function dotOffsets(radius, width) {
-  const offsets = [];
+  const [inside, rim] = [[], []];
   const reach = Math.ceil(radius);
   for (let y = -reach; y <= reach; y++) {
-    for (let x = -reach; x <= reach; x++) if (Math.hypot(x, y) <= radius) offsets.push(y * width + x);
+    for (let x = -reach; x <= reach; x++) {
+      const far = Math.hypot(x, y) - radius;
+      if (far <= 0.5) (far <= 0 ? inside : rim).push(y * width + x);
+    }
   }
-  return offsets;
+  return { inside, rim, reach };
 }
 
 function createRecording(parent, given, whenReady) {
   const cell = element(parent, "section", "vae-recording");
   const heading = element(cell, "header", "");
-  element(heading, "b", "").textContent = given.title;
+  element(heading, "b", "", { title: given.title }).textContent = given.title;
   const told = element(heading, "output", "vae-epoch");
   const figure = (name) => {
     const made = element(element(cell, "figure", `vae-${name}`), "canvas", "", { role: "img" });
@@ -96,14 +101,14 @@ function createRecording(parent, given, whenReady) {
     map.canvas.width = map.canvas.height = size;
     image = new ImageData(size, size);
     words = new Uint32Array(image.data.buffer);
-    dot = dotOffsets(DOT_RADIUS * scale, size);
+    dot = dotOffsets((count > FEW_DOTS ? DOT_RADIUS : FEW_RADIUS) * scale, size);
   }
 
   /** Pixel by pixel: as paths, 10,000 points would take longer than a frame has. */
   function drawPoints(place, frame, inks, hidden) {
     const size = image.width;
     const [x0, y0, half] = frame;
-    const reach = Math.ceil(DOT_RADIUS * scale);
+    const { inside, rim, reach } = dot;
     const zoom = size / (2 * half);
     const [a, b] = [(1 - place.share) * given.unit * zoom, place.share * given.unit * zoom];
     const [left, top] = [size / 2 - x0 * zoom, size / 2 + y0 * zoom];
@@ -117,7 +122,9 @@ function createRecording(parent, given, whenReady) {
       if (x < reach || y < reach || x >= size - reach || y >= size - reach) continue;
       const ink = inks[labels[i] % inks.length];
       const middle = y * size + x;
-      for (let k = 0; k < dot.length; k++) words[middle + dot[k]] = ink;
+      for (let k = 0; k < inside.length; k++) words[middle + inside[k]] = ink;
+      const soft = ((ink & 0xffffff) | 0x80000000) >>> 0;
+      for (let k = 0; k < rim.length; k++) words[middle + rim[k]] ||= soft;
     }
     const context = map.canvas.getContext("2d");
     context.putImageData(image, 0, 0);
