@@ -53,13 +53,13 @@ def offer_pictures(
             _offer("ZIP of pictures", f"{name}.zip", write_zip)
 
 
-def offer_files(
-    files: Mapping[str, tuple[str, Callable[[], bytes]]], *, help: str | None = None
-) -> None:
+def offer_files(files: Mapping[str, tuple[str, Callable[[], bytes]]], *, note: str = "") -> None:
     """Offer files: by label, each one's name, and what writes it when it is asked for."""
-    with st.popover("Save", icon=":material/download:", width="stretch", help=help):
+    with st.popover("Save", icon=":material/download:", width="stretch"):
         for label, (name, write) in files.items():
             _offer(label, name, write)
+        if note:
+            st.caption(note)
 
 
 def _offer(label: str, name: str, write: Callable[[], bytes]) -> None:

@@ -33,7 +33,7 @@ def offer_models(checkpoint: Checkpoint) -> None:
             "The model, as ZIP": (f"{card.name}.zip", lambda: pack_checkpoint(checkpoint.path)),
             "ONNX, as ZIP": (f"{card.name}-onnx.zip", lambda: get_onnx(key_of(card))),
         },
-        help="Added to another copy of VAE Explorer, the ZIP is this model. ONNX is for use "
+        note="Added to another copy of VAE Explorer, the ZIP is this model. ONNX is for use "
         "without PyTorch: encoder and decoder, compared with PyTorch first, which takes a while.",
     )
     said, fault = st.session_state.pop(_SAID, None), st.session_state.pop(_FAULT, None)
