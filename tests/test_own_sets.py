@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import stat
 import struct
 import zipfile
@@ -15,9 +16,10 @@ from PIL import Image
 
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.data import DatasetError, find_prepared, load_dataset, prepare
+from vae_explorer.data import DATASETS, DatasetError, find_prepared, load_dataset, prepare
 from vae_explorer.data import own_sets as sets
 from vae_explorer.data.own_sets import add_own_set, delete_own_set, list_own_sets
+from vae_explorer.model_rows import list_rows
 from vae_explorer.read_only import READ_ONLY, ReadOnlyError
 
 Files = dict[str, bytes]
@@ -222,6 +224,11 @@ def test_labels_end_in_the_checkpoint(training_folder: Path, files: Files, label
     held_out = dataset.labels[checkpoint.encodings.row_id]
     assert checkpoint.encodings.labels.tolist() == held_out.tolist()
     assert set(dataset.labels.tolist()) == {0, 1}
+    # Sets of different people are not taken for the same data, as models nor as runs.
+    title = f"{DATASETS['folder'].title}: {found.name}"
+    assert checkpoint.card.dataset.title == title
+    shutil.rmtree("checkpoints/mine")
+    assert [row.data for row in list_rows(Path("runs"), Path("checkpoints"))[0]] == [title]
 
 
 # Deleting

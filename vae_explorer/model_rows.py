@@ -26,6 +26,7 @@ from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.models import build_model, count_parameters
+from vae_explorer.run_status import read_status
 from vae_explorer.runs import EpochMetrics, RunError, best_of, history_columns, load_config
 
 RUN = "run:"
@@ -159,7 +160,7 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
         id=RUN + folder.name,
         name=f"{folder.name} (run)",
         dataset=train.dataset,
-        data=DATASETS[train.dataset].title if train.dataset in DATASETS else train.dataset,
+        data=_name_data(folder, train.dataset),
         model=model,
         beta=_weight(model, train),
         parameters=parameters,
@@ -173,6 +174,18 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
         created=datetime.fromtimestamp(written / 1e9, UTC).date(),
         history=history_columns(history) if history else {},
     )
+
+
+def _name_data(folder: Path, dataset: str) -> str:
+    """Name the data of a run as the card of its model will."""
+    if dataset not in DATASETS:
+        return dataset
+    spec, status = DATASETS[dataset], read_status(folder)
+    if spec.needs_source and status is not None:
+        for option, _, value in (argument.partition("=") for argument in status.arguments):
+            if option == "--source":
+                return f"{spec.title}: {Path(value).stem}"
+    return spec.title
 
 
 def _run_folders(runs: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -57,8 +58,16 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set."""
-    with serve(ROOT, tmp_path_factory.mktemp("app") / "log.txt") as url:
+    """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set.
+
+    It runs in a folder without other trainings, with the data that are here.
+    """
+    folder = tmp_path_factory.mktemp("app")
+    for name in (".streamlit", "data"):
+        if (ROOT / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    shelf = Path(os.environ.get("VAE_EXPLORER_CHECKPOINTS", ROOT / "checkpoints")).resolve()
+    with serve(folder, folder / "log.txt", VAE_EXPLORER_CHECKPOINTS=str(shelf)) as url:
         yield url
 
 

@@ -32,6 +32,8 @@ class ImageDataset:
         "train", "val" or "test".
     damaged : tuple of str
         Names of the pictures left out because they could not be read.
+    source_name : str
+        What the folder or zip is called that they came from; empty where no ``--source`` is named.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ImageDataset:
     attribute_names: tuple[str, ...]
     split: np.ndarray
     damaged: tuple[str, ...]
+    source_name: str = ""
 
     @property
     def held_out(self) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from vae_explorer.data.dataset import ImageDataset
-from vae_explorer.data.registry import DatasetSpec
+from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.data.sources import SPLITS, DatasetError, Known, PictureError, Source
 
 FORMAT_VERSION = 1
@@ -184,6 +184,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
         attribute_names=tuple(info.attribute_names),
         split=split,
         damaged=tuple(info.damaged),
+        source_name=Path(info.source or "").stem if DATASETS[info.name].needs_source else "",
     )
 
 
