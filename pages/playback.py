@@ -17,7 +17,7 @@ SENTENCE = (
     "Press play, or drag the slider, to see a map form: an epoch is one pass of the training over "
     "all its pictures."
 )
-NOBODY = "none"
+NOBODY = ":none"  # no checkpoint can be called so
 
 stage, panel = open_page("Playback", SENTENCE)
 with stage:

@@ -95,6 +95,9 @@ def test_a_published_run_is_listed_once_and_one_that_differs_is_not_lost(
     assert RUN + VAE in by_id(runs)  # under way
     (runs / VAE / "published").touch()
     assert RUN + VAE not in by_id(runs)
+    (runs / VAE).rename(runs / "before")
+    assert RUN + "before" not in by_id(runs)  # the model was renamed
+    (runs / "before").rename(runs / VAE)
     save_config(runs / VAE, card.model, replace(card.train, beta=7.0))
     assert by_id(runs)[RUN + VAE].beta == 7
 

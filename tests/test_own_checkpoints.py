@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from vae_explorer.own_checkpoints import (
     rename_checkpoint,
 )
 from vae_explorer.read_only import READ_ONLY, ReadOnlyError
+from vae_explorer.run_status import RunStatus, write_status
+from vae_explorer.runs import RUNS
 
 PROJECT = Path(__file__).parents[1]
 
@@ -56,6 +59,19 @@ def test_a_name_and_a_title_are_changed(shelf: Path) -> None:
     assert (card.name, card.title) == ("yours", "Digits of my own")
     assert card.sha256 == before.card.sha256
     assert card.fingerprint != before.card.fingerprint  # so that no cache shows the old one
+
+
+def test_a_name_that_a_training_will_publish_is_taken_until_it_has(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RunStatus(name="yours", phase="paused", arguments=(), out="checkpoints/yours")
+    write_status(RUNS / "yours", run)
+    assert free_name("yours") == "yours-2"
+    with pytest.raises(CheckpointError, match="taken"):
+        rename_checkpoint("mine", "yours", "Title")
+    write_status(RUNS / "yours", replace(run, phase="finished"))
+    assert rename_checkpoint("mine", "yours", "Title").name == "yours"
 
 
 def test_a_title_alone_is_changed_in_place(shelf: Path) -> None:

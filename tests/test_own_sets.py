@@ -72,6 +72,15 @@ def add(root: Path, data: bytes, name: str = "mine") -> sets.OwnSet:
     return add_own_set(name, io.BytesIO(data), root)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_packed_so_that_it_may_unpack_without_bounds_is_not_read(
+    tmp_path: Path, compression: int
+):
+    with pytest.raises(DatasetError, match="packed in a way"):
+        add(tmp_path, zipped(some(), compression))
+    assert read_tree(tmp_path) == {}
+
+
 # What is kept
 
 
@@ -238,11 +247,12 @@ def test_deleting_takes_the_caches_along_and_nothing_else(tmp_path: Path):
     mine, other = add(tmp_path, zipped(some())), add(tmp_path, zipped(some()), "mine-2")
     for each in (mine, other):
         prepare("folder", tmp_path, size=8, source=each.source)
-    damaged = tmp_path / "cache" / "folder-mine-16"
-    damaged.mkdir()
+    (cache,) = (tmp_path / "cache").glob("folder-mine-????????-8")
+    cache.with_name(f"{cache.name[:-1]}16").mkdir()  # damaged
     delete_own_set("mine", tmp_path)
     assert list_own_sets(tmp_path) == [other]
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["folder-mine-2-8"]
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert kept.name.startswith("folder-mine-2-")
     assert list(find_prepared("folder", tmp_path, source=other.source)) == [8]
     with pytest.raises(DatasetError, match="deleted already"):
         delete_own_set("mine", tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import shutil
 from dataclasses import replace
@@ -97,9 +98,14 @@ def test_a_status_without_a_process_is_interrupted(tmp_path: Path, status: RunSt
 
 
 @pytest.mark.parametrize(
-    ("exit", "said"), [({"pid": 1, "code": -9}, "signal 9"), ({"pid": 1, "code": -7}, "SIGBUS"),
-                       ({"pid": 2, "code": -9}, "Nothing says more")]
-)  # fmt: skip
+    ("exit", "said"),
+    [
+        ({"pid": 1, "code": -9, "system_kills": -1}, "signal 9"),
+        ({"pid": 1, "code": -7, "system_kills": -1}, "SIGBUS"),
+        ({"pid": 2, "code": -9, "system_kills": -1}, "Nothing says more"),
+        ({"pid": 1, "code": -9}, "Nothing says more"),
+    ],
+)
 def test_how_it_ended_is_said_where_it_is_known(
     tmp_path: Path, status: RunStatus, exit: dict[str, int], said: str
 ) -> None:
@@ -118,7 +124,20 @@ def test_a_system_short_of_memory_is_suspected_where_it_ended_a_process(
     found = read_status(tmp_path / "small")
     assert found is not None
     assert found.fault == "memory"
-    assert "most likely this one" in found.message
+    assert "perhaps this one" in found.message
+
+
+@pytest.mark.parametrize(("at_its_end", "fault"), [(3, "killed"), (4, "memory")])
+def test_what_the_system_ended_later_is_no_cause(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch, at_its_end: int, fault: str
+) -> None:
+    write_status(tmp_path / "small", replace(status, system_kills=3))
+    end = {"pid": status.pid, "code": -9, "system_kills": at_its_end}
+    (tmp_path / "small" / "exit.json").write_text(json.dumps(end))
+    monkeypatch.setattr(run_status, "count_system_kills", lambda: 9)
+    found = read_status(tmp_path / "small")
+    assert found is not None
+    assert found.fault == fault
 
 
 def test_a_full_disk_is_named(
@@ -163,6 +182,16 @@ def test_the_curve_forgets_what_is_done_again(tmp_path: Path, status: RunStatus)
     report.take_step(step(21))
     assert report.status.curve_step == (10, 20)
     assert report.status.curve_kl == (1.0, 2.0)
+
+
+def test_what_is_no_number_is_not_drawn(tmp_path: Path, status: RunStatus) -> None:
+    report = RunReport(tmp_path / "r", status)
+    report.take_step(step(1))
+    for number, loss in ((2, math.nan), (3, math.inf), (4, 5.0)):
+        report._marks[-1] = (-math.inf, number)  # long ago: the next is written
+        report.take_step(step(number, loss))
+    json.dumps(report.status.curve_loss, allow_nan=False)
+    assert report.status.curve_step == (4,)
 
 
 def test_a_status_that_cannot_be_written_ends_no_training(

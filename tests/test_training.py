@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vae_explorer.__main__ import main
 from vae_explorer.batches import TrainingError, split_rows
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
-from vae_explorer.data import ImageDataset
+from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.epochs import list_epochs
 from vae_explorer.models import build_model
@@ -288,6 +288,21 @@ def test_other_models_resume_bit_for_bit_too(
     train_tiny(stopped, model=model, epochs=2, precision="bf16", stop=stop_after(5))
     train_tiny(stopped, model=model, epochs=2, precision="bf16", resume=True)
     assert_same_state(load_state(stopped), load_state(through))
+
+
+def test_a_run_is_not_resumed_on_other_pictures(
+    half_way: Path, digits: ImageDataset,
+    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
+) -> None:  # fmt: skip
+    before = (half_way / "state.safetensors").read_bytes()
+    for other in (
+        replace(digits, images=255 - np.asarray(digits.images)),
+        replace(digits, images=digits.images[:-9], split=digits.split[:-9]),
+        replace(digits, split=digits.split[::-1]),
+    ):
+        with pytest.raises(DatasetError, match="other pictures than those it began with"):
+            list(train(tiny_vae_config, tiny_train_config, other, half_way, resume=True))
+    assert (half_way / "state.safetensors").read_bytes() == before
 
 
 def test_a_finished_run_is_left_as_it_is(

@@ -89,8 +89,10 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
             card = read_foreign_card(_read_entry(archive, entries[CARD]))
             _check_listed(card, entries.keys())
             return card, {file: _read_entry(archive, entry) for file, entry in entries.items()}
-    # NotImplementedError: a kind of zip that Python does not know.
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    # NotImplementedError, UnicodeDecodeError: a kind of zip, a name, that Python cannot read.
+    except (
+        OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError
+    ) as error:  # fmt: skip
         raise CheckpointError(f"This zip is damaged: {error}. Copy or pack it again.") from error
 
 

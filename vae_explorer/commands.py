@@ -58,8 +58,7 @@ def run_train(args: argparse.Namespace) -> int:
     if resume and close_published(run, out):
         print(f"Published {out} already.")
         return 0
-    if out.exists() and not given.get("replace"):
-        raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
+    _refuse_taken(args)
     if out.exists() and not (out / CARD).is_file():
         raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
     model_config, config = load_config(run) if resume else read_configs(given)
@@ -137,6 +136,7 @@ def _publish_best(
     best = best_of(state.history, config)
     if best is None:
         raise RunError("No epoch is finished, so there is nothing to publish. Go on with --resume.")
+    _refuse_taken(args)
     report.enter("evaluating")
     print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
     card = publish(
@@ -148,6 +148,11 @@ def _publish_best(
     (report.run / PUBLISHED).touch()
     print(f"Published {args.out}. See it with: streamlit run app.py")
     report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
+
+
+def _refuse_taken(args: argparse.Namespace) -> None:
+    if args.out.exists() and "replace" not in vars(args):
+        raise RunError(f"{args.out} is there already. Choose another --out, or add --replace.")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ from vae_explorer.run_status import (
     STATUS,
     RunStatus,
     can_resume,
+    count_system_kills,
     find_run,
     read_status,
 )
@@ -233,4 +234,5 @@ def _note_exit(process: subprocess.Popen[bytes], run: Path) -> None:
     code = process.wait()
     if code < 0:
         with suppress(OSError):
-            (run / EXIT).write_text(json.dumps({"pid": process.pid, "code": code}), "utf-8")
+            end = {"pid": process.pid, "code": code, "system_kills": count_system_kills()}
+            (run / EXIT).write_text(json.dumps(end), "utf-8")

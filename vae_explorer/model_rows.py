@@ -197,10 +197,10 @@ def _run_folders(runs: Path) -> list[Path]:
 def _is_published(
     folder: Path, model: ModelConfig, train: TrainConfig, cards: Mapping[str, ModelCard]
 ) -> bool:
-    card = cards.get(folder.name)
-    if card is None or not (folder / "published").exists():
-        return False
-    return card.model == model and card.train == train
+    """Whether a model is of this run, by whatever name it goes by now."""
+    return (folder / "published").exists() and any(
+        card.model == model and card.train == train for card in cards.values()
+    )
 
 
 @lru_cache(maxsize=256)

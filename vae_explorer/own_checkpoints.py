@@ -22,6 +22,7 @@ from vae_explorer.checkpoint_folders import CARD, read_card, read_files, staged,
 from vae_explorer.checkpoints import CheckpointError, find_checkpoint
 from vae_explorer.names import check_name, suggest_name
 from vae_explorer.read_only import refuse_when_read_only
+from vae_explorer.run_status import list_runs
 
 SHIPPED = frozenset(
     (
@@ -156,9 +157,10 @@ def _own(name: str, changed: str) -> Path:
 
 
 def _taken() -> set[str]:
-    """Return all names in the folder of checkpoints."""
+    """Return all names among the checkpoints, and of the runs that will be published there."""
     root = checkpoints.CHECKPOINTS
-    return {path.name for path in root.iterdir()} if root.is_dir() else set()
+    names = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    return names | {s.name for s in list_runs() if s.phase != "finished"}
 
 
 def _remove(folder: Path) -> None:

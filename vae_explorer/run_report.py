@@ -133,6 +133,8 @@ class RunReport:
     def _add_point(self, step: int) -> None:
         means = (self._sums / self._summed).tolist()
         self._sums, self._summed = torch.zeros(3), 0
+        if not np.isfinite(means).all():  # the training will say so; JSON cannot
+            return
         steps = np.append(self.status.curve_step, step)
         drawn = (self.status.curve_loss, self.status.curve_reconstruction, self.status.curve_kl)
         curves = np.column_stack([np.array(drawn), means])

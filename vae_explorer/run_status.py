@@ -206,15 +206,17 @@ def _explain_death(run: Path, status: RunStatus) -> RunStatus:
     """Say what is known of a process that ended without a word."""
     try:
         left = json.loads((run / EXIT).read_text(encoding="utf-8"))
-        code = int(left["code"]) if left["pid"] == status.pid else None
+        known = left["pid"] == status.pid
+        code, kills = (int(left["code"]), int(left["system_kills"])) if known else (None, -1)
     except (OSError, ValueError, KeyError, TypeError):
-        code = None
+        code, kills = None, -1
     fault: Fault = "killed"
-    if 0 <= status.system_kills < count_system_kills():
+    # Counted at its end, or, where nobody was there to count, now, which may be much later.
+    if 0 <= status.system_kills < (count_system_kills() if code is None else kills):
         fault = "memory"
         told = (
-            "The system ran out of memory while this run was training and ended a process: most "
-            "likely this one."
+            "The system ran out of memory since this run began and ended a process: "
+            f"{'perhaps' if code is None else 'most likely'} this one."
         )
     elif code == -9:
         told = "The training was killed (signal 9): by hand, or by a system short of memory."

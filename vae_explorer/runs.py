@@ -85,6 +85,8 @@ class RunState:
     seconds: float = 0.0
     """Spent on the epoch under way."""
     history: list[EpochMetrics] = field(default_factory=list)
+    data: str = ""
+    """`ImageDataset.digest` of what it learns from; empty in states of earlier versions."""
 
 
 def best_of(history: Sequence[EpochMetrics], config: TrainConfig) -> EpochMetrics | None:
@@ -112,6 +114,7 @@ def save_state(run: Path, state: RunState) -> None:
         "sums": state.sums,
         "seconds": state.seconds,
         "history": [asdict(metrics) for metrics in state.history],
+        "data": state.data,
     }
     run.mkdir(parents=True, exist_ok=True)
     partial = run / "state.safetensors.partial"
@@ -145,6 +148,7 @@ def load_state(run: Path) -> RunState:
             sums=tuple(counters["sums"]),
             seconds=counters["seconds"],
             history=history,
+            data=counters.get("data", ""),
         )
     except FileNotFoundError:
         raise RunError(

@@ -148,12 +148,14 @@ class Trainer:
                 sums=(loss, reconstruction, kl),
                 seconds=self.seconds,
                 history=self.history,
+                data=self.dataset.digest,
             ),
         )
 
     def load(self) -> None:
-        """Take up the state that `save` wrote."""
+        """Take up the state that `save` wrote; `DatasetError` if other pictures are here now."""
         state = load_state(self.run)
+        self.dataset.check_digest(state.data)
         self.model.load_state_dict(state.weights)
         self.average.load_state_dict(state.average)
         self.best, self.step, self.history = state.best, state.step, state.history

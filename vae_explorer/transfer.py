@@ -183,7 +183,8 @@ def _read_table(table: Path, latent_dim: int) -> Iterator[tuple[int, str, NDArra
             named = names.index("file") if "file" in names else None
             for number, cells in enumerate((line for line in lines if line), start=1):
                 z = _read_cells(cells, columns, f"{table.name}, line {lines.line_num}")
-                yield number, "" if named is None else _safe(cells[named]), z
+                stem = "" if named is None else "".join(cells[named : named + 1])  # may be short
+                yield number, _safe(stem), z
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise TransferError(f"{table.name} cannot be read: {reason}.") from error

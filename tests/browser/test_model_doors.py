@@ -31,6 +31,10 @@ def app_url(own_shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def open_doors(page: Page) -> None:
     page.get_by_text("Your models", exact=True).click()
+    doors, before = page.get_by_test_id("stExpander").filter(has_text="Your models"), None
+    while (box := doors.bounding_box()) != before:  # it unfolds, and moves what is in it
+        before = box
+        page.wait_for_timeout(300)
 
 
 def test_a_model_is_saved_added_renamed_and_deleted(

@@ -328,3 +328,19 @@ def test_a_reset_forgets_the_choice(open_app: Open) -> None:
     assert "models" not in session.link
     assert session.app.session_state[table(session).key]["selection"]["rows"] == []
     assert drawn(session.set(compare="plane")) == sorted(TITLES.values())
+
+
+def test_pictures_of_different_people_are_different_data(
+    checkpoint_root: Path, shelf: Path, open_app: Open
+) -> None:
+    for name, title in (("cats", "Your own pictures: cats"), ("dogs", "Your own pictures: dogs")):
+        card = load_checkpoint(checkpoint_root / VAE).card
+        dataset = replace(card.dataset, name="folder", title=title)
+        put(checkpoint_root / VAE, shelf / name, dataset=dataset, title=name)
+    session = open_app(PAGE, model="cats")
+    assert list(table(session).value["name"]) == ["cats"]
+    session.set(of="folder: dogs")
+    assert list(table(session).value["name"]) == ["dogs"]
+    session.set(of="all", compare="pictures")
+    (info,) = session.app.info
+    assert "learnt from different pictures" in info.value

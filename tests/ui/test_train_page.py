@@ -266,6 +266,6 @@ def test_a_copy_for_looking_shows_and_offers_nothing(
     assert "training is turned off" in session.words
     assert set(buttons(session)) <= {"Reset this page"}
     assert VIEW in session.views()
-    session.set(run="new")
+    session.set(run=":new")
     assert "training is turned off" in said(session)
     assert set(buttons(session)) <= {"Reset this page"}

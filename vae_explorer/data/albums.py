@@ -62,7 +62,8 @@ def open_album(path: Path) -> Iterator[Album]:
         raise DatasetError(f"{path} does not exist: name a folder or a zip of pictures.")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    # NotImplementedError, UnicodeDecodeError: a kind of zip, a name, that Python cannot read.
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{path} is neither a folder nor a zip that can be read ({error}): unpack it, or zip "
             "the pictures again."
@@ -103,10 +104,13 @@ def _zip_album(path: Path, archive: zipfile.ZipFile) -> Album:
     def read(name: str) -> bytes:
         if entries[name].file_size > MAX_FILE_BYTES:
             raise PictureError(_TOO_LARGE)
+        if entries[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise PictureError("it is packed in a way that is not read here")
         try:
             with archive.open(entries[name]) as file:
                 # In pieces: what an entry unpacks to may be far more than it declares, of which
-                # no more than this is unpacked at once before that comes out.
+                # no more than this is unpacked at once before that comes out. (Of the other
+                # ways of packing, Python unpacks all at once.)
                 return b"".join(iter(lambda: file.read(_PIECE), b""))
         # RuntimeError: a password; NotImplementedError, its subclass: an unknown compression.
         except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

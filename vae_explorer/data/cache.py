@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -233,8 +234,8 @@ def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
         return spec.name
     source = source.expanduser().resolve()
     name = source.stem if source.suffix.lower() == ".zip" else source.name
-    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-") or "pictures"
-    return f"{spec.name}-{slug}"
+    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-") or "pictures"  # others have it too
+    return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
 
 
 def _is_running(pid: int) -> bool:

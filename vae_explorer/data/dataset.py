@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from vae_explorer.data.sources import SPLITS, DatasetError
+
+_SOME = 64  # pictures that stand for all
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,29 @@ class ImageDataset:
     def held_out(self) -> str:
         """The split that no training sees: "test" if there is one, else "val"."""
         return "test" if np.any(self.split == "test") else "val"
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that tell these pictures from others, by some of them."""
+        some = np.linspace(0, len(self.split) - 1, min(len(self.split), _SOME)).astype(np.int64)
+        parts = hashlib.sha256(np.ascontiguousarray(self.split).tobytes())
+        parts.update(repr((self.name, self.images.shape, self.label_names)).encode())
+        parts.update(np.asarray(self.images).take(some, axis=0).tobytes())
+        return parts.hexdigest()[:16]
+
+    def check_digest(self, before: str) -> None:
+        """Check that these are the pictures of a `digest`; an empty one is not known.
+
+        Raises
+        ------
+        DatasetError
+            If they are others.
+        """
+        if before not in ("", self.digest):
+            raise DatasetError(
+                "These are other pictures than those it began with. Bring those back and go on, "
+                "or start again with what is here now."
+            )
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of one split, ascending, as int64 (m,); none where the set has no such split.

@@ -32,15 +32,21 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
     What is broken is named below the choice.
     """
     rows, errors = list_rows(RUNS)
-    titles = {row.dataset: row.data for row in rows}
-    others = {name: title for name, title in titles.items() if name != card.dataset.name}
+    others = {_key(row.dataset, row.data): row.data for row in rows}
+    own = _key(card.dataset.name, card.dataset.title)
+    others.pop(own, None)
     chosen = _SAME
     if others:
         options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
         chosen = choose("of", "Models of", options, dropdown=True)
     _show_broken(errors)
-    wanted = {_SAME: card.dataset.name}.get(chosen, chosen)
-    return [row for row in rows if wanted in (_ALL, row.dataset)]
+    wanted = {_SAME: own}.get(chosen, chosen)
+    return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
+
+
+def _key(dataset: str, title: str) -> str:
+    """Name data in a link; sets that people brought have what they are called behind it."""
+    return dataset + "".join(title.partition(": ")[1:])
 
 
 def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
@@ -148,8 +154,8 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
         st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
     if any(row.is_run for row in rows):
         st.caption(
-            "A run that is not published yet is measured on its own validation pictures, at its "
-            "best epoch; models on the held-out ones, which no training sees."
+            "A run without a model is measured on its own validation pictures, at its best epoch; "
+            "models on the held-out ones, which no training sees."
         )
 
 

@@ -59,8 +59,8 @@ def ask_for_path() -> tuple[Path, int] | None:
     )  # fmt: skip
     if not text.strip():
         return None
-    path = Path(text.strip()).expanduser()
     try:
+        path = Path(text.strip()).expanduser()
         return path, _count(str(path))
     except (DatasetError, OSError, RuntimeError) as error:
         st.error(plain(str(error)))

@@ -68,6 +68,13 @@ def list_actions(status: RunStatus) -> list[Action]:
                 ":material/replay:", help="Half as many, from the beginning: needs less memory",
             )
         )  # fmt: skip
+    if config is not None and status.fault == "data":
+        actions.append(
+            Action(
+                "Start again", restart_training, ":material/replay:",
+                help="From the beginning, with the pictures that are there now",
+            )
+        )  # fmt: skip
     if status.epoch and can_resume(RUNS / status.name):
         actions.append(
             Action(

@@ -20,7 +20,7 @@ from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_estimate import say_seconds
 from vae_explorer.ui.watching import draw_training
 
-NEW = "new"
+NEW = ":new"  # no run can be called so
 _NEXT, _REFUSAL = "next_run", "run_refusal"
 _EVERY, _IDLE = 1.0, 5.0  # seconds between two looks
 _OTHERS = 6
@@ -138,7 +138,7 @@ def _offer(action: Action, status: RunStatus) -> None:
 def _offer_model(name: str) -> None:
     card = list_checkpoints()[0].get(name)
     if card is None:
-        st.caption(f"What it published is no longer among the checkpoints: {plain(name)}.")
+        st.caption(f"It was published as {plain(name)}, which was renamed or deleted since.")
         return
 
     def choose_it() -> None:

@@ -69,7 +69,7 @@ def show_pictures(rows: Sequence[ModelRow], seed: int) -> None:
     seed : int
         Chooses the pictures.
     """
-    if len({row.dataset for row in rows}) != 1:
+    if len({row.data for row in rows}) != 1:
         st.info("These models learnt from different pictures. Choose models of one data set above.")
         return
     shown = rows[:_MOST]

@@ -13,7 +13,8 @@ function make(parent, tag, attributes = {}, html = "") {
 
 /** Build a view's frame. `view`: see mount.js. Returns what the view is told and asked. */
 function createFrame(host, view) {
-  let data, send, sent = "", settle = 0;
+  const sent = []; // what the server has not answered yet, the oldest first
+  let data, send, known = "", settle = 0;
   const state = { values: {}, seed: 1, data: null };
   host.innerHTML = "";
   make(host, "p", { class: "do" }, view.sentence);
@@ -91,8 +92,9 @@ function createFrame(host, view) {
   function commit() {
     clearTimeout(settle);
     const own = Object.fromEntries(data.sliders.map(({ name }) => [name, state.values[name]]));
-    if (JSON.stringify(own) === sent) return;
-    sent = JSON.stringify(own);
+    const words = JSON.stringify(own);
+    if (words === (sent.at(-1) ?? known)) return;
+    sent.push(words);
     send("values", own);
   }
 
@@ -164,8 +166,14 @@ function createFrame(host, view) {
         picture.setAttribute("aria-label", view.description);
       }
       // What comes back of what was sent is known, and may be older than what is held now.
-      if (JSON.stringify(data.values) !== sent) {
-        sent = JSON.stringify(data.values);
+      const words = JSON.stringify(data.values);
+      const answered = sent.indexOf(words);
+      if (answered >= 0) {
+        sent.splice(0, answered + 1);
+        known = words;
+      } else if (words !== known) {
+        sent.length = 0;
+        known = words;
         state.values = { ...data.values };
         view.moved?.(state, data.values);
       }
