@@ -20,10 +20,15 @@ PAGES = {
     "generate": "generate?model=mnist-mlp-vae-20d&side=8",
     "faces": "generate?model=faces-vae-64&side=8",
     "morph": "morph?model=faces-vae-64&kind=four",
-    "edit": "edit?model=faces-vae-64&edit_Smiling=-1.5&edit_Blond_Hair=1.5",
+    "edit": "edit?model=faces-vae-64&edit_Smiling=-1.5&edit_Blond_Hair=1",
     "spaces": "autoencoder_or_vae",
+    "playback": "playback",
+    "dimensions": "dimensions?model=mnist-mlp-vae-20d",
 }
+# Pictures of the data themselves, which are no part of the project.
+_HIDDEN = "[aria-label^=originals], :has(+ [aria-label^=originals]) { display: none !important; }"
 QUALITY = 80  # of WebP
+_REST = 3000  # ms, in which what is drawn late comes
 
 
 def main() -> None:
@@ -41,6 +46,8 @@ def main() -> None:
         for name, path in PAGES.items():
             page = open_page(browser, app.port, path)
             page.wait_for_function("drawn.length > 0")
+            page.add_style_tag(content=_HIDDEN)
+            page.wait_for_timeout(_REST)
             _take(page, name)
         browser.close()
 
