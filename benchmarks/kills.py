@@ -48,7 +48,8 @@ def main() -> None:
         good: list[bool] = []
         while len(good) < options.kills:
             goes_on = _kill_once(len(good) + 1, chance)
-            good += [] if goes_on is None else [goes_on]
+            if goes_on is not None:
+                good.append(goes_on)
         print(f"{sum(good)} of {options.kills} went on, with nothing broken listed.")
         _compare()
         os.chdir("/")

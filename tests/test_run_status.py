@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -352,9 +353,9 @@ def test_a_second_training_on_the_command_line_is_refused_too(
 def test_what_is_asked_for_while_it_begins_is_not_lost(
     training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare_while_somebody_asks(*given: object, **options: object) -> ImageDataset:
+    def prepare_while_somebody_asks(*given: Any, **options: Any) -> ImageDataset:
         (RUN / REQUEST).write_text("pause")
-        return prepare(*given, **options)  # type: ignore[arg-type]
+        return prepare(*given, **options)
 
     monkeypatch.setattr("vae_explorer.commands.prepare", prepare_while_somebody_asks)
     assert train_small(data_root) == 130

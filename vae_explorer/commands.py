@@ -59,8 +59,6 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"Published {out} already.")
         return 0
     _refuse_taken(args)
-    if out.exists() and not (out / CARD).is_file():
-        raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
     model_config, config = load_config(run) if resume else read_configs(given)
     if resume:
         refuse_changes(given, model_config, config)
@@ -151,8 +149,10 @@ def _publish_best(
 
 
 def _refuse_taken(args: argparse.Namespace) -> None:
-    if args.out.exists() and "replace" not in vars(args):
+    if args.out.exists() and not vars(args).get("replace"):
         raise RunError(f"{args.out} is there already. Choose another --out, or add --replace.")
+    if args.out.exists() and not (args.out / CARD).is_file():
+        raise RunError(f"{args.out} is no checkpoint, so it is not replaced. Choose another --out.")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from vae_explorer.checkpoint_folders import read_file
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
+from vae_explorer.data.sources import name_source
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.run_status import read_status
 from vae_explorer.runs import EpochMetrics, RunError, best_of, history_columns, load_config
@@ -184,7 +185,7 @@ def _name_data(folder: Path, dataset: str) -> str:
     if spec.needs_source and status is not None:
         for option, _, value in (argument.partition("=") for argument in status.arguments):
             if option == "--source":
-                return f"{spec.title}: {Path(value).stem}"
+                return spec.title_with(name_source(Path(value)))
     return spec.title
 
 

@@ -229,7 +229,7 @@ def describe_dataset(dataset: ImageDataset) -> DatasetInfo:
     spec = DATASETS[dataset.name]
     return DatasetInfo(
         name=spec.name,
-        title=f"{spec.title}: {dataset.source_name}" if dataset.source_name else spec.title,
+        title=spec.title_with(dataset.source_name),
         licence=spec.licence,
         terms=spec.terms,
         citation=spec.citation,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.data.sources import DatasetError
+from vae_explorer.data.sources import DatasetError, name_source
 from vae_explorer.data.storage import (
     CacheError,
     CacheInfo,
@@ -233,8 +233,8 @@ def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
     if source is None or not spec.needs_source:
         return spec.name
     source = source.expanduser().resolve()
-    name = source.stem if source.suffix.lower() == ".zip" else source.name
-    slug = re.sub(r"[^\w]+", "-", name.lower()).strip("-") or "pictures"  # others have it too
+    slug = re.sub(r"[^\w]+", "-", name_source(source).lower()).strip("-") or "pictures"
+    # Of folders of one name in different places, each has its own.
     return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
 
 

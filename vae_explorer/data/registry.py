@@ -71,6 +71,10 @@ class DatasetSpec:
     counts: Mapping[str, int] = field(default_factory=dict)
     download_bytes: int = 0
 
+    def title_with(self, source_name: str) -> str:
+        """Name the data, with what people call their own: "Your own pictures: cats"."""
+        return f"{self.title}: {source_name}" if source_name else self.title
+
 
 _SPECS = (
     DatasetSpec(

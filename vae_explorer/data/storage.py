@@ -12,7 +12,7 @@ import numpy as np
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.data.sources import SPLITS, DatasetError, Known, PictureError, Source
+from vae_explorer.data.sources import SPLITS, DatasetError, Known, PictureError, Source, name_source
 
 FORMAT_VERSION = 1
 PROGRESS_EVERY = 100  # pictures
@@ -175,6 +175,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
     if info.attribute_names:
         attributes_shape = (count, len(info.attribute_names))
         attributes = _open_array(folder / "attributes.npy", np.bool_, attributes_shape)
+    needs_source = DATASETS[info.name].needs_source
     return ImageDataset(
         name=info.name,
         images=images,
@@ -184,7 +185,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
         attribute_names=tuple(info.attribute_names),
         split=split,
         damaged=tuple(info.damaged),
-        source_name=Path(info.source or "").stem if DATASETS[info.name].needs_source else "",
+        source_name=name_source(Path(info.source or "")) if needs_source else "",
     )
 
 

@@ -41,8 +41,9 @@ def needs_sources() -> dict[str, Source]:
     if sources:
         return sources
     st.info(
-        "No model here has kept its epochs. Train one so, in a terminal: after the first epoch "
-        "the run can be chosen here, and the finished model carries its epochs with it."
+        "No model here has kept its epochs. Train one on the page Train and watch, or in a "
+        "terminal: after the first epoch the run can be chosen here, and the finished model "
+        "carries its epochs with it."
     )
     st.code(COMMAND, language="bash", wrap_lines=True)
     st.caption("What an epoch looked like cannot be found out later: train again to see it.")

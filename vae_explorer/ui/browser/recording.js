@@ -157,7 +157,7 @@ function createRecording(parent, given, whenReady) {
       }
       told.textContent = `epoch ${Math.round(epoch)} of ${given.numbers.at(-1)}`;
       const ends = [0, 1].map((k) => `${given.axes[k]} ${short(frame[k] - frame[2], 2)} … ${short(frame[k] + frame[2], 2)}`);
-      map.words.textContent = [...ends, ...(given.rings ? ["circles: 1, 2, 3 σ of the prior"] : [])].join(", ");
+      map.words.textContent = [...ends, ...(given.rings ? [`circles: ${RINGS.join(", ")} σ of the prior`] : [])].join(", ");
       map.canvas.setAttribute("aria-label", `${count} encodings at epoch ${Math.round(epoch)}`);
     },
   };
