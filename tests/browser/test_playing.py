@@ -16,7 +16,7 @@ from benchmarks.app_server import run_app
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app_url(
     tmp_path_factory: pytest.TempPathFactory, carrying: Path, published_checkpoints: Path
 ) -> Iterator[str]:
