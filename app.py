@@ -62,9 +62,11 @@ if get_script_run_ctx() is None:
     app = st.App(Path(__file__), routes=live_routes())
 else:
     st.set_page_config(
-        page_title="VAE Explorer", page_icon=icon(), layout="wide",
+        page_title="VAE Explorer",
+        page_icon=icon(),
+        layout="wide",
         initial_sidebar_state="collapsed" if is_lecturing() else "auto",
-    )  # fmt: skip
+    )
     st.logo(logo(), size="large")
     page = st.navigation(PAGES, expanded=True)
     choose_checkpoint(needed=page.url_path != Path(TRAINING).stem)

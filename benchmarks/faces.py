@@ -38,11 +38,28 @@ NEAR = 0.15
 """Eyes off by no more than this part of their distance are where they should be."""
 BACKGROUNDS = ("chelsea.png", "coffee.png")
 FACELESS = (
-    *BACKGROUNDS, "brick.png", "cell.png", "chessboard_RGB.png", "clock_motion.png", "coins.png",
-    "color.png", "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "ihc.png",
-    "logo.png", "microaneurysms.png", "moon.png", "motorcycle_left.png", "page.png",
-    "phantom.png", "retina.jpg", "rocket.jpg", "text.png",
-)  # fmt: skip
+    *BACKGROUNDS,
+    "brick.png",
+    "cell.png",
+    "chessboard_RGB.png",
+    "clock_motion.png",
+    "coins.png",
+    "color.png",
+    "grass.png",
+    "gravel.png",
+    "horse.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "logo.png",
+    "microaneurysms.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "page.png",
+    "phantom.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "text.png",
+)
 # CelebA's mean eyes in its frame; it counts from the centre of a pixel, hence the half.
 FRAME_EYES = np.array([[69.4, 111.2], [107.6, 111.1]]) + 0.5
 CROP_START = np.array([15.0, 35.0])

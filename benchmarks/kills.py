@@ -22,12 +22,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import load_dataset
 from vae_explorer.launching import resume_training, start_training
 from vae_explorer.run_status import RunStatus, list_runs, read_status
-from vae_explorer.runs import RUNS, read_history
+from vae_explorer.runs import read_history
 
 EPOCHS = 30
 MODEL = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
@@ -67,7 +68,7 @@ def _start(name: str, *more: str) -> None:
 
 
 def _status(name: str) -> RunStatus:
-    status = read_status(RUNS / name)
+    status = read_status(workspace.RUNS / name)
     assert status is not None
     return status
 
@@ -97,7 +98,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
         _start("killed", "--replace", "--restart")
     aim = number % 3
     epochs = chance.randrange(1, EPOCHS) if aim == 2 else 0
-    while epochs > len(read_history(RUNS / "killed")) or (aim == 0 and _trains()):
+    while epochs > len(read_history(workspace.RUNS / "killed")) or (aim == 0 and _trains()):
         time.sleep(LOOK)
     wait = chance.uniform(0, 4 if aim == 1 else 0.3)
     time.sleep(wait)
@@ -105,7 +106,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
     _kill()
     if (after := _status("killed")).phase == "finished":
         return None
-    before = len(read_history(RUNS / "killed"))
+    before = len(read_history(workspace.RUNS / "killed"))
     cards, broken = list_checkpoints(Path("checkpoints"))
     listed = f"{len(cards)} good" + (f", {len(broken)} BROKEN" if broken else "")
     resume_training("killed")
@@ -114,7 +115,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
         goes_on = now.phase not in ("failed", "interrupted", "paused")
         if not goes_on or now.phase in ("evaluating", "finished"):
             break
-        if len(read_history(RUNS / "killed")) > before:
+        if len(read_history(workspace.RUNS / "killed")) > before:
             break
         time.sleep(LOOK)
     print(

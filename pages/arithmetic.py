@@ -47,9 +47,17 @@ with stage:
         for (_, role), picture in zip(THREE, chosen, strict=False):
             show_picture(picture.kept.pixels(SIDE), f"{role}: {picture.name}", SIDE)
     show_grid(
-        tiles, channel, card, channel=channel, values=values, columns=1, height=RESULT,
-        on_click=lambda _: None, on_values=take_values, description="The sum, decoded",
-    )  # fmt: skip
+        tiles,
+        channel,
+        card,
+        channel=channel,
+        values=values,
+        columns=1,
+        height=RESULT,
+        on_click=lambda _: None,
+        on_values=take_values,
+        description="The sum, decoded",
+    )
     show_nearest(checkpoint, result[0])
 with panel:
     # Decoded here, never through a cache: those are shared between sessions.

@@ -20,8 +20,11 @@ SENTENCE = (
     "Which model is best, and at what? Tick rows of the table: the plots and pictures show those."
 )
 LOOKS = {
-    "table": "Table", "plane": "Rate and distortion", "curves": "Curves", "pictures": "Pictures",
-}  # fmt: skip
+    "table": "Table",
+    "plane": "Rate and distortion",
+    "curves": "Curves",
+    "pictures": "Pictures",
+}
 
 checkpoint = current_checkpoint()
 whole, _ = open_page("Compare", SENTENCE, whole=True)

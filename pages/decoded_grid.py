@@ -39,9 +39,11 @@ with panel:
     kind = "z"
     if card.model.latent_dim > 2:
         kind = choose(
-            "axes", "Axes", {"pca": "Principal components", "z": "Dimensions"},
+            "axes",
+            "Axes",
+            {"pca": "Principal components", "z": "Dimensions"},
             help="Principal components are the directions in which the encodings differ most.",
-        )  # fmt: skip
+        )
     axes = choose_axes(checkpoint, kind)
     plane = span_plane(checkpoint, axes)
     reach = float(np.ceil(np.abs(plane.to_plane(checkpoint.encodings.z_mean)).max()))
@@ -59,10 +61,12 @@ with panel:
             values |= show_sliders(list(others), f"{channel}-others", channel)
     n = count("n", "Tiles along a side", (3, 30), 15)
     spacing = choose(
-        "spacing", "Spacing", SPACINGS,
+        "spacing",
+        "Spacing",
+        SPACINGS,
         help="Even steps of z, or steps that hold equal shares of the prior N(0, 1): the middle, "
         "where most pictures are, gets more tiles.",
-    )  # fmt: skip
+    )
     download, details = st.container(), st.container()
 
 directions = {setting.name: direction for setting, direction in others.items()}
@@ -71,9 +75,16 @@ tiles = PlaneTiles(
 )
 with stage:
     show_grid(
-        tiles, channel, card, channel=channel, values=values, columns=n, on_click=enlarge,
-        on_values=take_values, description=f"{n} by {n} decoded pictures over {plane.names}",
-    )  # fmt: skip
+        tiles,
+        channel,
+        card,
+        channel=channel,
+        values=values,
+        columns=n,
+        on_click=enlarge,
+        on_values=take_values,
+        description=f"{n} by {n} decoded pictures over {plane.names}",
+    )
 with download:
     offer_pictures(
         lambda: get_decoded(key_of(card), tiles.latents(values, n)), n, f"{card.name}-grid"

@@ -47,16 +47,28 @@ others = {s.name: np.eye(latent_dim)[k] for s, k in zip(settings, strongest, str
 first, second = settings[0].name, settings[1].name
 plane = coordinate_plane(latent_dim, strongest[0], strongest[1])
 tiles = PlaneTiles(
-    plane, {name: axis for name, axis in others.items() if name not in (first, second)},
-    "linear", extent, first, second,
-)  # fmt: skip
+    plane,
+    {name: axis for name, axis in others.items() if name not in (first, second)},
+    "linear",
+    extent,
+    first,
+    second,
+)
 values |= {extent.name: extent.reset}
 z = tiles.latents(values, 1)[0]
 with picture:
     show_grid(
-        tiles, channel, card, channel=channel, values=values, columns=1, height=SIDE,
-        on_click=lambda _: None, on_values=take_values, description="z as the sliders say",
-    )  # fmt: skip
+        tiles,
+        channel,
+        card,
+        channel=channel,
+        values=values,
+        columns=1,
+        height=SIDE,
+        on_click=lambda _: None,
+        on_values=take_values,
+        description="z as the sliders say",
+    )
 
 with stage:
     look = choose("look_at", "Look at", LOOKS)
@@ -66,23 +78,24 @@ with stage:
         drawn = sample_posteriors(encodings.z_mean, encodings.z_log_var)[:, order[:SHOWN]]
         far = ks_distances(drawn)
         figure = histograms_figure(
-            drawn, [f"{n} {d:.2f}" for n, d in zip(names, far, strict=False)], far > STRAYS,
+            drawn,
+            [f"{n} {d:.2f}" for n, d in zip(names, far, strict=False)],
+            far > STRAYS,
             template=theme(),
-        )  # fmt: skip
+        )
     elif look == "length":
         drawn = sample_posteriors(encodings.z_mean, encodings.z_log_var)
         lengths = {"samples": drawn, "means": encodings.z_mean}
         figure = norms_figure(
             {name: np.linalg.norm(rows, axis=1) for name, rows in lengths.items()},
             {"√d": np.sqrt(latent_dim), "mean": np.linalg.norm(encodings.z_mean.mean(axis=0))},
-            latent_dim, template=theme(),
-        )  # fmt: skip
+            latent_dim,
+            template=theme(),
+        )
     else:
         r, classes = correlate(checkpoint)
         figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
-    st.plotly_chart(
-        figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False}
-    )  # fmt: skip
+    st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
     st.caption(WHY[look])
     for setting, k in zip(settings, strongest, strict=True):
         st.caption(f"{setting.label} from −3 to 3")

@@ -47,9 +47,11 @@ own = {f"{OWN}{id}": each for id, each in own_vectors(card).items()}
 vectors = editing_vectors(checkpoint, kind, locked, {id: each.vector for id, each in own.items()})
 with sliders:
     values, amounts = choose_amounts(
-        checkpoint, channel, {id: each.name for id, each in own.items()},
+        checkpoint,
+        channel,
+        {id: each.name for id, each in own.items()},
         drifts=kind == BEST and not locked,
-    )  # fmt: skip
+    )
 recipe = Recipe(amounts, kind, locked, values[DETAIL.name])
 with steps:
     offer_steps_back(recipe, checkpoint)
@@ -65,9 +67,14 @@ with settings:
     st.caption("Saved upright and without EXIF: neither place nor camera is in the file.")
 with stage:
     show_edit(
-        chosen, {setting_of(name): vector for name, vector in vectors.items()}, channel, checkpoint,
-        values=values, detail=DETAIL.name, edit=lambda size: edit.face(chosen.kept, size),
-    )  # fmt: skip
+        chosen,
+        {setting_of(name): vector for name, vector in vectors.items()},
+        channel,
+        checkpoint,
+        values=values,
+        detail=DETAIL.name,
+        edit=lambda size: edit.face(chosen.kept, size),
+    )
     if whole:
         show_photo(edit.photo(chosen.kept), "The whole photo, changed")
     if tray:

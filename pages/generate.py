@@ -71,19 +71,30 @@ with stage:
     for source, (tiles, captions) in grids.items():
         with places.pop(0):
             show_grid(
-                tiles, channel if source == prior else f"{channel}-{source}", card,
-                channel=channel, values=values, columns=side, on_values=take_values,
-                on_click=keep if source == prior else enlarge, framed=list(keeps),
-                captions=captions, description=f"{side} by {side} samples",
-            )  # fmt: skip
+                tiles,
+                channel if source == prior else f"{channel}-{source}",
+                card,
+                channel=channel,
+                values=values,
+                columns=side,
+                on_values=take_values,
+                on_click=keep if source == prior else enlarge,
+                framed=list(keeps),
+                captions=captions,
+                description=f"{side} by {side} samples",
+            )
     show_walk(checkpoint, z[list(keeps)])
 with actions:
     if keeps:
         st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=forget_keeps)
     offer_pictures(
-        lambda: get_decoded(key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])
-        ), side, f"{card.name}-samples", single=True,
-    )  # fmt: skip
+        lambda: get_decoded(
+            key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])
+        ),
+        side,
+        f"{card.name}-samples",
+        single=True,
+    )
 with details:
     owner, last = recall(_LAST, ("", None))
     if owner == card.name and last is not None:

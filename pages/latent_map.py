@@ -60,9 +60,15 @@ figure = scatter_figure(
 )
 with stage:
     selected = show_map(
-        figure, map_key, checkpoint, view,
-        p_values=overlays.p_values, pinned=bool(pin), visitor=visitor, on_pin=take_pin,
-    )  # fmt: skip
+        figure,
+        map_key,
+        checkpoint,
+        view,
+        p_values=overlays.p_values,
+        pinned=bool(pin),
+        visitor=visitor,
+        on_pin=take_pin,
+    )
 
 with details:
     if len(selected):

@@ -16,17 +16,24 @@ SENTENCE = (
 stage, panel = open_page("Lecture", SENTENCE)
 with panel:
     st.button(
-        "Start", icon=":material/slideshow:", type="primary", on_click=start_lecture,
+        "Start",
+        icon=":material/slideshow:",
+        type="primary",
+        on_click=start_lecture,
         width="stretch",
-    )  # fmt: skip
+    )
     with_notes = switch("with_notes", "With notes for the speaker")
     problems = take_list()
     for problem in problems:
         st.warning(plain(problem))
     st.download_button(
-        "The app's list, to begin with", shipped_lecture(), "lecture.txt", "text/plain",
-        icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
+        "The app's list, to begin with",
+        shipped_lecture(),
+        "lecture.txt",
+        "text/plain",
+        icon=":material/download:",
+        on_click="ignore",
+    )
     with st.expander("How a list is written", icon=":material/help:"):
         st.markdown(
             "A block for each scene, an empty line between them. A link is an address of the app, "

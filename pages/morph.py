@@ -58,9 +58,15 @@ if kind == "two":
 
     with stage:
         show_morph(
-            faces, path, channel, checkpoint, steps=steps, values=values, detail=DETAIL.name,
+            faces,
+            path,
+            channel,
+            checkpoint,
+            steps=steps,
+            values=values,
+            detail=DETAIL.name,
             compose=compose,
-        )  # fmt: skip
+        )
     files = {
         "Animated WebP": ("morph.webp", lambda: write_animation(compose(FRAMES), "webp", SECONDS)),
         "Animated GIF": ("morph.gif", lambda: write_animation(compose(FRAMES), "gif", SECONDS)),

@@ -17,9 +17,11 @@ stage, panel = open_page(
 with stage:
     show_strip(checkpoint)
     st.plotly_chart(
-        loss_figure(checkpoint.history, template=theme(), height=330), theme=None,
-        config={"displayModeBar": False}, key=f"losses-{card.name}",
-    )  # fmt: skip
+        loss_figure(checkpoint.history, template=theme(), height=330),
+        theme=None,
+        config={"displayModeBar": False},
+        key=f"losses-{card.name}",
+    )
 with panel:
     show_metrics(card)
     show_facts(card)

@@ -25,17 +25,22 @@ with stage:
 with panel:
     titles = {key: source.title for key, source in sources.items()}
     first = choose(
-        "played", "Training", titles, current_checkpoint().card.name, dropdown=True,
+        "played",
+        "Training",
+        titles,
+        current_checkpoint().card.name,
+        dropdown=True,
         help="Models and runs that were trained with --keep-epochs.",
-    )  # fmt: skip
+    )
     others = {NOBODY: "None"} | {key: title for key, title in titles.items() if key != first}
     second = choose("beside", "Beside it", others, dropdown=True) if len(others) > 1 else NOBODY
     chosen = [sources[first]] + ([sources[second]] if second != NOBODY else [])
     align = choose("by", "The slider counts", ALIGNMENTS) if second != NOBODY else "epoch"
     follow = switch(
-        "follow", "Axes follow the points",
+        "follow",
+        "Axes follow the points",
         help="Off: one square that holds the points of all epochs. The decoded grid stays there.",
-    )  # fmt: skip
+    )
 with stage:
     recordings = load_sources(chosen)
     draw_playback(chosen, "playback", align=align, follow=follow)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
 from vae_explorer.epochs import read_epochs
@@ -97,9 +97,12 @@ def kept_run(
 
 @pytest.fixture(scope="session")
 def carrying(
-    tmp_path_factory: pytest.TempPathFactory, digits: ImageDataset, kept_run: Path,
-    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
-) -> Path:  # fmt: skip
+    tmp_path_factory: pytest.TempPathFactory,
+    digits: ImageDataset,
+    kept_run: Path,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> Path:
     """The checkpoint published of `kept_run`, which carries its epochs; only to be read."""
     state, out = load_state(kept_run), tmp_path_factory.mktemp("checkpoints") / "carrying"
     model = build_model(tiny_vae_config).eval()
@@ -136,7 +139,7 @@ def published_checkpoints(tmp_path_factory: pytest.TempPathFactory, digits: Imag
 @pytest.fixture
 def checkpoint_root(published_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Have checkpoints looked for, by name, among `published_checkpoints`."""
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", published_checkpoints)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", published_checkpoints)
     return published_checkpoints
 
 
@@ -144,7 +147,7 @@ def checkpoint_root(published_checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 def training_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to run commands in, with a configuration of 40 epochs on digits, `small.json`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "checkpoints")
     train_values = {"dataset": "digits", "epochs": 40, "warmup_steps": 9}
     values = {"model": TINY_VAE.to_dict(), "train": train_values}
     (tmp_path / "small.json").write_text(json.dumps(values), encoding="utf-8")

@@ -19,9 +19,15 @@ from vae_explorer.models import Autoencoder, build_model, count_parameters
 from vae_explorer.presets import PRESETS
 
 ODD = ModelConfig(
-    image_size=8, image_channels=3, latent_dim=3, channels=(4, 6), kernel_size=4,
-    decoder_channels=(5, 4, 3), upsampling="nearest", normalization="batch",
-)  # fmt: skip
+    image_size=8,
+    image_channels=3,
+    latent_dim=3,
+    channels=(4, 6),
+    kernel_size=4,
+    decoder_channels=(5, 4, 3),
+    upsampling="nearest",
+    normalization="batch",
+)
 CONFIGS = {**PRESETS, "odd": ODD, "plain faces": replace(ODD, kind="autoencoder")}
 
 
@@ -148,9 +154,7 @@ def test_layers_with_other_kernels_are_described_by_their_own() -> None:
 def test_without_epsilon_z_is_the_mean(model: Autoencoder) -> None:
     passage = follow(model, make_image(model))
     mean = "z" if model.config.kind == "autoencoder" else "μ"
-    np.testing.assert_array_equal(
-        passage.find("z").activations, passage.find(mean).activations
-    )  # fmt: skip
+    np.testing.assert_array_equal(passage.find("z").activations, passage.find(mean).activations)
 
 
 def test_the_model_is_left_as_it_was(model: Autoencoder) -> None:

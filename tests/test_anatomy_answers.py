@@ -15,9 +15,9 @@ from vae_explorer.anatomy_answers import (
     read_subject,
 )
 from vae_explorer.config import ModelConfig
+from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.serving import Refusal
 
 CONFIG = ModelConfig(
     image_size=8, image_channels=3, latent_dim=5, channels=(4,), activation="leaky_relu"
@@ -71,7 +71,7 @@ def test_a_question_is_read_as_it_was_sent() -> None:
     ],
 )
 def test_what_is_no_question_is_refused_in_one_line(body: bytes, status: int, reason: str) -> None:
-    with pytest.raises(Refusal, match=reason) as refused:
+    with pytest.raises(RequestError, match=reason) as refused:
         read_subject(body, CONFIG)
     assert refused.value.status == status
     assert "\n" not in str(refused.value)
@@ -84,8 +84,10 @@ def test_chance_is_what_the_seeds_say(model: Autoencoder) -> None:
     first, again = follow(0.2, 1, 2, 1), follow(0.2, 1, 2, 1)
     np.testing.assert_array_equal(first.output, again.output)
     other_noise, other_epsilon, mean = (
-        follow(0.2, 3, 2, 1), follow(0.2, 1, 3, 1), follow(0.2, 1, 2, 0)
-    )  # fmt: skip
+        follow(0.2, 3, 2, 1),
+        follow(0.2, 1, 3, 1),
+        follow(0.2, 1, 2, 0),
+    )
     assert np.abs(other_noise.given - first.given).max() > 0.1
     np.testing.assert_array_equal(other_epsilon.given, first.given)
     assert np.abs(other_epsilon.find("z").activations - first.find("z").activations).max() > 0.1
@@ -116,8 +118,10 @@ def test_an_answer_holds_the_pictures_their_difference_and_what_was_lost(
     header, data = unpack(pack_passage(passage))
     places, size = header["pictures"], make_image().size
     for name, image in (
-        ("clean", passage.clean), ("input", passage.given), ("output", passage.output)
-    ):  # fmt: skip
+        ("clean", passage.clean),
+        ("input", passage.given),
+        ("output", passage.output),
+    ):
         found = np.frombuffer(data, np.uint8, size, places[name]).reshape(8, 8, 3)
         np.testing.assert_array_equal(found, to_uint8(image))
     difference = np.frombuffer(data, np.int8, 64, places["difference"]).reshape(8, 8)

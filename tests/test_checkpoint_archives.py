@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from vae_explorer import checkpoint_archives, checkpoints
+from vae_explorer import checkpoint_archives, workspace
 from vae_explorer.checkpoint_archives import pack_checkpoint, read_archive, unpack_checkpoint
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.config import ModelConfig
+from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.foreign_cards import largest_map
 from vae_explorer.inference import decode
 from vae_explorer.own_checkpoints import SHIPPED
-from vae_explorer.read_only import READ_ONLY, ReadOnlyError
+from vae_explorer.workspace import READ_ONLY
 
 Files = dict[str, bytes]
 PROJECT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ def shelf(published_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """
     root = tmp_path / "checkpoints"
     shutil.copytree(published_checkpoints / "digits-vae-2d", root / "mine")
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", root)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", root)
     return root
 
 

@@ -15,10 +15,9 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from vae_explorer import checkpoint_folders, checkpoints
-from vae_explorer.cards import FORMAT_VERSION, CardError, DatasetInfo, Metric, ModelCard
+from vae_explorer import checkpoints, workspace
+from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.checkpoints import (
-    CheckpointError,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -26,6 +25,7 @@ from vae_explorer.checkpoints import (
 )
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.encodings import Encodings
+from vae_explorer.errors import CardError, CheckpointError
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
 
@@ -93,7 +93,7 @@ def save(path: Path, *, config: ModelConfig = CONFIG, seed: int = 0) -> ModelCar
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of checkpoints, which names refer to."""
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "checkpoints")
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
 
@@ -190,7 +190,7 @@ def test_a_crash_between_files_leaves_the_old_checkpoint(
     good: Path, monkeypatch: pytest.MonkeyPatch, file: str, crash: BaseException
 ) -> None:
     before = load_checkpoint("good").card.fingerprint
-    write = checkpoint_folders.write_files
+    write = workspace.write_files
 
     def write_until(folder: Path, contents: Mapping[str, bytes]) -> None:
         names = list(contents)
@@ -223,7 +223,7 @@ def test_a_swap_that_fails_puts_the_old_checkpoint_back(
 
 def test_the_card_is_written_last(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    monkeypatch.setattr(checkpoint_folders.os, "fsync", lambda _: written.append(names()))
+    monkeypatch.setattr(workspace.os, "fsync", lambda _: written.append(names()))
 
     def names() -> set[str]:
         return {path.name for path in root.glob(".a.partial-*/*")}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_explorer import checkpoints, classifier_commands
+from vae_explorer import classifier_commands, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.attribute_networks import (
     CHANNELS,
@@ -22,8 +22,8 @@ from vae_explorer.attribute_networks import (
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.batches import TrainingError, split_rows
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints
+from vae_explorer.batches import split_rows
+from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.classifier import (
     load_classifier,
     pooled_features,
@@ -34,12 +34,12 @@ from vae_explorer.classifier_publication import measure_accuracy, publish_classi
 from vae_explorer.classifier_runs import best_of, load_best, load_config, load_state, save_config
 from vae_explorer.classifier_training import train_classifier
 from vae_explorer.config import TrainConfig
-from vae_explorer.config_base import ConfigError, JsonValue
+from vae_explorer.config_base import JsonValue
 from vae_explorer.data import ImageDataset
 from vae_explorer.degradation import degraded
+from vae_explorer.errors import CheckpointError, ConfigError, RunError, TrainingError
 from vae_explorer.inference import CHUNK
 from vae_explorer.models import count_parameters
-from vae_explorer.runs import RunError
 
 NAMES = ("Bright", "Red", "Blue")
 TINY = {
@@ -102,7 +102,7 @@ def published(
 @pytest.fixture
 def copied(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, to be broken, below the folder where names are looked for."""
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path)
     return shutil.copytree(published, tmp_path / "classifiers" / "tiny")
 
 
@@ -431,7 +431,7 @@ def test_one_that_is_not_there(copied: Path, name: str | Path, advice: str) -> N
 def test_where_there_is_none_the_command_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path)
     with pytest.raises(CheckpointError, match=r"no classifiers in .* train-classifier --out"):
         load_classifier("tiny")
 
@@ -497,7 +497,7 @@ OUT = Path("checkpoints/classifiers/small")
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `train-classifier` in a folder of its own, on 40 pictures with a table."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(classifier_commands, "IMAGE_SIZE", 16)
     monkeypatch.setattr(classifier_commands, "CHANNELS", {"strided": (8,), "residual": (8,)})
     images, attributes = make_faces(40)

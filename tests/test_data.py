@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, load_dataset, prepare
-from vae_explorer.data.sources import PictureError, Record, Source
+from vae_explorer.data.sources import Record, Source
+from vae_explorer.errors import PictureError
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 8

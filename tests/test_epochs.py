@@ -10,7 +10,7 @@ from safetensors.numpy import load, load_file, save
 from vae_explorer import epochs
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoint_files import EPOCHS
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.epoch_files import decode_epoch, load_epochs, pack_epochs, unpack_epochs
@@ -22,9 +22,9 @@ from vae_explorer.epochs import (
     load_epoch,
     read_epochs,
 )
+from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.inference import decode
 from vae_explorer.models import build_model
-from vae_explorer.runs import RunError
 from vae_explorer.training import train
 
 
@@ -91,9 +91,12 @@ def test_a_kept_decoder_draws_what_was_kept_of_its_epoch(
 
 
 def test_a_resumed_run_keeps_the_earlier_epochs(
-    kept_run: Path, tmp_path: Path, digits: ImageDataset,
-    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
-) -> None:  # fmt: skip
+    kept_run: Path,
+    tmp_path: Path,
+    digits: ImageDataset,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> None:
     run, config = tmp_path / "run", replace(tiny_train_config, keep_epochs=True)
     one = train(tiny_vae_config, config, digits, run)
     next(one)
@@ -105,9 +108,11 @@ def test_a_resumed_run_keeps_the_earlier_epochs(
 
 
 def test_a_large_decoder_is_kept_ever_more_rarely_and_a_huge_one_never(
-    tmp_path: Path, digits: ImageDataset, tiny_vae_config: ModelConfig,
+    tmp_path: Path,
+    digits: ImageDataset,
+    tiny_vae_config: ModelConfig,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     model = build_model(tiny_vae_config).eval()
     monkeypatch.setattr(epochs, "EACH_DECODER_BYTES", 10)
     monkeypatch.setattr(epochs, "ROWS", 20)
@@ -121,9 +126,12 @@ def test_a_large_decoder_is_kept_ever_more_rarely_and_a_huge_one_never(
 
 
 def test_what_is_half_written_is_not_listed(
-    tmp_path: Path, digits: ImageDataset, monkeypatch: pytest.MonkeyPatch,
-    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    digits: ImageDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> None:
     run, rename = tmp_path / "run", Path.replace
 
     def die(self: Path, target: Path) -> None:

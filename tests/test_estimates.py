@@ -9,8 +9,9 @@ import pytest
 
 from vae_explorer import measuring
 from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import MeasuringError
 from vae_explorer.estimates import Pace, estimate, fitting_work, measure
-from vae_explorer.measuring import Measured, Measurer, MeasuringError, what_is_measured
+from vae_explorer.measuring import Measured, Measurer, what_is_measured
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.presets import PRESETS
 

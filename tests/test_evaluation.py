@@ -146,8 +146,11 @@ def test_an_autoencoder_has_no_variational_metrics(
 ) -> None:
     evaluation = evaluate(autoencoder, digits, importance_samples=3)
     assert evaluation.metrics.keys() == {
-        "reconstruction", "squared_error", "psnr", "squared_error_percentiles",
-    }  # fmt: skip
+        "reconstruction",
+        "squared_error",
+        "psnr",
+        "squared_error_percentiles",
+    }
     assert evaluation.encodings.z_log_var is None
 
 

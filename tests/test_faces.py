@@ -13,10 +13,11 @@ import pytest
 import skimage.data
 from PIL import Image, ImageOps
 
+from vae_explorer.errors import WeightsError
 from vae_explorer.faces import Face, align, face_from_eyes, find_faces, networks
 from vae_explorer.faces.boxes import suppress
 from vae_explorer.faces.geometry import fit_similarity, invert, mean_landmarks, transform_points
-from vae_explorer.faces.networks import WeightsError, find_weights, load_networks, read_weights
+from vae_explorer.faces.networks import find_weights, load_networks, read_weights
 from vae_explorer.faces.pyramid import Pyramid
 
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from vae_explorer import fair_pool
+from vae_explorer.errors import RequestError
 from vae_explorer.fair_pool import PIECE_SECONDS, FairPool
-from vae_explorer.serving import Refusal
 
 TIMEOUT = 10
 
@@ -75,7 +75,7 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 async def status_of(request: Awaitable[object]) -> int:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RequestError) as refused:
         await request
     assert "\n" not in str(refused.value)
     return refused.value.status

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
@@ -98,7 +98,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def checkpoints_by_name(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", models)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", models)
     yield
     st.cache_data.clear()
     st.cache_resource.clear()

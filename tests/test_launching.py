@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer import launching
+from vae_explorer import launching, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.epochs import list_epochs, read_epochs
+from vae_explorer.errors import LaunchError, ReadOnlyError, RunError, RunUnderWayError
 from vae_explorer.launching import (
-    LaunchError,
     delete_training,
     finish_training,
     pause_training,
@@ -25,10 +25,10 @@ from vae_explorer.launching import (
     start_training,
     stop_training,
 )
-from vae_explorer.read_only import READ_ONLY, ReadOnlyError
-from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder
+from vae_explorer.run_lock import Holder, find_holder
 from vae_explorer.run_status import RunStatus, list_runs, read_status, write_status
-from vae_explorer.runs import RUNS, RunError, load_state, read_history
+from vae_explorer.runs import load_state, read_history
+from vae_explorer.workspace import READ_ONLY
 
 LONG = 4_000  # epochs: more than any test waits for
 SECONDS = 120
@@ -51,14 +51,14 @@ def arguments(training_folder: Path, data_root: Path, monkeypatch: pytest.Monkey
 @pytest.fixture(autouse=True)
 def leave_nothing_running(training_folder: Path) -> Iterator[None]:
     yield
-    holder = find_holder(RUNS)
+    holder = find_holder(workspace.RUNS)
     if holder is not None and holder.pid:
         with suppress(ProcessLookupError):
             os.kill(holder.pid, signal.SIGKILL)
 
 
 def status_of(name: str) -> RunStatus:
-    status = read_status(RUNS / name)
+    status = read_status(workspace.RUNS / name)
     assert status is not None
     return status
 
@@ -82,9 +82,9 @@ def test_a_training_lives_on_its_own_and_is_published(arguments: Arguments) -> N
     status = wait_for_end("one")
     assert (status.phase, status.epoch) == ("finished", 3)
     assert list(list_checkpoints()[0]) == ["one"]
-    assert list_epochs(RUNS / "one") == [1, 2, 3]
-    assert read_epochs(RUNS / "one", latest=True).numbers.tolist() == [3]
-    assert "Published checkpoints/one" in (RUNS / "one" / "log.txt").read_text()
+    assert list_epochs(workspace.RUNS / "one") == [1, 2, 3]
+    assert read_epochs(workspace.RUNS / "one", latest=True).numbers.tolist() == [3]
+    assert "Published checkpoints/one" in (workspace.RUNS / "one" / "log.txt").read_text()
 
 
 def test_a_second_start_is_told_which_one_runs(arguments: Arguments) -> None:
@@ -96,7 +96,7 @@ def test_a_second_start_is_told_which_one_runs(arguments: Arguments) -> None:
     with pytest.raises(RunUnderWayError, match="The run one is training"):
         delete_training("one")
     assert [run.name for run in list_runs()] == ["one"]
-    assert sorted(path.name for path in RUNS.iterdir()) == [".lock", "one"]
+    assert sorted(path.name for path in workspace.RUNS.iterdir()) == [".lock", "one"]
 
 
 @pytest.mark.parametrize("names", [("one", "two"), ("same", "same")])
@@ -118,7 +118,7 @@ def test_of_two_starts_at_the_same_moment_one_runs(
     (winner,) = [result for result in results if isinstance(result, str)]
     (refused,) = [result for result in results if isinstance(result, RunUnderWayError)]
     assert refused.run == winner
-    assert find_holder(RUNS) == Holder(winner, status_of(winner).pid)
+    assert find_holder(workspace.RUNS) == Holder(winner, status_of(winner).pid)
     assert [run.name for run in list_runs()] == [winner]
 
 
@@ -128,7 +128,7 @@ def test_what_the_command_refuses_is_said_and_leaves_nothing(arguments: Argument
     with pytest.raises(LaunchError, match="cannot be a name"):
         start_training(["--out", "checkpoints/.."])
     assert list_runs() == []
-    assert [path.name for path in RUNS.iterdir()] in ([], [".lock"])
+    assert [path.name for path in workspace.RUNS.iterdir()] in ([], [".lock"])
 
 
 def test_paused_and_resumed_equals_uninterrupted(arguments: Arguments, data_root: Path) -> None:
@@ -137,8 +137,8 @@ def test_paused_and_resumed_equals_uninterrupted(arguments: Arguments, data_root
     pause_training("paused")
     status = wait_for_end("paused")
     assert (status.phase, status.asked) == ("paused", "")
-    assert load_state(RUNS / "paused").step == status.step
-    assert len(read_history(RUNS / "paused")) < 20
+    assert load_state(workspace.RUNS / "paused").step == status.step
+    assert len(read_history(workspace.RUNS / "paused")) < 20
     resume_training("paused")
     assert wait_for_end("paused").phase == "finished"
 
@@ -148,7 +148,7 @@ def test_paused_and_resumed_equals_uninterrupted(arguments: Arguments, data_root
         for name in ("paused", "through")
     ]
     assert weights[0] == weights[1]
-    one, other = (read_history(RUNS / name) for name in ("paused", "through"))
+    one, other = (read_history(workspace.RUNS / name) for name in ("paused", "through"))
     assert [replace(e, seconds=0) for e in one] == [replace(e, seconds=0) for e in other]
 
 
@@ -158,7 +158,7 @@ def test_stopped_it_publishes_the_best_so_far(arguments: Arguments) -> None:
     stop_training("stopped")
     status = wait_for_end("stopped")
     assert status.phase == "finished"
-    history = read_history(RUNS / "stopped")
+    history = read_history(workspace.RUNS / "stopped")
     assert load_checkpoint("stopped").history["epoch"].tolist() == [e.epoch for e in history]
     best = min(history, key=lambda epoch: epoch.validation_loss)
     assert f"Epoch {best.epoch} was the best" in status.message
@@ -184,12 +184,14 @@ def test_killed_it_is_named_and_goes_on(arguments: Arguments, wait: str) -> None
     os.kill(status_of("killed").pid, signal.SIGKILL)
     status = wait_for("killed", lambda status: "signal 9" in status.message)
     assert (status.phase, status.fault) == ("interrupted", "killed")
-    done = len(read_history(RUNS / "killed"))
+    done = len(read_history(workspace.RUNS / "killed"))
     assert (f"All up to epoch {done} is kept" if done else "begins anew") in status.message
     assert list_checkpoints() == ({}, {})
     resume_training("killed")
     wait_for("killed", lambda status: status.epoch > done)
-    assert [e.epoch for e in read_history(RUNS / "killed")][: done + 1] == list(range(1, done + 2))
+    assert [e.epoch for e in read_history(workspace.RUNS / "killed")][: done + 1] == list(
+        range(1, done + 2)
+    )
 
 
 def test_the_system_may_ask_it_to_end(arguments: Arguments) -> None:
@@ -219,27 +221,33 @@ def test_a_dead_run_is_finished_or_begun_anew(arguments: Arguments) -> None:
 
 def test_what_does_not_train_cannot_be_paused(training_folder: Path) -> None:
     paused = RunStatus(name="one", phase="paused", arguments=(), out="checkpoints/one")
-    write_status(RUNS / "one", paused)
+    write_status(workspace.RUNS / "one", paused)
     for ask in (pause_training, stop_training):
         with pytest.raises(RunError, match="is not training"):
             ask("one")
         with pytest.raises(RunError, match=r"no run '\.\./one'"):
             ask("../one")
-    assert not (RUNS / "one" / "request").exists()
+    assert not (workspace.RUNS / "one" / "request").exists()
 
 
 def test_a_copy_for_looking_refuses_all(
     training_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_status(RUNS / "one", RunStatus(name="one", phase="paused", arguments=(), out="x"))
-    before = sorted(RUNS.rglob("*"))
+    write_status(
+        workspace.RUNS / "one", RunStatus(name="one", phase="paused", arguments=(), out="x")
+    )
+    before = sorted(workspace.RUNS.rglob("*"))
     monkeypatch.setenv(READ_ONLY, "1")
     with pytest.raises(ReadOnlyError):
         start_training(["--out", "checkpoints/two"])
     for refused in (
-        pause_training, stop_training, resume_training, finish_training, restart_training,
+        pause_training,
+        stop_training,
+        resume_training,
+        finish_training,
+        restart_training,
         delete_training,
-    ):  # fmt: skip
+    ):
         with pytest.raises(ReadOnlyError):
             refused("one")
-    assert sorted(RUNS.rglob("*")) == before
+    assert sorted(workspace.RUNS.rglob("*")) == before

@@ -28,8 +28,10 @@ def test_a_scene_is_read_whole() -> None:
     )
     assert problems == []
     assert (scene.title, scene.page, scene.sentence) == (
-        "Glasses", "edit", "First half, second half.",
-    )  # fmt: skip
+        "Glasses",
+        "edit",
+        "First half, second half.",
+    )
     assert (scene.attempt, scene.notes) == ("this.", "that.")
     assert scene.settings == {"model": "faces", "edit_Smiling": "2"}
     assert read_lecture(f"{scene.link}\nAgain.", PAGES)[0][0].settings == scene.settings

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from vae_explorer.names import LONGEST, check_name, suggest_name, tell_apart
+from vae_explorer.workspace import LONGEST, check_name, suggest_name, tell_apart
 
 
 def test_what_is_suggested_is_taken() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from vae_explorer import onnx_export
 from vae_explorer.__main__ import main
-from vae_explorer.checkpoints import CheckpointError, load_checkpoint
+from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig
+from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import build_model
 from vae_explorer.onnx_export import TOLERANCE, compare_onnx, export_onnx, write_onnx
@@ -67,11 +68,15 @@ def test_a_plain_autoencoder_has_no_variance(published_checkpoints: Path) -> Non
     [
         {"architecture": "mlp", "channels": (), "hidden_dim": 6},
         {
-            "image_channels": 3, "upsampling": "nearest", "normalization": "batch",
-            "activation": "leaky_relu", "activate_projection": True, "kernel_size": 4,
+            "image_channels": 3,
+            "upsampling": "nearest",
+            "normalization": "batch",
+            "activation": "leaky_relu",
+            "activate_projection": True,
+            "kernel_size": 4,
         },
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_layer_is_exported(
     published_checkpoints: Path, changes: dict[str, object]
 ) -> None:

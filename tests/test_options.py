@@ -47,8 +47,10 @@ def test_a_run_is_resumed_with_what_its_folder_does_not_remember() -> None:
     kept = keep_arguments(list_arguments(build_parser().parse_args(["train", *given])))
     again = vars(build_parser().parse_args(["train", *kept]))
     assert (again["title"], str(again["source"]), str(again["out"])) == (
-        "-x", "a b", "checkpoints/one"
-    )  # fmt: skip
+        "-x",
+        "a b",
+        "checkpoints/one",
+    )
     assert again["replace"]
     assert "epochs" not in again
     assert "dataset" not in again

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer import checkpoints, own_checkpoints
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints, load_checkpoint
+from vae_explorer import own_checkpoints, workspace
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.own_checkpoints import (
     SHIPPED,
     check_free,
@@ -18,9 +19,8 @@ from vae_explorer.own_checkpoints import (
     is_shipped,
     rename_checkpoint,
 )
-from vae_explorer.read_only import READ_ONLY, ReadOnlyError
 from vae_explorer.run_status import RunStatus, write_status
-from vae_explorer.runs import RUNS
+from vae_explorer.workspace import READ_ONLY
 
 PROJECT = Path(__file__).parents[1]
 
@@ -31,7 +31,7 @@ def shelf(published_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.Monke
     root = tmp_path / "checkpoints"
     for name in ("mine", "fashion-vae-2d"):
         shutil.copytree(published_checkpoints / "digits-vae-2d", root / name)
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", root)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", root)
     return root
 
 
@@ -42,8 +42,11 @@ def read_folder(folder: Path) -> dict[Path, bytes]:
 def test_shipped_are_those_that_the_project_tracks() -> None:
     done = subprocess.run(
         ["git", "ls-files", "checkpoints/*/card.json"],
-        cwd=PROJECT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip("not a clone: nothing says what is tracked")
     folders = (Path(line).parts for line in done.stdout.splitlines())
@@ -66,11 +69,11 @@ def test_a_name_that_a_training_will_publish_is_taken_until_it_has(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = RunStatus(name="yours", phase="paused", arguments=(), out="checkpoints/yours")
-    write_status(RUNS / "yours", run)
+    write_status(workspace.RUNS / "yours", run)
     assert free_name("yours") == "yours-2"
     with pytest.raises(CheckpointError, match="taken"):
         rename_checkpoint("mine", "yours", "Title")
-    write_status(RUNS / "yours", replace(run, phase="finished"))
+    write_status(workspace.RUNS / "yours", replace(run, phase="finished"))
     assert rename_checkpoint("mine", "yours", "Title").name == "yours"
 
 

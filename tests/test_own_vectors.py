@@ -9,7 +9,7 @@ import pytest
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.model_files import ModelFileError
+from vae_explorer.errors import ModelFileError
 from vae_explorer.own_vectors import (
     MAX_BYTES,
     make_own_vector,

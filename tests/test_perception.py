@@ -8,8 +8,8 @@ from accelerate import Accelerator
 
 from vae_explorer import classifier
 from vae_explorer.attribute_networks import ClassifierConfig, build_classifier
-from vae_explorer.checkpoints import CheckpointError
 from vae_explorer.config import TrainConfig
+from vae_explorer.errors import CheckpointError
 from vae_explorer.perception import PatchDiscriminator, Perception
 
 CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
@@ -24,9 +24,13 @@ def perception(monkeypatch: pytest.MonkeyPatch) -> Perception:
     network = build_classifier(CONFIG).eval().requires_grad_(False)
     monkeypatch.setattr(classifier, "load_classifier", lambda _name: network)
     config = TrainConfig(
-        "celeba", feature_network="tiny", feature_weight=10.0, adversarial_weight=3.0,
-        adversarial_start=0.5, learning_rate=1e-2,
-    )  # fmt: skip
+        "celeba",
+        feature_network="tiny",
+        feature_weight=10.0,
+        adversarial_weight=3.0,
+        adversarial_start=0.5,
+        learning_rate=1e-2,
+    )
     return Perception(config, 3, Accelerator(cpu=True))
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_explorer import checkpoints
+from vae_explorer import checkpoints, workspace
 from vae_explorer.animations import write_animation
 from vae_explorer.epoch_files import crowd_early
+from vae_explorer.errors import RunError
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.inference import decode
 from vae_explorer.playback import Recording, list_sources, load_recording, square_around
 from vae_explorer.playback_film import HOLD, SIDE, between, film
-from vae_explorer.runs import RunError, load_state
+from vae_explorer.runs import load_state
 
 
 @pytest.fixture
@@ -30,14 +31,14 @@ def runs(kept_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def recording(runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     """The checkpoint that carries its epochs, as it is played."""
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", carrying.parent)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", carrying.parent)
     return load_recording(list_sources(runs)["carrying"], runs)
 
 
 def test_runs_and_checkpoints_with_epochs_are_found(
     runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", carrying.parent)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", carrying.parent)
     sources = list_sources(runs)
     assert list(sources) == ["carrying", "run:kept"]
     assert "3 epochs" in sources["run:kept"].title

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from processes import finish, start_processes
 from safetensors.torch import load_file
 
+from tests.support.processes import finish, start_processes
 from vae_explorer.__main__ import main
-from vae_explorer.batches import Noise, TrainingError, mirrored
+from vae_explorer.batches import Noise, mirrored
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
+from vae_explorer.errors import TrainingError
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.processes import Processes

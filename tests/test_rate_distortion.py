@@ -162,8 +162,10 @@ def test_curves_are_the_numbers_in_their_colours() -> None:
     x, y = np.arange(1, 31), 100 / np.arange(1, 31)
     figure = curves_figure(
         {"a": (x, y), "late": (x, y + 1), "short": (x[:1], y[:1])},
-        colours={"a": 0, "late": 13, "short": 2}, x_title="epoch", y_title="nats",
-    )  # fmt: skip
+        colours={"a": 0, "late": 13, "short": 2},
+        x_title="epoch",
+        y_title="nats",
+    )
     first, late, short = figure.data
     assert np.array_equal(first.x, x)
     assert np.array_equal(first.y, y)

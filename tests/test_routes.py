@@ -21,9 +21,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.anatomy_answers import Subject, pack_passage
-from vae_explorer.checkpoints import Checkpoint, CheckpointError, load_checkpoint
+from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.errors import CheckpointError
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
@@ -347,7 +348,7 @@ def test_a_removed_checkpoint_is_unknown_at_once(
     checkpoint_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(checkpoint_root / VAE, tmp_path / VAE)
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path)
     with serve() as server:
         assert server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()).status == 200
         shutil.rmtree(tmp_path / VAE)

@@ -15,14 +15,14 @@ import torch
 
 from vae_explorer import run_report, run_status
 from vae_explorer.__main__ import main
-from vae_explorer.batches import NotANumberError
 from vae_explorer.data import DatasetError, ImageDataset, prepare
+from vae_explorer.errors import NotANumberError, RunError, RunUnderWayError
 from vae_explorer.run_faults import find_fault
 from vae_explorer.run_folders import delete_run
-from vae_explorer.run_lock import Holder, RunUnderWayError, find_holder, hold_lock
+from vae_explorer.run_lock import Holder, find_holder, hold_lock
 from vae_explorer.run_report import CURVE_POINTS, RunReport, report_run
 from vae_explorer.run_status import REQUEST, RunStatus, list_runs, read_status, write_status
-from vae_explorer.runs import RunError, StepMetrics, load_state, read_history
+from vae_explorer.runs import StepMetrics, load_state, read_history
 
 RUN = Path("runs/small")
 SMALL = ["train", "--config", "small.json", "--epochs", "2", "--out", "checkpoints/small"]
@@ -176,9 +176,12 @@ def test_the_curve_is_thinned_and_stays_true(
 def test_the_curve_forgets_what_is_done_again(tmp_path: Path, status: RunStatus) -> None:
     drawn = (1.0, 2.0, 3.0)
     before = replace(
-        status, curve_step=(10, 20, 30), curve_loss=drawn, curve_reconstruction=drawn,
+        status,
+        curve_step=(10, 20, 30),
+        curve_loss=drawn,
+        curve_reconstruction=drawn,
         curve_kl=drawn,
-    )  # fmt: skip
+    )
     report = RunReport(tmp_path / "r", before)
     report.take_step(step(21))
     assert report.status.curve_step == (10, 20)
@@ -273,9 +276,11 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
 
 
 def test_a_full_disk_costs_no_state(
-    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch,
+    training_folder: Path,
+    data_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     with monkeypatch.context() as patch:
         fill_disk(patch, after=1)
         assert train_small(data_root) == 2
@@ -336,8 +341,10 @@ def test_data_that_is_gone_is_named_and_the_run_before_stays(
     status = read_status(Path("runs/fresh"))
     assert status is not None
     assert (status.phase, status.fault, status.message) == (
-        "failed", "data", "The pictures are gone."
-    )  # fmt: skip
+        "failed",
+        "data",
+        "The pictures are gone.",
+    )
     assert len(load_state(RUN).history) == 2
 
 
@@ -385,9 +392,11 @@ def test_killed_after_publishing_it_needs_nothing_more(
 
 
 def test_finish_publishes_what_there_is(
-    training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch,
+    training_folder: Path,
+    data_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     root = ["--root", str(data_root)]
     assert main([*SMALL, "--finish", *root]) == 2
     assert "give --resume with it" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
+from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder, build_model
@@ -14,7 +15,6 @@ from vae_explorer.serving import (
     MAX_ANSWER_BYTES,
     MAX_IMAGES,
     PIECE_PIXELS,
-    Refusal,
     decoding,
     encoding,
     latent_bound,
@@ -100,7 +100,7 @@ def spoilt(value: float) -> bytes:
 def test_latents_that_are_no_request_are_refused_in_one_line(
     body: bytes, status: int, reason: str
 ) -> None:
-    with pytest.raises(Refusal, match=reason) as refused:
+    with pytest.raises(RequestError, match=reason) as refused:
         read_latents(body, CONFIG, 20)
     assert refused.value.status == status
     assert "\n" not in str(refused.value)
@@ -109,7 +109,7 @@ def test_latents_that_are_no_request_are_refused_in_one_line(
 def test_an_answer_has_at_most_32_mb() -> None:
     most = MAX_ANSWER_BYTES // (4 * LARGE.image_size**2)
     assert len(read_latents(np.zeros((most, 2), "<f4").tobytes(), LARGE, 20)) == most
-    with pytest.raises(Refusal, match="bytes an answer") as refused:
+    with pytest.raises(RequestError, match="bytes an answer") as refused:
         read_latents(np.zeros((most + 1, 2), "<f4").tobytes(), LARGE, 20)
     assert refused.value.status == 413
 
@@ -135,7 +135,7 @@ def test_an_image_is_read_as_it_was_sent() -> None:
 def test_an_image_that_is_no_request_is_refused_in_one_line(
     pixels: np.ndarray, status: int, reason: str
 ) -> None:
-    with pytest.raises(Refusal, match=reason) as refused:
+    with pytest.raises(RequestError, match=reason) as refused:
         read_image(pixels.astype("<f4").tobytes(), CONFIG)
     assert refused.value.status == status
     assert "\n" not in str(refused.value)
@@ -167,7 +167,7 @@ def test_an_overflowing_decoder_is_refused() -> None:
         for weight in model.decoder.parameters():
             weight.fill_(np.inf)
     (piece,) = decoding(model, make_latents(1))
-    with pytest.raises(Refusal, match="overflows") as refused:
+    with pytest.raises(RequestError, match="overflows") as refused:
         piece()
     assert refused.value.status == 422
 

@@ -18,16 +18,16 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from vae_explorer.__main__ import main
-from vae_explorer.batches import TrainingError, split_rows
+from vae_explorer.batches import split_rows
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.epochs import list_epochs
+from vae_explorer.errors import RunError, TrainingError
 from vae_explorer.models import build_model
 from vae_explorer.optimization import learning_rate, moving_average, refresh_statistics
 from vae_explorer.runs import (
     EpochMetrics,
-    RunError,
     RunState,
     StepMetrics,
     load_config,
@@ -163,8 +163,11 @@ def test_every_step_is_told(
 # A discriminator, and what goes with it
 
 ADVERSARIAL: dict[str, JsonValue] = {
-    "adversarial_weight": 5.0, "adversarial_start": 0.4, "mirror": True, "clip_norm": 50.0,
-}  # fmt: skip
+    "adversarial_weight": 5.0,
+    "adversarial_start": 0.4,
+    "mirror": True,
+    "clip_norm": 50.0,
+}
 
 
 def test_with_a_discriminator_a_run_resumes_bit_for_bit_too(
@@ -291,9 +294,11 @@ def test_other_models_resume_bit_for_bit_too(
 
 
 def test_a_run_is_not_resumed_on_other_pictures(
-    half_way: Path, digits: ImageDataset,
-    tiny_vae_config: ModelConfig, tiny_train_config: TrainConfig,
-) -> None:  # fmt: skip
+    half_way: Path,
+    digits: ImageDataset,
+    tiny_vae_config: ModelConfig,
+    tiny_train_config: TrainConfig,
+) -> None:
     before = (half_way / "state.safetensors").read_bytes()
     for other in (
         replace(digits, images=255 - np.asarray(digits.images)),

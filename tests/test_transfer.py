@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from vae_explorer import checkpoints, transfer
+from vae_explorer import transfer, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.data import ImageDataset
@@ -58,9 +58,13 @@ def run(*arguments: object) -> int:
 
 @pytest.mark.parametrize("name", [VAE, DEEP, AUTOENCODER])
 def test_a_table_holds_what_the_encoder_says(
-    checkpoint_root: Path, pictures: Path, digits: ImageDataset, tmp_path: Path, name: str,
+    checkpoint_root: Path,
+    pictures: Path,
+    digits: ImageDataset,
+    tmp_path: Path,
+    name: str,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     out = tmp_path / "latents.csv"
     assert run("encode", name, pictures, "--out", out) == 0
     assert "Encoded 100 of 100 pictures" in capsys.readouterr().out
@@ -109,8 +113,9 @@ def test_a_line_may_lack_the_name_of_its_picture(checkpoint_root: Path, tmp_path
     (tmp_path / "z.csv").write_text("z1,z2,file\n0.5,7,a.png\n1,2\n")
     assert run("decode", VAE, tmp_path / "z.csv", "--out", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "000001-a.png", "000002.png",
-    ]  # fmt: skip
+        "000001-a.png",
+        "000002.png",
+    ]
 
 
 def test_columns_may_stand_in_any_order_beside_others(
@@ -121,8 +126,9 @@ def test_columns_may_stand_in_any_order_beside_others(
     z = np.array([[-1, 0.5], [2, 1]], np.float32)
     wanted = to_uint8(decode(load_checkpoint(VAE).model, z))[..., 0]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "000001.png", "000002.png",
-    ]  # fmt: skip
+        "000001.png",
+        "000002.png",
+    ]
     for path, pixels in zip(sorted((tmp_path / "out").iterdir()), wanted, strict=True):
         np.testing.assert_allclose(np.asarray(Image.open(path)).astype(int), pixels, atol=1)
 
@@ -130,7 +136,7 @@ def test_columns_may_stand_in_any_order_beside_others(
 def test_a_checkpoint_may_be_a_path(
     published_checkpoints: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "none")
+    monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "none")
     out = tmp_path / "latents.csv"
     assert run("encode", published_checkpoints / VAE, pictures, "--out", out) == 0
     assert len(read_csv(out)) == 100
@@ -243,9 +249,13 @@ def test_a_name_in_a_table_leads_nowhere(checkpoint_root: Path, tmp_path: Path) 
     (tmp_path / "z.csv").write_text(f"file,z1,z2\n{lines}", encoding="utf-8")
     assert run("decode", VAE, tmp_path / "z.csv", "--out", tmp_path / "out") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "000001-evil.png", "000002-passwd.png", "000003.png", "000004.png", "000005-c-d.png",
+        "000001-evil.png",
+        "000002-passwd.png",
+        "000003.png",
+        "000004.png",
+        "000005-c-d.png",
         f"000006-{'é' * 60}.png",
-    ]  # fmt: skip
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "z.csv"]
 
 
@@ -319,17 +329,23 @@ def test_a_garment_is_made_as_the_app_does_unless_it_is_like_the_sets() -> None:
 
 
 def test_progress_counts_every_picture(
-    checkpoint_root: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    checkpoint_root: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     seen: list[tuple[str, str | None]] = []
     (pictures / "torn.png").write_bytes(b"")
     checkpoint = load_checkpoint(VAE)
     with open_album(pictures) as album:
         transfer.encode_album(
-            album, checkpoint.model, checkpoint.card, tmp_path / "out.csv",
+            album,
+            checkpoint.model,
+            checkpoint.card,
+            tmp_path / "out.csv",
             on_picture=lambda name, fault: seen.append((name, fault)),
-        )  # fmt: skip
+        )
     assert len(seen) == 101
     assert [name for name, fault in seen if fault] == ["torn.png"]
     assert not [path for path in tmp_path.iterdir() if str(os.getpid()) in path.name]

@@ -8,16 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vae_explorer import classifier_commands, commands, transfer_commands
+from vae_explorer import classifier_commands, commands, transfer_commands, workspace
 from vae_explorer.attribute_networks import CHANNELS
-from vae_explorer.batches import TrainingError
-from vae_explorer.checkpoints import CheckpointError
-from vae_explorer.config import ConfigError
-from vae_explorer.data import DATASETS, DatasetError
+from vae_explorer.data import DATASETS
+from vae_explorer.errors import VaeExplorerError
 from vae_explorer.presets import PRESETS
-from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
-from vae_explorer.runs import RunError
-from vae_explorer.transfer_commands import TransferError
+from vae_explorer.workspace import refuse_when_read_only
 
 EXAMPLES = """
 examples:
@@ -44,12 +40,6 @@ where "model" may also be the name of a published one. Options given beside it w
 Ctrl-C stops after the step under way and saves; --resume goes on from there.
 """
 
-_SAID = (
-    CheckpointError, ConfigError, DatasetError, ReadOnlyError, RunError, TrainingError,
-    TransferError,
-)  # fmt: skip
-"""Errors whose message says what to do, so that no traceback is shown."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
@@ -59,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command not in _ONLY_READ or getattr(args, "write", False):
             refuse_when_read_only(f"the command {args.name}")
         return command(args)
-    except _SAID as error:
+    except VaeExplorerError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes, one on each machine
             print(f"error: {error}", file=sys.stderr)
         return 2
@@ -151,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluated.set_defaults(command=commands.run_evaluate)
 
     for reads_data in (prepared, trained, classifier, evaluated):
-        reads_data.add_argument("--root", type=Path, default=Path("data"), help="of data (data)")
+        reads_data.add_argument("--root", type=Path, default=workspace.DATA, help="of data (data)")
         reads_data.add_argument("--source", type=Path, default=None, help="folder or zip of images")
 
     listed = subparsers.add_parser("list", help="show the checkpoints, broken ones too")

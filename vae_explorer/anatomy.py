@@ -184,11 +184,18 @@ def _pass_bottleneck(
     said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
     steps = [
         mean_step,
-        Step(head.name, "bottleneck", head.kind, lines, head.arithmetic, head.parameters,
-             _to_numpy(deviation)),
+        Step(
+            head.name,
+            "bottleneck",
+            head.kind,
+            lines,
+            head.arithmetic,
+            head.parameters,
+            _to_numpy(deviation),
+        ),
         _plain("ε", "bottleneck", (f"{said}; drawn from N(0, 1)" if noise.any() else said,), drawn),
         _plain("z", "bottleneck", ("z = μ + σ × ε, number by number",), z),
-    ]  # fmt: skip
+    ]
     return z, float(kl_divergence(mean, log_var).sum()), steps
 
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from vae_explorer.anatomy import Passage, Step, add_noise, draw_epsilon, follow
 from vae_explorer.config import ModelConfig
+from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.models import Autoencoder
-from vae_explorer.serving import LITTLE_ENDIAN, Refusal, max_image_bytes, read_image
+from vae_explorer.serving import LITTLE_ENDIAN, max_image_bytes, read_image
 
 MAX_NOISE = 0.5
 """Standard deviation, of pixels in [0, 1]."""
@@ -71,13 +72,13 @@ def read_subject(body: bytes, config: ModelConfig) -> Subject:
 
     Raises
     ------
-    Refusal
+    RequestError
         As `read_image`; 422 for noise or seeds out of range, and for seeds that are not whole.
     """
     wanted = max_subject_bytes(config)
     if len(body) != wanted:
         shape = " x ".join(str(side) for side in config.image_shape)
-        raise Refusal(
+        raise RequestError(
             413 if len(body) > wanted else 422,
             f"A picture of this model, {shape}, and {len(_SETTINGS)} settings are {wanted} bytes "
             f"of float32; found {len(body)}.",
@@ -91,11 +92,14 @@ def read_subject(body: bytes, config: ModelConfig) -> Subject:
         # Said so, not a number is out of range too.
         if not 0 <= value <= most or (name != "noise" and value % 1):
             kind = "a number" if name == "noise" else "a whole number"
-            raise Refusal(422, f"{name} is {kind} in 0 … {most:g}; found {value:.6g}.")
+            raise RequestError(422, f"{name} is {kind} in 0 … {most:g}; found {value:.6g}.")
     return Subject(
-        image, values["noise"], int(values["noise_seed"]), int(values["epsilon_seed"]),
+        image,
+        values["noise"],
+        int(values["noise_seed"]),
+        int(values["epsilon_seed"]),
         bool(values["sampled"]),
-    )  # fmt: skip
+    )
 
 
 def pack_passage(passage: Passage) -> bytes:
@@ -123,9 +127,11 @@ def pack_passage(passage: Passage) -> bytes:
     pictures: dict[str, object] = {
         name: put(to_uint8(image))
         for name, image in (
-            ("clean", passage.clean), ("input", passage.given), ("output", passage.output)
+            ("clean", passage.clean),
+            ("input", passage.given),
+            ("output", passage.output),
         )
-    }  # fmt: skip
+    }
     pictures |= {"difference": put(difference), "difference_unit": unit}
     header = {
         "steps": steps,

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.cards import Metric
-from vae_explorer.classifier import (
-    CLASSIFIERS,
-    AttributeClassifier,
-    load_classifier,
-    pooled_features,
-)
+from vae_explorer.classifier import AttributeClassifier, load_classifier, pooled_features
 from vae_explorer.image_quality import (
     WINDOW,
     frechet_distance,
@@ -26,6 +21,7 @@ from vae_explorer.image_quality import (
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder
 from vae_explorer.priors import WEIGHTS, sample_prior
+from vae_explorer.workspace import CLASSIFIERS
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -48,7 +44,7 @@ def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifi
     CheckpointError
         If it is there, and broken.
     """
-    if not (checkpoints.CHECKPOINTS / CLASSIFIERS / name).is_dir():
+    if not (workspace.CHECKPOINTS / CLASSIFIERS / name).is_dir():
         return None
     classifier = load_classifier(name)
     return classifier if classifier.config.attributes == attributes else None

@@ -9,17 +9,10 @@ import torch
 from torch import Tensor
 
 from vae_explorer.config import TrainConfig
+from vae_explorer.errors import TrainingError
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to do."""
-
-
-class NotANumberError(TrainingError):
-    """A loss that became not a number."""
 
 
 def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:

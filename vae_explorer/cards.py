@@ -16,7 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.config_base import Config, ConfigError, JsonValue
+from vae_explorer.config_base import Config, JsonValue
+from vae_explorer.errors import CardError, ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,10 +34,6 @@ _WANTED: dict[object, str] = {
 }
 
 T = TypeVar("T")
-
-
-class CardError(ValueError):
-    """A card that cannot be written or read; the message names the field and what it should be."""
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,13 @@ import safetensors
 from safetensors import SafetensorError
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import (
-    CARD,
-    read_card,
-    read_files,
-    staged,
-    write_files,
-)
-from vae_explorer.checkpoints import CheckpointError, load_checkpoint
+from vae_explorer.checkpoint_folders import CARD, read_card, read_files
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.errors import CheckpointError
 from vae_explorer.foreign_cards import read_foreign_card
 from vae_explorer.images import zip_of_files
 from vae_explorer.own_checkpoints import changing, check_free, free_name
+from vae_explorer.workspace import staged_folder, write_files
 
 MAX_BYTES = 200 * 2**20
 """Of an archive, and of all that is in it."""
@@ -91,8 +87,13 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
             return card, {file: _read_entry(archive, entry) for file, entry in entries.items()}
     # NotImplementedError, UnicodeDecodeError: a kind of zip, a name, that Python cannot read.
     except (
-        OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, UnicodeDecodeError
-    ) as error:  # fmt: skip
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
         raise CheckpointError(f"This zip is damaged: {error}. Copy or pack it again.") from error
 
 
@@ -126,7 +127,7 @@ def unpack_checkpoint(data: bytes, name: str | None = None, *, free: bool = Fals
         _check_tensors(contents)
         wanted = card.name if name is None else name
         path = check_free(free_name(wanted) if free else wanted)
-        with staged(path) as folder:
+        with staged_folder(path) as folder:
             # The card goes last: a folder without it is no checkpoint.
             write_files(folder, {**contents, CARD: contents.pop(CARD)})
             try:

@@ -6,18 +6,13 @@ Whatever is wrong raises ValueError; `vae_explorer.checkpoints` adds which check
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_files import ENCODINGS, HISTORY, MODEL
-from vae_explorer.read_only import refuse_when_read_only
 
 CARD = "card.json"
 
@@ -94,60 +89,6 @@ def _verify(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> ModelCard
     card = read_card(folder)
     read_files(folder, card.sha256)
     return card
-
-
-@contextmanager
-def staged(path: Path) -> Iterator[Path]:
-    """Give the path of a sibling to write; rename it to `path` if the block ends without error.
-
-    What was at `path` stays whole until then, and is put back if the renaming fails.
-
-    Raises
-    ------
-    ReadOnlyError
-        If this copy writes nothing.
-    """
-    refuse_when_read_only(f"writing {path.name}")
-    _clear_leftovers(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        _swap(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files in order, each on the disk before the next."""
-    for name, data in contents.items():
-        with (folder / name).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _clear_leftovers(path: Path) -> None:
-    """Undo what a killed save left: put back what it had moved aside, remove the rest."""
-    leftovers = f".{glob.escape(path.name)}"
-    for replaced in path.parent.glob(f"{leftovers}.replaced-*"):
-        if not path.exists():
-            replaced.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
-    for partial in path.parent.glob(f"{leftovers}.partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _swap(new: Path, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
-    if path.exists():
-        path.rename(aside)
-    try:
-        new.rename(path)
-    finally:
-        if aside.exists() and not path.exists():
-            aside.rename(path)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_file(folder: Path, file: str) -> bytes:

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_explorer import checkpoint_files as files
+from vae_explorer import workspace
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_folders import (
     CARD,
@@ -31,22 +32,13 @@ from vae_explorer.checkpoint_folders import (
     list_folders,
     read_card,
     read_files,
-    staged,
     verify,
-    write_files,
 )
 from vae_explorer.config import unknown_name
 from vae_explorer.encodings import Encodings
+from vae_explorer.errors import CheckpointError
 from vae_explorer.models import Autoencoder
-
-CHECKPOINTS = Path(
-    os.environ.get("VAE_EXPLORER_CHECKPOINTS") or Path(__file__).parents[1] / "checkpoints"
-)
-"""Where models are looked for by name."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, broken or cannot be saved; the message says how to mend it."""
+from vae_explorer.workspace import staged_folder, write_files
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ def save_checkpoint(
             contents[files.EPOCHS] = epochs
         digests = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
         card = dataclasses.replace(card, name=path.name, sha256=digests)
-        with staged(path) as folder:
+        with staged_folder(path) as folder:
             write_files(folder, {**contents, CARD: card.to_json().encode()})
             _read(folder)  # what cannot be loaded replaces nothing
     except (OSError, ValueError) as error:
@@ -193,7 +185,7 @@ def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], di
         What is broken and how to mend it, by name.
     """
     cards, errors = {}, {}
-    for folder in list_folders(CHECKPOINTS if root is None else root):
+    for folder in list_folders(workspace.CHECKPOINTS if root is None else root):
         try:
             cards[folder.name] = verify(folder)
         except ValueError as error:
@@ -210,7 +202,7 @@ def find_checkpoint(name: str) -> Path:
         If there is none of that name; the message lists those there are.
     """
     # The name is only compared, so that no path is ever made of what a stranger typed.
-    folders = {folder.name: folder for folder in list_folders(CHECKPOINTS)}
+    folders = {folder.name: folder for folder in list_folders(workspace.CHECKPOINTS)}
     if not folders:
         raise CheckpointError(
             "There are no checkpoints yet. Train one: python -m vae_explorer train"

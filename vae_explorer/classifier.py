@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.attribute_networks import (
     IMAGE_CHANNELS,
     AttributeClassifier,
@@ -30,18 +30,11 @@ from vae_explorer.attribute_networks import (
 )
 from vae_explorer.cards import format_card, parse_card
 from vae_explorer.checkpoint_files import MODEL, fill, pack_model
-from vae_explorer.checkpoint_folders import (
-    CARD,
-    has_card,
-    read_file,
-    read_files,
-    staged,
-    write_files,
-)
-from vae_explorer.checkpoints import CheckpointError
+from vae_explorer.checkpoint_folders import CARD, has_card, read_file, read_files
 from vae_explorer.classifier_cards import ClassifierCard
-from vae_explorer.config_base import unknown_name
+from vae_explorer.errors import CheckpointError, unknown_name
 from vae_explorer.inference import CHUNK
+from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
 
 __all__ = [
     "CLASSIFIERS",
@@ -52,9 +45,6 @@ __all__ = [
     "predict_attributes",
     "save_classifier",
 ]
-
-CLASSIFIERS = "classifiers"
-"""Folder below the checkpoints', which lists none of it."""
 
 
 def save_classifier(
@@ -93,7 +83,7 @@ def save_classifier(
         card, name=path.name, network=classifier.config, sha256={MODEL: digest}
     )
     try:
-        with staged(path) as folder:
+        with staged_folder(path) as folder:
             write_files(folder, {MODEL: weights, CARD: format_card(card).encode()})
             _read(folder)  # what cannot be loaded replaces nothing
     except (OSError, ValueError) as error:
@@ -208,7 +198,7 @@ def _find(name_or_path: str | Path) -> Path:
             f"There is no classifier in {folder}: it has no {CARD}. To train one: "
             f"python -m vae_explorer train-classifier --out {folder}"
         )
-    root = checkpoints.CHECKPOINTS / CLASSIFIERS
+    root = workspace.CHECKPOINTS / CLASSIFIERS
     # The name is only compared, so that no path is ever made of what was typed.
     folders = {card.parent.name: card.parent for card in root.glob(f"*/{CARD}")}
     if name_or_path in folders:

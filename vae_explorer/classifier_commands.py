@@ -7,19 +7,19 @@ import shlex
 
 from tqdm import tqdm
 
+from vae_explorer import workspace
 from vae_explorer.attribute_networks import CHANNELS, ClassifierConfig
 from vae_explorer.checkpoint_folders import CARD
-from vae_explorer.classifier import CLASSIFIERS
 from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifier_runs import load_best, load_config, save_config
 from vae_explorer.classifier_training import train_classifier
 from vae_explorer.commands import open_dataset
 from vae_explorer.config import TrainConfig
-from vae_explorer.config_base import ConfigError, unknown_name
 from vae_explorer.data import DATASETS, DatasetError
+from vae_explorer.errors import ConfigError, RunError, unknown_name
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.run_folders import clear_run
-from vae_explorer.runs import RUNS, RunError
+from vae_explorer.workspace import CLASSIFIERS
 
 IMAGE_SIZE = 64
 EPOCHS = 9
@@ -27,7 +27,7 @@ EPOCHS = 9
 
 def run_train_classifier(args: argparse.Namespace) -> int:
     """Train or resume a network of attributes, then publish the best epoch."""
-    run, out = RUNS / CLASSIFIERS / args.out.name, args.out
+    run, out = workspace.RUNS / CLASSIFIERS / args.out.name, args.out
     if out.exists() and not args.replace:
         raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from vae_explorer.attribute_networks import AttributeClassifier, ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
-from vae_explorer.config_base import ConfigError
-from vae_explorer.runs import RunError
+from vae_explorer.errors import ConfigError, RunError
+from vae_explorer.workspace import atomic_write
 
 STATE = "state.safetensors"
 CONFIG = "config.json"
@@ -59,11 +59,9 @@ def save_state(run: Path, groups: TensorGroups, history: Sequence[ClassifierEpoc
         for group, named in groups.items()
         for name, tensor in named.items()
     }
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / f"{STATE}.partial"
     metadata = {"history": json.dumps([asdict(each) for each in history])}
-    save_file(tensors, partial, metadata=metadata)
-    partial.replace(run / STATE)
+    with atomic_write(run / STATE) as partial:
+        save_file(tensors, partial, metadata=metadata)
 
 
 def load_state(run: Path) -> tuple[dict[str, dict[str, Tensor]], list[ClassifierEpoch]]:
@@ -111,11 +109,9 @@ def load_best(run: Path) -> tuple[AttributeClassifier, list[ClassifierEpoch]]:
 
 def save_config(run: Path, network: ClassifierConfig, train: TrainConfig) -> None:
     """Write `config.json` in one rename."""
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / f"{CONFIG}.partial"
     values = {"network": network.to_dict(), "train": train.to_dict()}
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    partial.replace(run / CONFIG)
+    with atomic_write(run / CONFIG) as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def load_config(run: Path) -> tuple[ClassifierConfig, TrainConfig]:

@@ -23,15 +23,11 @@ from vae_explorer.attribute_networks import (
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.batches import (
-    TrainingError,
-    mirrored,
-    order_of_epoch,
-    split_rows,
-)
+from vae_explorer.batches import mirrored, order_of_epoch, split_rows
 from vae_explorer.classifier_runs import ClassifierEpoch, best_of, load_state, save_state
 from vae_explorer.config import TrainConfig
 from vae_explorer.degradation import degraded
+from vae_explorer.errors import TrainingError
 from vae_explorer.inference import choose_device
 from vae_explorer.optimization import (
     learning_rate,

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
 
+from vae_explorer import workspace
 from vae_explorer.cards import Metric
-from vae_explorer.checkpoints import CARD, CHECKPOINTS, list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints import CARD, list_checkpoints, load_checkpoint
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig, unknown_name
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.epochs import list_epochs, read_epochs
+from vae_explorer.errors import RunError
 from vae_explorer.evaluation import evaluate
 from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
@@ -24,9 +26,7 @@ from vae_explorer.publication import evaluate_again, publish
 from vae_explorer.run_folders import PUBLISHED, clear_run, close_published, refuse_unfinished
 from vae_explorer.run_report import RunReport, report_run
 from vae_explorer.runs import (
-    RUNS,
     EpochMetrics,
-    RunError,
     StepMetrics,
     best_of,
     history_columns,
@@ -51,7 +51,7 @@ def run_prepare(args: argparse.Namespace) -> int:
 def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch."""
     given = vars(args)
-    run, out = RUNS / args.out.name, args.out
+    run, out = workspace.RUNS / args.out.name, args.out
     resume, restart = given.get("resume", False), given.get("restart", False)
     if given.get("finish") and not resume:
         raise ConfigError("--finish publishes what a run has so far: give --resume with it.")
@@ -109,10 +109,14 @@ def _train(
             report.take_step(metrics)
 
         epochs = train(
-            model_config, config, dataset, report.run,
-            resume=bool(given.get("resume")), on_step=show,
+            model_config,
+            config,
+            dataset,
+            report.run,
+            resume=bool(given.get("resume")),
+            on_step=show,
             should_stop=lambda: stop.requested or bool(report.asked),
-        )  # fmt: skip
+        )
         for metrics in epochs:
             report.take_epoch(metrics)
             if not report.silent:
@@ -138,10 +142,14 @@ def _publish_best(
     report.enter("evaluating")
     print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
     card = publish(
-        model, config, dataset, history_columns(state.history), args.out,
+        model,
+        config,
+        dataset,
+        history_columns(state.history),
+        args.out,
         title=vars(args).get("title"),
         epochs=read_epochs(report.run) if list_epochs(report.run) else None,
-    )  # fmt: skip
+    )
     _print_metrics(card.metrics)
     (report.run / PUBLISHED).touch()
     print(f"Published {args.out}. See it with: streamlit run app.py")
@@ -185,7 +193,10 @@ def run_list(args: argparse.Namespace) -> int:
     for name, reason in errors.items():
         print(f"{name:24} BROKEN: {reason}")
     if not cards and not errors:
-        print(f"No checkpoints in {CHECKPOINTS}. Train one: python -m vae_explorer train --help")
+        print(
+            f"No checkpoints in {workspace.CHECKPOINTS}. "
+            "Train one: python -m vae_explorer train --help"
+        )
     return 0
 
 

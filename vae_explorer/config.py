@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from vae_explorer.config_base import Config, ConfigError, JsonValue, unknown_name
+from vae_explorer.config_base import Config, JsonValue
+from vae_explorer.errors import ConfigError, unknown_name
 
 __all__ = ["ConfigError", "JsonValue", "ModelConfig", "TrainConfig", "unknown_name"]
 

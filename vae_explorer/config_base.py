@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, Self
 
+from vae_explorer.errors import ConfigError, unknown_name
+
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be built; the message says what would be right."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +58,6 @@ class Config:
             value = getattr(self, name)
             if value is not None and not minimum <= value < math.inf:
                 raise ConfigError(f"{name} must be at least {minimum:g}; found {value!r}.")
-
-
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Say that `name` is no `what`, which one may have been meant, and which there are."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"There is no {what} {name!r}.{hint} There are: {', '.join(sorted(known))}."
 
 
 def _fits(value: object, kind: object) -> bool:

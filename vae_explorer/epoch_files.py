@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoint_folders import read_files
-from vae_explorer.checkpoints import Checkpoint, CheckpointError, explain_fault
+from vae_explorer.checkpoints import Checkpoint, explain_fault
 from vae_explorer.config import ModelConfig
 from vae_explorer.epochs import DECODER, KeptEpochs, Weights
+from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
 
@@ -102,9 +103,14 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
     k = next(iter(arrays["reconstructions"].shape[1:]), 0)
     shape, latent_dim = card.model.image_shape, card.model.latent_dim
     wanted: dict[str, tuple[int, ...]] = {
-        "numbers": (e,), "row_id": (n,), "points": (e, n, 2), "origin": (latent_dim,),
-        "axes": (2, latent_dim), "picture_id": (k,), "reconstructions": (e, k, *shape),
-    }  # fmt: skip
+        "numbers": (e,),
+        "row_id": (n,),
+        "points": (e, n, 2),
+        "origin": (latent_dim,),
+        "axes": (2, latent_dim),
+        "picture_id": (k,),
+        "reconstructions": (e, k, *shape),
+    }
     if "labels" in arrays:
         wanted["labels"] = (n,)
     for name, size in wanted.items():

@@ -23,10 +23,11 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from vae_explorer.encodings import encode_dataset
+from vae_explorer.errors import RunError
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder
 from vae_explorer.planes import Plane, coordinate_plane, principal_components
-from vae_explorer.runs import RunError
+from vae_explorer.workspace import atomic_write
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -226,10 +227,8 @@ def _narrow(decoder: nn.Module, number: int) -> Weights:
 def _write(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, partial, metadata)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, partial, metadata)
 
 
 def _read(run: Path, file: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from vae_explorer.serving import Refusal
+from vae_explorer.errors import RequestError
 
 PATIENCE = 1.0
 """Seconds of waiting work from which on more is refused: by then, a view has moved on."""
@@ -83,7 +83,7 @@ class FairPool:
 
         Raises
         ------
-        Refusal
+        RequestError
             503 at once if too much waits already; 409 if a newer request of the client came
             before this one was begun.
         """
@@ -92,11 +92,11 @@ class FairPool:
         replaced = line[-1] if line and not line[-1].begun else None
         waiting = self._queued - (replaced.count if replaced else 0)
         if waiting * self._piece_seconds / self._workers > self._patience:
-            raise Refusal(503, "The server is busy. Ask again in a moment.")
+            raise RequestError(503, "The server is busy. Ask again in a moment.")
         if replaced:
             line.pop()  # the line keeps its turn: who asks often must not wait for ever
             self._queued -= replaced.count
-            _fail(replaced, Refusal(409, "A newer request of the same stage came."))
+            _fail(replaced, RequestError(409, "A newer request of the same stage came."))
         answer: asyncio.Future[list[T]] = asyncio.get_running_loop().create_future()
         request = _Request(len(pieces), deque(enumerate(pieces)), answer)
         line.append(request)

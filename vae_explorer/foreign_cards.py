@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from vae_explorer.cards import CardError, ModelCard
+from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_folders import CARD
-from vae_explorer.checkpoints import CheckpointError
 from vae_explorer.config import ModelConfig
+from vae_explorer.errors import CardError, CheckpointError
 from vae_explorer.own_checkpoints import MARKUP, check_title
 
 _SUFFIXES = (".safetensors", ".csv")

@@ -121,9 +121,7 @@ def _turn(x: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
-    ica = FastICA(
-        whiten="unit-variance", max_iter=_TURNING_STEPS, tol=1e-2, random_state=seed
-    )  # fmt: skip
+    ica = FastICA(whiten="unit-variance", max_iter=_TURNING_STEPS, tol=1e-2, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any rotation will do
         ica.fit(x)

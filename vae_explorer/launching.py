@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-from vae_explorer.names import check_name
+from vae_explorer import workspace
+from vae_explorer.errors import LaunchError, RunError, RunUnderWayError
 from vae_explorer.options import keep_arguments
-from vae_explorer.read_only import refuse_when_read_only
 from vae_explorer.run_folders import delete_run
-from vae_explorer.run_lock import RunUnderWayError, find_holder
+from vae_explorer.run_lock import find_holder
 from vae_explorer.run_status import (
     EXIT,
     LOG,
@@ -33,16 +33,12 @@ from vae_explorer.run_status import (
     find_run,
     read_status,
 )
-from vae_explorer.runs import RUNS, RunError
+from vae_explorer.workspace import atomic_write, check_name, refuse_when_read_only
 
 START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
 """How far a training steps back behind the app, whose pages are to stay quick."""
 _PACKAGE_ROOT = Path(__file__).parents[1]
-
-
-class LaunchError(RunError):
-    """A training that ended before it began; the message is its own."""
 
 
 def start_training(arguments: Sequence[str]) -> str:
@@ -68,7 +64,7 @@ def start_training(arguments: Sequence[str]) -> str:
         In a copy that is for looking.
     """
     refuse_when_read_only("training")
-    run = RUNS / _name_of(arguments)
+    run = workspace.RUNS / _name_of(arguments)
     _refuse_while_another_runs()
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOG).open("ab") as log:
@@ -99,7 +95,7 @@ def resume_training(name: str) -> None:
         If there is no such run, and as `start_training` does.
     """
     status = _known(name)
-    if can_resume(RUNS / name):
+    if can_resume(workspace.RUNS / name):
         start_training([*keep_arguments(status.arguments), "--resume"])
     else:
         start_training([*status.arguments, "--restart"])
@@ -158,22 +154,21 @@ def delete_training(name: str) -> None:
 def _refuse_while_another_runs() -> None:
     """Raise a `RunUnderWayError` for a training that runs; one at its very end is waited for."""
     end = time.monotonic() + END_SECONDS
-    while holder := find_holder(RUNS):
-        status = read_status(RUNS / holder.run)
+    while holder := find_holder(workspace.RUNS):
+        status = read_status(workspace.RUNS / holder.run)
         if status is None or status.is_live or time.monotonic() > end:
-            raise RunUnderWayError(holder)
+            raise RunUnderWayError(holder.run, holder.pid)
         time.sleep(0.05)
 
 
 def _ask(name: str, request: str) -> None:
     refuse_when_read_only("pausing a training")
     run = find_run(name)
-    holder = find_holder(RUNS)
+    holder = find_holder(workspace.RUNS)
     if holder is None or holder.run != name:
         raise RunError(f"The run {name} is not training, so there is nothing to end.")
-    partial = run / f"{REQUEST}.partial"
-    partial.write_text(request, encoding="utf-8")
-    partial.replace(run / REQUEST)
+    with atomic_write(run / REQUEST) as partial:
+        partial.write_text(request, encoding="utf-8")
 
 
 def _known(name: str) -> RunStatus:
@@ -223,8 +218,8 @@ def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
             (run / LOG).unlink(missing_ok=True)
             (run / EXIT).unlink(missing_ok=True)
             run.rmdir()
-    if holder := find_holder(RUNS):
-        raise RunUnderWayError(holder)
+    if holder := find_holder(workspace.RUNS):
+        raise RunUnderWayError(holder.run, holder.pid)
     told = lines[-1].removeprefix("error: ") if lines else "It said nothing."
     raise LaunchError(told)
 

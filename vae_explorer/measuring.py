@@ -17,15 +17,12 @@ from threading import Lock
 from typing import NamedTuple
 
 from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import MeasuringError
 from vae_explorer.estimates import Pace
 
 NICE = 5
 """How far it steps back behind the app: as far as a training does."""
 _ROOT = Path(__file__).parents[1]
-
-
-class MeasuringError(RuntimeError):
-    """A pace that cannot be measured; the message is what the process said last."""
 
 
 class Measured(NamedTuple):
@@ -96,8 +93,11 @@ class Measurer:
         asked = {"model": wanted.model.to_dict(), "train": wanted.config.to_dict()}
         process = subprocess.Popen(
             [sys.executable, "-m", "vae_explorer.estimates", json.dumps(asked)],
-            cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         if hasattr(os, "setpriority"):
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, process.pid, NICE)

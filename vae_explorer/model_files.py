@@ -6,13 +6,10 @@ import json
 from collections.abc import Mapping
 
 from vae_explorer.cards import ModelCard
+from vae_explorer.errors import ModelFileError
 
 _OWNER = ("format", "checkpoint", "fingerprint")
 _SHOWN = 40  # characters of what a file says
-
-
-class ModelFileError(ValueError):
-    """A file that cannot be used with this model; the message says why, and what would do."""
 
 
 def write_model_file(kind: str, card: ModelCard, values: Mapping[str, object]) -> bytes:

@@ -8,16 +8,12 @@ from PIL import Image
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.data.pictures import crop_centre, decode_picture
-from vae_explorer.data.sources import PictureError
+from vae_explorer.errors import NoFaceError, PictureError, UploadError
 from vae_explorer.faces import align, find_faces
-from vae_explorer.uploads import UploadError, fit_garment, read_upload
+from vae_explorer.uploads import fit_garment, read_upload
 
 FACES, GARMENTS = "celeba", "fashion-mnist"
 """Data sets whose pictures a photo is first made like, as the app does with uploads."""
-
-
-class NoFaceError(PictureError):
-    """A model of faces is given a picture in which no face is found."""
 
 
 def fit_picture(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:

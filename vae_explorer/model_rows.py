@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_files import HISTORY, unpack_history
 from vae_explorer.checkpoint_folders import read_file
@@ -26,9 +26,10 @@ from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.data.sources import name_source
+from vae_explorer.errors import RunError
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.run_status import read_status
-from vae_explorer.runs import EpochMetrics, RunError, best_of, history_columns, load_config
+from vae_explorer.runs import EpochMetrics, best_of, history_columns, load_config
 
 RUN = "run:"
 """Before a run's folder in its row's `id`: a checkpoint may have the same name."""
@@ -100,7 +101,7 @@ def list_rows(
     errors : dict of str to str
         What is broken and how to mend it, by the `id` it would have had.
     """
-    root = checkpoints.CHECKPOINTS if checkpoint_root is None else checkpoint_root
+    root = workspace.CHECKPOINTS if checkpoint_root is None else checkpoint_root
     cards, errors = list_checkpoints(root)
     rows = []
     for name, card in cards.items():

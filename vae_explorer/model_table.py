@@ -37,36 +37,46 @@ def name_likelihood(row: ModelRow) -> str:
 COLUMNS = (
     Column("name", "Model", "", lambda row: row.name, is_number=False),
     Column(
-        "beta", "β", "Weight of the KL term in training. A plain autoencoder has none.",
+        "beta",
+        "β",
+        "Weight of the KL term in training. A plain autoencoder has none.",
         lambda row: row.beta,
     ),
     Column(
-        "latent_dim", "Size of z", "How many numbers the model keeps of a picture.",
+        "latent_dim",
+        "Size of z",
+        "How many numbers the model keeps of a picture.",
         lambda row: row.model.latent_dim,
     ),
     Column(
-        "negative_elbo", "−ELBO, nats",
+        "negative_elbo",
+        "−ELBO, nats",
         "What a picture costs at most under this model: reconstruction + KL. Lower is better.",
         lambda row: row.negative_elbo,
     ),
     Column(
-        "reconstruction", "Recon., nats",
+        "reconstruction",
+        "Recon., nats",
         "Distortion: how badly the decoded picture explains the original, −log p(x|z).",
         lambda row: row.reconstruction,
     ),
     Column("kl", "KL, nats", "Rate: how much z tells of the picture.", lambda row: row.kl),
     Column(
-        "active_units", "Active", "Dimensions of z that the model uses at all.",
+        "active_units",
+        "Active",
+        "Dimensions of z that the model uses at all.",
         lambda row: row.active_units,
     ),
     Column(
-        "psnr", "PSNR, dB",
+        "psnr",
+        "PSNR, dB",
         "How close reconstructions come, pixel by pixel; higher is closer. Over all pixels that "
         "the model sees: a border that only pads the picture counts too, and is easy.",
         lambda row: row.psnr,
     ),
     Column(
-        "training_minutes", "Training, min",
+        "training_minutes",
+        "Training, min",
         "Wall time of all epochs' steps, on whatever machine it was.",
         lambda row: None if row.seconds is None else row.seconds / 60,
     ),
@@ -75,25 +85,35 @@ COLUMNS = (
         "parameters", "Parameters", "Weights of encoder and decoder.", lambda row: row.parameters
     ),
     Column(
-        "kind", "Kind", "", lambda row: "VAE" if row.model.kind == "vae" else "Autoencoder",
+        "kind",
+        "Kind",
+        "",
+        lambda row: "VAE" if row.model.kind == "vae" else "Autoencoder",
         is_number=False,
     ),
     Column("data", "Data", "", lambda row: row.data, is_number=False),
     Column(
-        "image_size", "Side, px", "Height and width of the pictures as the model sees them.",
+        "image_size",
+        "Side, px",
+        "Height and width of the pictures as the model sees them.",
         lambda row: row.model.image_size,
     ),
     Column(
-        "likelihood", "Likelihood", "What the reconstruction's nats are measured by: p(x|z).",
-        name_likelihood, is_number=False,
+        "likelihood",
+        "Likelihood",
+        "What the reconstruction's nats are measured by: p(x|z).",
+        name_likelihood,
+        is_number=False,
     ),
     Column(
-        "measured_on", "Measured on",
+        "measured_on",
+        "Measured on",
         "Held-out pictures, or, of a run not published yet, its own validation pictures.",
-        lambda row: row.measured_on, is_number=False,
+        lambda row: row.measured_on,
+        is_number=False,
     ),
     Column("created", "Date", "", lambda row: row.created, is_number=False),
-)  # fmt: skip
+)
 """In the order in which they are read."""
 
 

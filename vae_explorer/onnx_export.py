@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import staged, write_files
-from vae_explorer.checkpoints import Checkpoint, CheckpointError
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.workspace import staged_folder, write_files
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
@@ -94,7 +95,7 @@ def write_onnx(checkpoint: Checkpoint, out: Path) -> float:
         raise CheckpointError(f"{out.name} is there already. Choose another --out.")
     files, difference = export_onnx(checkpoint)
     try:
-        with staged(out) as folder:
+        with staged_folder(out) as folder:
             write_files(folder, files)
     except OSError as error:
         raise CheckpointError(f"{out.name} cannot be written: {error.strerror}.") from error
@@ -168,9 +169,12 @@ def _finish(program: ONNXProgram, card: ModelCard) -> bytes:
 
     proto = program.model_proto
     about = {
-        "title": card.title, "name": card.name, "data": card.dataset.title,
-        "licence": card.dataset.licence, "terms": card.dataset.terms,
-    }  # fmt: skip
+        "title": card.title,
+        "name": card.name,
+        "data": card.dataset.title,
+        "licence": card.dataset.licence,
+        "terms": card.dataset.terms,
+    }
     onnx.helper.set_model_props(proto, about)
     onnx.checker.check_model(proto)
     return proto.SerializeToString()

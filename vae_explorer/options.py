@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from vae_explorer import workspace
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig, unknown_name
 from vae_explorer.data import DATASETS
 from vae_explorer.presets import RECIPES, find_preset
 
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
-_USUAL_ROOT = ("root", Path("data"))
+_USUAL_ROOT = ("root", workspace.DATA)
 _NOT_LISTED = {"command", "name", "resume", "restart", "finish"}
 _FORGOTTEN = {"--out", "--root", "--source", "--title", "--replace"}
 """What the folder of a run does not remember."""

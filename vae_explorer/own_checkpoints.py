@@ -8,28 +8,39 @@ what somebody put in its place at the command line; neither is ever renamed or d
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vae_explorer import checkpoints
+from vae_explorer import workspace
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import CARD, read_card, read_files, staged, write_files
-from vae_explorer.checkpoints import CheckpointError, find_checkpoint
-from vae_explorer.names import check_name, suggest_name
-from vae_explorer.read_only import refuse_when_read_only
+from vae_explorer.checkpoint_folders import CARD, read_card, read_files
+from vae_explorer.checkpoints import find_checkpoint
+from vae_explorer.errors import CheckpointError
 from vae_explorer.run_status import list_runs
+from vae_explorer.workspace import (
+    check_name,
+    refuse_when_read_only,
+    remove_folder,
+    staged_folder,
+    suggest_name,
+    write_files,
+)
 
 SHIPPED = frozenset(
     (
-        "faces-vae-32", "faces-vae-64", "fashion-ae-2d", "fashion-vae-2d",
-        "fashion-vae-2d-beta-0.1", "fashion-vae-2d-beta-10", "mnist-mlp-vae-20d", "mnist-vae-2d",
+        "faces-vae-32",
+        "faces-vae-64",
+        "fashion-ae-2d",
+        "fashion-vae-2d",
+        "fashion-vae-2d-beta-0.1",
+        "fashion-vae-2d-beta-10",
+        "mnist-mlp-vae-20d",
+        "mnist-vae-2d",
     )
-)  # fmt: skip
+)
 """Names of the checkpoints that come with the project."""
 
 MAX_TITLE = 120
@@ -85,7 +96,7 @@ def check_free(name: str) -> Path:
         check_name(name, _taken())
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    return checkpoints.CHECKPOINTS / name
+    return workspace.CHECKPOINTS / name
 
 
 def free_name(wanted: str) -> str:
@@ -119,10 +130,10 @@ def rename_checkpoint(name: str, new_name: str, title: str) -> ModelCard:
         except ValueError as error:
             raise CheckpointError(f"{name!r} is broken, so it is not renamed. {error}") from error
         card = dataclasses.replace(card, name=new_name, title=title)
-        with staged(target) as place:
+        with staged_folder(target) as place:
             write_files(place, {**contents, CARD: card.to_json().encode()})
         if not same:
-            _remove(folder)
+            remove_folder(folder)
         return card
 
 
@@ -135,7 +146,7 @@ def delete_checkpoint(name: str) -> None:
         If there is none of that name, or it is a shipped one.
     """
     with changing("deleting a model"):
-        _remove(_own(name, "deleted"))
+        remove_folder(_own(name, "deleted"))
 
 
 def check_title(title: str) -> str:
@@ -158,16 +169,6 @@ def _own(name: str, changed: str) -> Path:
 
 def _taken() -> set[str]:
     """Return all names among the checkpoints, and of the runs that will be published there."""
-    root = checkpoints.CHECKPOINTS
+    root = workspace.CHECKPOINTS
     names = {path.name for path in root.iterdir()} if root.is_dir() else set()
     return names | {s.name for s in list_runs() if s.phase != "finished"}
-
-
-def _remove(folder: Path) -> None:
-    if folder.is_symlink():
-        folder.unlink()
-        return
-    # Under a name that is never listed, and that the next save of this name clears up.
-    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vae_explorer.batches import TrainingError
+from vae_explorer.errors import TrainingError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

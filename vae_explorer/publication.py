@@ -29,7 +29,7 @@ from vae_explorer.vector_choice import (
     is_drift,
     is_vector,
     plain_vectors,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset

@@ -8,12 +8,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.batches import NotANumberError, TrainingError
-from vae_explorer.checkpoints import CheckpointError
 from vae_explorer.config import ConfigError
 from vae_explorer.data import DatasetError
+from vae_explorer.errors import CheckpointError, NotANumberError, RunError, TrainingError
 from vae_explorer.run_status import Fault, keeps
-from vae_explorer.runs import RunError
 
 
 def find_fault(error: BaseException) -> Fault:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from vae_explorer.checkpoint_folders import has_card
-from vae_explorer.checkpoints import CheckpointError, load_checkpoint
-from vae_explorer.run_lock import RunUnderWayError, find_holder
+from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.errors import CheckpointError, RunError, RunUnderWayError
+from vae_explorer.run_lock import find_holder
 from vae_explorer.run_status import LOG, REQUEST, STATE, STATUS, read_status, write_status
-from vae_explorer.runs import RunError, read_history
+from vae_explorer.runs import read_history
+from vae_explorer.workspace import remove_folder
 
 PUBLISHED = "published"
 """An empty file in the folder of a run whose best epoch is a checkpoint."""
@@ -84,7 +85,5 @@ def delete_run(run: Path) -> None:
     """
     holder = find_holder(run.parent)
     if holder is not None and holder.run == run.name:
-        raise RunUnderWayError(holder)
-    aside = run.with_name(f".{run.name}.deleted-{os.getpid()}")
-    run.rename(aside)  # so that half of one is never listed
-    shutil.rmtree(aside)
+        raise RunUnderWayError(holder.run, holder.pid)
+    remove_folder(run)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from vae_explorer.runs import RunError
+from vae_explorer.errors import RunUnderWayError
 
 LOCK = ".lock"
 _TRIES, _PAUSE = 40, 0.05  # seconds; whoever only looks holds it for a moment too
@@ -44,17 +44,6 @@ class Holder(NamedTuple):
     """Number of its process."""
 
 
-class RunUnderWayError(RunError):
-    """Another training runs; the message names it."""
-
-    def __init__(self, holder: Holder) -> None:
-        super().__init__(
-            f"The run {holder.run} is training (process {holder.pid}), and one trains at a time. "
-            "Wait until it is done, or pause it on the page Train and watch."
-        )
-        self.run = holder.run
-
-
 @contextmanager
 def hold_lock(run: Path) -> Iterator[None]:
     """Be the one training in the folder that `run` lies in, for the length of a block.
@@ -75,7 +64,8 @@ def hold_lock(run: Path) -> Iterator[None]:
             except OSError:
                 holder = find_holder(run.parent)
                 if attempt == _TRIES - 1 or (holder and holder.pid != os.getpid()):
-                    raise RunUnderWayError(holder or Holder("another", 0)) from None
+                    found = holder or Holder("another", 0)
+                    raise RunUnderWayError(found.run, found.pid) from None
                 time.sleep(_PAUSE)
         file.truncate(0)
         file.write(json.dumps({"run": run.name, "pid": os.getpid()}).encode())

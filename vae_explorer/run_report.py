@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.batches import TrainingError, split_rows
+from vae_explorer.batches import split_rows
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset
+from vae_explorer.errors import TrainingError
 from vae_explorer.options import list_arguments
 from vae_explorer.run_faults import describe_fault, find_fault
 from vae_explorer.run_lock import hold_lock
@@ -152,9 +153,12 @@ class RunReport:
     def _draw(self, steps: np.ndarray, curves: np.ndarray) -> None:
         loss, reconstruction, kl = (tuple(curve) for curve in curves.tolist())
         self.status = replace(
-            self.status, curve_step=tuple(steps.astype(int).tolist()), curve_loss=loss,
-            curve_reconstruction=reconstruction, curve_kl=kl,
-        )  # fmt: skip
+            self.status,
+            curve_step=tuple(steps.astype(int).tolist()),
+            curve_loss=loss,
+            curve_reconstruction=reconstruction,
+            curve_kl=kl,
+        )
 
     def _write(self, **changes: object) -> None:
         self.status = replace(self.status, updated=time.time(), **changes)  # type: ignore[arg-type]
@@ -236,6 +240,14 @@ def _first_status(run: Path, args: argparse.Namespace, resumed: RunStatus | None
     if resumed is None:
         return fresh
     return replace(
-        resumed, phase="preparing", out=fresh.out, pid=fresh.pid, system_kills=fresh.system_kills,
-        fault="", message="", asked="", images_per_second=0.0, seconds_left=-1.0,
-    )  # fmt: skip
+        resumed,
+        phase="preparing",
+        out=fresh.out,
+        pid=fresh.pid,
+        system_kills=fresh.system_kills,
+        fault="",
+        message="",
+        asked="",
+        images_per_second=0.0,
+        seconds_left=-1.0,
+    )

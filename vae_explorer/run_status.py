@@ -15,13 +15,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vae_explorer.config_base import Config, ConfigError
+from vae_explorer import workspace
+from vae_explorer.config_base import Config
+from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.run_lock import find_holder
-from vae_explorer.runs import RUNS, RunError, read_history
+from vae_explorer.runs import read_history
+from vae_explorer.workspace import atomic_write
 
 STATUS, REQUEST, EXIT, LOG, STATE = (
-    "status.json", "request", "exit.json", "log.txt", "state.safetensors",
-)  # fmt: skip
+    "status.json",
+    "request",
+    "exit.json",
+    "log.txt",
+    "state.safetensors",
+)
 LITTLE_SPACE = 64 * 2**20  # bytes
 
 Phase = Literal[
@@ -107,13 +114,8 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def write_status(run: Path, status: RunStatus) -> None:
     """Write `status.json` in one rename."""
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / f"{STATUS}.partial"
-    try:
+    with atomic_write(run / STATUS) as partial:
         partial.write_text(json.dumps(status.to_dict()), encoding="utf-8")
-        partial.replace(run / STATUS)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_status(run: Path) -> RunStatus | None:
@@ -133,15 +135,16 @@ def read_status(run: Path) -> RunStatus | None:
     return status
 
 
-def list_runs(root: Path = RUNS) -> list[RunStatus]:
-    """Return all runs in a folder, those that live first, then the latest first."""
+def list_runs(root: Path | None = None) -> list[RunStatus]:
+    """Return all runs in a folder, by default `RUNS`: running ones first, then the latest first."""
+    root = workspace.RUNS if root is None else root
     folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
     found = [read_status(folder) for folder in folders if folder.name[0] != "."]
     runs = [status for status in found if status is not None]
     return sorted(runs, key=lambda status: (not status.is_live, -status.updated))
 
 
-def find_run(name: str, root: Path = RUNS) -> Path:
+def find_run(name: str, root: Path | None = None) -> Path:
     """Return a run's folder by name, and never one elsewhere.
 
     Raises
@@ -149,6 +152,7 @@ def find_run(name: str, root: Path = RUNS) -> Path:
     RunError
         If there is none of that name.
     """
+    root = workspace.RUNS if root is None else root
     folders = {path.name: path for path in root.iterdir()} if root.is_dir() else {}
     if name not in folders or not (folders[name] / STATUS).is_file():
         raise RunError(f"There is no run {name!r} any more. Choose another one.")

@@ -25,12 +25,8 @@ from torch import Tensor
 
 from vae_explorer.checkpoints import CARD, load_checkpoint
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
-
-RUNS = Path("runs")
-
-
-class RunError(RuntimeError):
-    """A run's folder that cannot be gone on with; the message says what to do."""
+from vae_explorer.errors import RunError
+from vae_explorer.workspace import atomic_write
 
 
 @dataclass(frozen=True)
@@ -116,13 +112,8 @@ def save_state(run: Path, state: RunState) -> None:
         "history": [asdict(metrics) for metrics in state.history],
         "data": state.data,
     }
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / "state.safetensors.partial"
-    try:
+    with atomic_write(run / "state.safetensors") as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(counters)})
-        partial.replace(run / "state.safetensors")
-    finally:
-        partial.unlink(missing_ok=True)  # half of one, where the disk is full
 
 
 def load_state(run: Path) -> RunState:
@@ -204,11 +195,9 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
 
 def save_config(run: Path, model: ModelConfig, train: TrainConfig) -> None:
     """Write `config.json` in one rename."""
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / "config.json.partial"
     values = {"model": model.to_dict(), "train": train.to_dict()}
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    partial.replace(run / "config.json")
+    with atomic_write(run / "config.json") as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def load_config(run: Path) -> tuple[ModelConfig, TrainConfig]:

@@ -1,6 +1,6 @@
 """What live views may ask of a server: bodies in, bytes out; no web framework in here.
 
-A body is checked before anything is computed; what is refused is a `Refusal`. What is accepted
+A body is checked before anything is computed; what is refused is a `RequestError`. What is accepted
 is cut into pieces of a few milliseconds, which a `FairPool` computes.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
+from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder
@@ -28,14 +29,6 @@ PIECE_PIXELS = 24 * 2**10
 in larger batches (one thread)."""
 
 LITTLE_ENDIAN = np.dtype("<f4")
-
-
-class Refusal(ValueError):
-    """A request that is not served: one line saying why, and the status of HTTP that fits."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 def latent_bound(encodings: Encodings) -> float:
@@ -72,26 +65,30 @@ def read_latents(body: bytes, config: ModelConfig, bound: float) -> NDArray[np.f
 
     Raises
     ------
-    Refusal
+    RequestError
         413 for too many images or too many pixels; 422 for a length that is 0 or not a multiple
         of latent_dim, for values that are not finite, and for one beyond the bound.
     """
     row = config.latent_dim * LITTLE_ENDIAN.itemsize
     if not body or len(body) % row:
-        raise Refusal(
+        raise RequestError(
             422,
             f"Latents of this model are {config.latent_dim} float32 each, so the body's length "
             f"is a multiple of {row} bytes above 0; found {len(body)}.",
         )
     n = len(body) // row
     if n > MAX_IMAGES:
-        raise Refusal(413, f"At most {MAX_IMAGES} images a request; found {n}.")
+        raise RequestError(413, f"At most {MAX_IMAGES} images a request; found {n}.")
     answer = n * 4 * config.image_size**2
     if answer > MAX_ANSWER_BYTES:
-        raise Refusal(413, f"At most {MAX_ANSWER_BYTES} bytes an answer; {n} images make {answer}.")
+        raise RequestError(
+            413, f"At most {MAX_ANSWER_BYTES} bytes an answer; {n} images make {answer}."
+        )
     z = _floats(body).reshape(n, config.latent_dim)
     if (farthest := np.abs(z).max()) > bound:
-        raise Refusal(422, f"Coordinates lie within ±{bound:.6g}; found one at {farthest:.6g}.")
+        raise RequestError(
+            422, f"Coordinates lie within ±{bound:.6g}; found one at {farthest:.6g}."
+        )
     return z
 
 
@@ -111,19 +108,21 @@ def read_image(body: bytes, config: ModelConfig) -> NDArray[np.float32]:
 
     Raises
     ------
-    Refusal
+    RequestError
         413 for a body too long; 422 for one too short, and for values outside [0, 1].
     """
     wanted = max_image_bytes(config)
     if len(body) != wanted:
         shape = " x ".join(str(side) for side in config.image_shape)
-        raise Refusal(
+        raise RequestError(
             413 if len(body) > wanted else 422,
             f"An image of this model is {shape} float32, {wanted} bytes; found {len(body)}.",
         )
     image = _floats(body).reshape(1, *config.image_shape)
     if image.min() < 0 or image.max() > 1:
-        raise Refusal(422, f"Pixels lie in 0 … 1; found {image.min():.3g} … {image.max():.3g}.")
+        raise RequestError(
+            422, f"Pixels lie in 0 … 1; found {image.min():.3g} … {image.max():.3g}."
+        )
     return image
 
 
@@ -133,7 +132,7 @@ def decoding(model: Autoencoder, z: NDArray[np.float32]) -> list[Callable[[], by
     Returns
     -------
     list of functions
-        Each returns the RGBA bytes of its images, or raises a `Refusal` with status 422 if the
+        Each returns the RGBA bytes of its images, or raises a `RequestError` with status 422 if the
         decoder overflows; joined in order they are (n, height, width, 4).
     """
     most = max(1, PIECE_PIXELS // model.config.image_size**2)
@@ -159,7 +158,7 @@ def _decode_rgba(model: Autoencoder, z: NDArray[np.float32]) -> bytes:
     try:
         images = decode(model, z)
     except ValueError as error:
-        raise Refusal(422, str(error)) from error
+        raise RequestError(422, str(error)) from error
     n, _, height, width = images.shape
     rgba = np.full((n, height, width, 4), 255, np.uint8)
     rgba[..., :3] = to_uint8(images)  # grey is the same in red, green and blue
@@ -170,5 +169,5 @@ def _floats(body: bytes) -> NDArray[np.float32]:
     values = np.frombuffer(body, LITTLE_ENDIAN).astype(np.float32)
     if not np.isfinite(values).all():
         count = np.count_nonzero(~np.isfinite(values))
-        raise Refusal(422, f"Values are finite; found {count} that are NaN or infinite.")
+        raise RequestError(422, f"Values are finite; found {count} that are NaN or infinite.")
     return values

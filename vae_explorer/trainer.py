@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vae_explorer.batches import Noise, NotANumberError, mirrored, order_of_epoch, split_rows
+from vae_explorer.batches import Noise, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.epochs import keep_epoch
+from vae_explorer.errors import NotANumberError
 from vae_explorer.losses import LossParts, negative_elbo
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.optimization import (

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_explorer.batches import TrainingError
 from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import TrainingError
 from vae_explorer.runs import EpochMetrics, StepMetrics, read_weights
 from vae_explorer.trainer import Trainer
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,23 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import staged
 from vae_explorer.data.albums import Album
-from vae_explorer.data.sources import PictureError
+from vae_explorer.errors import NoFaceError, PictureError, TransferError
 from vae_explorer.images import png_bytes
 from vae_explorer.inference import decode, encode
-from vae_explorer.model_inputs import NoFaceError, fit_picture
+from vae_explorer.model_inputs import fit_picture
 from vae_explorer.models import Autoencoder
+from vae_explorer.workspace import atomic_write, staged_folder
 
 BATCH = 64
 """Pictures in memory at once."""
 _LONGEST_NAME = 60  # characters of a picture's name that its decoded one keeps
 
 T = TypeVar("T")
-
-
-class TransferError(RuntimeError):
-    """Pictures or latents that cannot be carried over; the message says what would do."""
 
 
 class Encoded(NamedTuple):
@@ -149,7 +144,7 @@ def decode_table(
         raise TransferError(f"{out.name} is there already. Choose another --out.")
     written = 0
     try:
-        with staged(out) as folder:
+        with staged_folder(out) as folder:
             for batch in _batches(_read_table(table, model.config.latent_dim)):
                 images = _decode_batch(model, batch)
                 for (line, name, _), image in zip(batch, images, strict=True):
@@ -221,14 +216,11 @@ def _new_file(path: Path) -> Iterator[Path]:
     """Give the path of a sibling to write; rename it to `path` if the block ends without error."""
     if path.exists():
         raise TransferError(f"{path.name} is there already. Choose another --out.")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        yield partial
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            yield partial
     except OSError as error:
         raise TransferError(f"{path.name} cannot be written: {error.strerror}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -10,9 +10,10 @@ from tqdm import tqdm
 from vae_explorer.checkpoint_folders import has_card
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.data.albums import open_album
+from vae_explorer.errors import TransferError
 from vae_explorer.inference import choose_device
 from vae_explorer.onnx_export import write_onnx
-from vae_explorer.transfer import TransferError, decode_table, encode_album
+from vae_explorer.transfer import decode_table, encode_album
 
 __all__ = ["TransferError", "add_parsers", "run_decode", "run_encode", "run_export"]
 
@@ -32,9 +33,10 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     encoded.add_argument("folder", type=Path, help="folder or zip of pictures")
     encoded.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
     encoded.add_argument(
-        "--as-is", action="store_true",
+        "--as-is",
+        action="store_true",
         help="the pictures are like the data set's own: only crop them to a square and resize",
-    )  # fmt: skip
+    )
     encoded.set_defaults(command=run_encode)
 
     decoded = subparsers.add_parser(

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from vae_explorer.data.pictures import PictureBombError, open_picture, to_rgb
-from vae_explorer.data.sources import PictureError
+from vae_explorer.data.pictures import open_picture, to_rgb
+from vae_explorer.errors import PictureBombError, PictureError, UploadError
 from vae_explorer.images import PictureFormat
 
 MAX_BYTES = 20 * 2**20
@@ -35,10 +35,6 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 _ENOUGH = 1024  # pixels along a photo's longest side; more would only cost memory
 _CORNER = 20  # a corner is this fraction of a side: one pixel of a photo would be mostly noise
-
-
-class UploadError(ValueError):
-    """An upload that cannot be used; the message says what was found and what would do."""
 
 
 def read_upload(

@@ -157,13 +157,25 @@ def _make(
         raw["balanced"] = balanced_vector(z, train.attributes, names, name)
     if span is not None and networks.guide is not None:
         raw["steered"] = steered_vector(
-            networks.model, networks.guide, z[~has], raw["regression"],
-            wanted=wanted, others=others, seed=seed,
-        )  # fmt: skip
+            networks.model,
+            networks.guide,
+            z[~has],
+            raw["regression"],
+            wanted=wanted,
+            others=others,
+            seed=seed,
+        )
         raw["composed"] = steered_vector(
-            networks.model, networks.guide, z[~has], _COMPOSED_START * raw["plain"],
-            wanted=wanted, others=others, within=span, margin=_COMPOSED_MARGIN, seed=seed,
-        )  # fmt: skip
+            networks.model,
+            networks.guide,
+            z[~has],
+            _COMPOSED_START * raw["plain"],
+            wanted=wanted,
+            others=others,
+            within=span,
+            margin=_COMPOSED_MARGIN,
+            seed=seed,
+        )
     without = _faces_without(train, names, name, SCALED_ON, seed)
     words: Words = networks.words
     return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}

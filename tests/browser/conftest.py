@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
-from server import ROOT, serve
-from stage import wait_for_run
+
+from tests.support.server import ROOT, serve
+from tests.support.stage import wait_for_run
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 from playwright.sync_api import Locator, Page, TimeoutError, expect
-from stage import find_plot, wait_for_run
 
+from tests.support.stage import find_plot, wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 
 OpenPage = Callable[..., Page]

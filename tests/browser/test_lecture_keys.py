@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from stage import wait_for_run
 
+from tests.support.stage import wait_for_run
 from vae_explorer.lecture import read_lecture, shipped_lecture
 
 OpenPage = Callable[..., Page]

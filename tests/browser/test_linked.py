@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from live_stage import (
+from playwright.sync_api import Page, expect
+
+from tests.support.live_stage import (
     assert_same_picture,
     draw_expected,
     expect_drawn,
@@ -13,8 +15,6 @@ from live_stage import (
     read_canvas,
     watch,
 )
-from playwright.sync_api import Page, expect
-
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.ui.linked import REACH
 
@@ -45,9 +45,12 @@ def point(page: Page, model: str, across: float, up: float) -> np.ndarray:
     x = round(box["x"] + (across + 1) / 2 * box["width"])
     y = round(box["y"] + (1 - up) / 2 * box["height"])
     page.mouse.move(x, y)
-    return np.array([
-        2 * (x - box["x"]) / box["width"] - 1, 1 - 2 * (y - box["y"]) / box["height"],
-    ])  # fmt: skip
+    return np.array(
+        [
+            2 * (x - box["x"]) / box["width"] - 1,
+            1 - 2 * (y - box["y"]) / box["height"],
+        ]
+    )
 
 
 def test_every_model_draws_what_it_has_at_the_z_of_the_cursor(open_page: OpenPage) -> None:

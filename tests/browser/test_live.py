@@ -7,7 +7,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
-from live_stage import (
+from playwright.sync_api import Locator, Page, expect
+from scipy.spatial import KDTree
+from scipy.special import ndtri
+
+from tests.support.live_stage import (
     Map,
     assert_same_picture,
     count_messages,
@@ -17,11 +21,7 @@ from live_stage import (
     read_canvas,
     watch,
 )
-from playwright.sync_api import Locator, Page, expect
-from scipy.spatial import KDTree
-from scipy.special import ndtri
-from stage import find_plot, read_image, wait_for_run
-
+from tests.support.stage import find_plot, read_image, wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.planes import Plane, coordinate_plane, principal_components
 from vae_explorer.sampling import sample_latents

@@ -5,19 +5,23 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from live_stage import assert_same_picture, no_rerun, read_canvas, watch
 from playwright.sync_api import Locator, Page, expect
-from stage import wait_for_run
 
+from tests.support.live_stage import assert_same_picture, no_rerun, read_canvas, watch
+from tests.support.stage import wait_for_run
 from vae_explorer.anatomy_answers import Subject
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, to_uint8
 
 OpenPage = Callable[..., Page]
 MODELS = (
-    "fashion-vae-2d", "mnist-vae-2d", "mnist-mlp-vae-20d", "fashion-ae-2d", "faces-vae-32",
+    "fashion-vae-2d",
+    "mnist-vae-2d",
+    "mnist-mlp-vae-20d",
+    "fashion-ae-2d",
+    "faces-vae-32",
     "faces-vae-64",
-)  # fmt: skip
+)
 
 
 def cell(page: Page, name: str) -> Locator:
@@ -109,8 +113,10 @@ def test_drawing_again_moves_z_and_leaves_the_mean(open_page: OpenPage) -> None:
     expect(cell(page, "μ").locator(".vae-shape")).to_have_text(mean)
     expect(page).to_have_url(re.compile("[?&]epsilon_seed=1"))
     z = Subject(clean, epsilon_seed=1).follow(network).find("z").activations
-    found = [float(text.replace("−", "-")) for text in
-             cell(page, "z").locator(".vae-shape").inner_text().split(", ")]  # fmt: skip
+    found = [
+        float(text.replace("−", "-"))
+        for text in cell(page, "z").locator(".vae-shape").inner_text().split(", ")
+    ]
     np.testing.assert_allclose(found, z, atol=0.02)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from server import ROOT, serve
-from stage import wait_for_run
+
+from tests.support.server import ROOT, serve
+from tests.support.stage import wait_for_run
 
 OpenPage = Callable[..., Page]
 

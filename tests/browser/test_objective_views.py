@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from live_stage import count_messages, watch
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support.live_stage import count_messages, watch
 from vae_explorer.losses import bernoulli_nll, kl_divergence
 from vae_explorer.objective import LineModel
 

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_stage import (
+from PIL import Image
+from playwright.sync_api import Page, expect
+from skimage.data import astronaut, coffee
+
+from tests.support.live_stage import (
     assert_same_picture,
     count_messages,
     expect_drawn,
@@ -18,11 +22,7 @@ from live_stage import (
     read_canvas,
     watch,
 )
-from PIL import Image
-from playwright.sync_api import Page, expect
-from skimage.data import astronaut, coffee
-from stage import wait_for_run
-
+from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import to_uint8
@@ -102,8 +102,9 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
     for t, photo in ((0, first), (1, last)):
         scrub(page, t)
         expect(page.get_by_text(f"{100 * t} %", exact=True)).to_be_visible()
-        page.wait_for_function("([c, t]) => c.ariaLabel.startsWith(`${100 * t} %`)",
-                               arg=[screen.element_handle(), t])  # fmt: skip
+        page.wait_for_function(
+            "([c, t]) => c.ariaLabel.startsWith(`${100 * t} %`)", arg=[screen.element_handle(), t]
+        )
         # The ends are the photos themselves: the browser's enlarging is undone by its own.
         assert np.abs(read_canvas(screen).astype(int) - photo).max() <= 2
     page.get_by_test_id("stPopover").get_by_role("button").click()

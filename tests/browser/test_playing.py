@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_stage import no_rerun, read_canvas, watch
 from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.app_server import run_app
+from tests.support.live_stage import no_rerun, read_canvas, watch
 
 OpenPage = Callable[..., Page]
 

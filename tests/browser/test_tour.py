@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
-from stage import click_map_point, find_plot, read_image
+
+from tests.support.stage import click_map_point, find_plot, read_image
 
 
 @pytest.mark.parametrize("looks", [{}, {"dark": True}, {"phone": True}])

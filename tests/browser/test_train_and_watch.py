@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
-from server import serve
-from stage import wait_for_run
 
+from tests.support.server import serve
+from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.run_lock import find_holder
 from vae_explorer.run_status import read_status

@@ -8,12 +8,12 @@ from unittest.mock import Mock
 
 import pytest
 import streamlit as st
-from session import Files, Open, Picture, Session, read_picture
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
-from vae_explorer import checkpoints
+from tests.support.session import Files, Open, Picture, Session, read_picture
+from vae_explorer import workspace
 
 
 @pytest.fixture(autouse=True)
@@ -76,5 +76,5 @@ def shelf(checkpoint_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Have checkpoints looked for in an empty folder, to be filled from `checkpoint_root`."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", folder)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", folder)
     return folder

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_colour_mlp, put_faces
 from PIL import Image
-from session import Open, Session, read_floats
 
+from tests.support.checkpoints import put_colour_mlp, put_faces
+from tests.support.session import Open, Session, read_floats
 from vae_explorer.anatomy_answers import Subject, pack_passage
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_faces
-from session import Files, Open, Session, read_floats
 
+from tests.support.checkpoints import put_faces
+from tests.support.session import Files, Open, Session, read_floats
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.own_vectors import read_own_vector
 from vae_explorer.sampling import sample_latents

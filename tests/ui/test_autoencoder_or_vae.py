@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put
-from session import Open, Picture, Session
 
+from tests.support.checkpoints import put
+from tests.support.session import Open, Picture, Session
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.inference import decode

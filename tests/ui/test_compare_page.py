@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put
-from session import Files, Open, Session, read_array, read_picture
 from streamlit.proto.Common_pb2 import StringTriggerValue
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1.element_tree import Dataframe
 
+from tests.support.checkpoints import put
+from tests.support.session import Files, Open, Session, read_array, read_picture
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
@@ -255,9 +255,11 @@ def test_a_click_on_what_is_not_there_does_nothing(open_app: Open, row: int, lab
 def put_other_data(source: Path, path: Path) -> None:
     card = load_checkpoint(source).card
     put(
-        source, path, title="Other",
+        source,
+        path,
+        title="Other",
         dataset=replace(card.dataset, name="mnist", title="MNIST"),
-    )  # fmt: skip
+    )
 
 
 def test_models_of_other_data_are_shown_when_asked_for(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put
 from PIL import Image
 from scipy.special import ndtr
-from session import Files, Open, Picture, Session, read_mosaic
 
+from tests.support.checkpoints import put
+from tests.support.session import Files, Open, Picture, Session, read_mosaic
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, tile
 from vae_explorer.inference import decode

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_faces
-from session import Open, Picture, Session, read_array
 
+from tests.support.checkpoints import put_faces
+from tests.support.session import Open, Picture, Session, read_array
 from vae_explorer.checkpoints import load_checkpoint
 
 PAGE, DIGITS = "dimensions", "digits-vae-2d"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_faces
 from PIL import Image
-from session import Files, Open, Picture, Session, read_floats, read_picture
 
+from tests.support.checkpoints import put_faces
+from tests.support.session import Files, Open, Picture, Session, read_floats, read_picture
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import edit_photo, find_faces
 from vae_explorer.recipes import Recipe, write_recipe

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from session import Files, Open, Picture, Session, read_floats, read_mosaic
 
+from tests.support.session import Files, Open, Picture, Session, read_floats, read_mosaic
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, tile, to_uint8
 from vae_explorer.inference import decode

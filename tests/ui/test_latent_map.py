@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put
 from scipy.special import ndtr, ndtri
-from session import (
+
+from tests.support.checkpoints import put
+from tests.support.session import (
     Files,
     Open,
     Picture,
@@ -20,7 +21,6 @@ from session import (
     read_mosaic,
     read_points,
 )
-
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.data import ImageDataset
 from vae_explorer.images import as_shown, to_uint8

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from session import Open, Session
 
+from tests.support.session import Open, Session
 from vae_explorer.lecture import read_lecture, shipped_lecture
 
 PAGE, DIGITS = "lecture", "digits-vae-2d"

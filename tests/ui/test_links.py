@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from session import Open
+
+from tests.support.session import Open
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 LONG = "9" * 100_000

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_faces
 from PIL import Image
-from session import Files, Open, Picture, Session, read_floats, read_picture
 
+from tests.support.checkpoints import put_faces
+from tests.support.session import Files, Open, Picture, Session, read_floats, read_picture
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode

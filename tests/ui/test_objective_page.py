@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from session import Open, Session
 
+from tests.support.session import Open, Session
 from vae_explorer.checkpoints import load_checkpoint
 
 PAGE, VAE, AUTOENCODER = "objective", "digits-vae-2d", "digits-ae-2d"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_colour_mlp, put_faces
-from session import Open, Picture, read_array
 
+from tests.support.checkpoints import put_colour_mlp, put_faces
+from tests.support.session import Open, Picture, read_array
 from vae_explorer.checkpoints import load_checkpoint
 
 LIVE = pytest.mark.parametrize("live", [True, False], ids=["live", "still"])

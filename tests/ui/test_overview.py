@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_colour_mlp
-from session import Open, Picture, read_array
 
+from tests.support.checkpoints import put_colour_mlp
+from tests.support.session import Open, Picture, read_array
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.images import as_shown, tile, to_uint8

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from made import put
-from session import Files, Open, Session
 from streamlit import config
 from streamlit.testing.v1.element_tree import Widget
 
+from tests.support.checkpoints import put
+from tests.support.session import Files, Open, Session
 from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.data import DATASETS, ImageDataset
-from vae_explorer.read_only import READ_ONLY
 from vae_explorer.ui.uploads import keep_uploads_in_memory
 from vae_explorer.uploads import MAX_BYTES as PICTURE_BYTES
+from vae_explorer.workspace import READ_ONLY
 
 VAE, DEEP = "digits-vae-2d", "digits-vae-5d"
 SHIPPED = "fashion-vae-2d"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put
 from safetensors.numpy import load_file, save_file
-from session import Files, Open, Session
 
+from tests.support.checkpoints import put
+from tests.support.session import Files, Open, Session
 from vae_explorer.epochs import DECODER, read_epochs
 from vae_explorer.playback_film import film
 from vae_explorer.ui import playback

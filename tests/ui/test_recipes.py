@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put_faces
 
+from tests.support.checkpoints import put_faces
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
-from vae_explorer.model_files import ModelFileError
+from vae_explorer.errors import ModelFileError
 from vae_explorer.recipes import (
     BEST,
     MAX_BYTES,

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from made import poison_weights, put
-from session import Open, Picture
 
+from tests.support.checkpoints import poison_weights, put
+from tests.support.session import Open, Picture
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, to_uint8
 from vae_explorer.inference import decode

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from scipy.special import ndtri
-from session import read_floats
 
+from tests.support.session import read_floats
 from vae_explorer.planes import Plane
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting
 
@@ -22,10 +22,16 @@ def make_tiles(spacing: str) -> PlaneTiles:
 def test_tiles_of_a_plane_lie_around_its_centre_in_reading_order():
     values = {"extent": 2.0, "x": 5.0, "y": -1.0, "first": 0.0, "slanted": 0.0}
     wanted = [
-        [10, 23, 31], [10, 25, 31], [10, 27, 31],
-        [10, 23, 29], [10, 25, 29], [10, 27, 29],
-        [10, 23, 27], [10, 25, 27], [10, 27, 27],
-    ]  # fmt: skip
+        [10, 23, 31],
+        [10, 25, 31],
+        [10, 27, 31],
+        [10, 23, 29],
+        [10, 25, 29],
+        [10, 27, 29],
+        [10, 23, 27],
+        [10, 25, 27],
+        [10, 27, 27],
+    ]
     z = make_tiles("linear").latents(values, 3)
     assert z.dtype == np.float32
     np.testing.assert_allclose(z, wanted, rtol=1e-6)

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from session import Open, Session, read_floats
 
-from vae_explorer import checkpoints
+from tests.support.session import Open, Session, read_floats
+from vae_explorer import workspace
 from vae_explorer.__main__ import main
 from vae_explorer.config import ModelConfig
 from vae_explorer.epochs import read_epochs
-from vae_explorer.read_only import READ_ONLY
-from vae_explorer.run_lock import Holder, RunUnderWayError, hold_lock
+from vae_explorer.errors import RunError, RunUnderWayError
+from vae_explorer.run_lock import hold_lock
 from vae_explorer.run_status import RunStatus, read_status, write_status
-from vae_explorer.runs import RUNS, RunError, read_history
+from vae_explorer.runs import read_history
 from vae_explorer.ui import run_panel
+from vae_explorer.workspace import READ_ONLY
 
 PAGE, DIGITS = "train", "digits-vae-2d"
 VIEW = "watching-one"
@@ -48,10 +49,10 @@ def run(finished: Path, open_app: Open, tmp_path: Path, monkeypatch: pytest.Monk
     """`runs/one` where the app looks, and its checkpoint beside others."""
     shutil.copytree(finished / "runs", tmp_path / "runs")
     shelf = tmp_path / "checkpoints"
-    shutil.copytree(checkpoints.CHECKPOINTS, shelf)
+    shutil.copytree(workspace.CHECKPOINTS, shelf)
     shutil.copytree(finished / "checkpoints" / "one", shelf / "one")
-    monkeypatch.setattr(checkpoints, "CHECKPOINTS", shelf)
-    return RUNS / "one"
+    monkeypatch.setattr(workspace, "CHECKPOINTS", shelf)
+    return workspace.RUNS / "one"
 
 
 def put(run: Path, **changes: object) -> RunStatus:
@@ -123,9 +124,16 @@ def test_the_finished_model_s_epochs_are_played(run: Path, open_app: Open) -> No
 def test_the_run_that_trains_is_shown_first_and_by_its_numbers(run: Path, open_app: Open) -> None:
     with hold_lock(run):
         put(
-            run, phase="training", pid=os.getpid(), step=30, total_steps=90, epoch=1, epochs=3,
-            images_per_second=2143.0, seconds_left=83.0,
-        )  # fmt: skip
+            run,
+            phase="training",
+            pid=os.getpid(),
+            step=30,
+            total_steps=90,
+            epoch=1,
+            epochs=3,
+            images_per_second=2143.0,
+            seconds_left=83.0,
+        )
         session = open_app(PAGE)
         data = session.view(VIEW)
         assert data["said"] == "Epoch 2 of 3 · 2,140 images/s · 1 min left"
@@ -150,7 +158,7 @@ def test_before_the_first_epoch_there_is_nothing_to_stop_for(run: Path, open_app
 def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
     other = read_status(run)
     assert other is not None
-    write_status(RUNS / "two", replace(other, name="two", phase="paused", epoch=1))
+    write_status(workspace.RUNS / "two", replace(other, name="two", phase="paused", epoch=1))
     session = open_app(PAGE, run="one")
     (label,) = [label for label in buttons(session) if "paused" in label]
     session.click(label)
@@ -170,24 +178,33 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
         ({"fault": "data", "message": "No pictures."}, "No pictures", "Go on", ["--resume"]),
         (
             {"fault": "memory", "message": "Not enough memory."},
-            "Not enough memory", "Start again with 64 pictures a step",
+            "Not enough memory",
+            "Start again with 64 pictures a step",
             ["--batch-size", "64", "--restart"],
         ),
         (
             {"fault": "not_a_number", "message": "The loss became not a number."},
-            "not a number", "Start again at a learning rate of 0.001",
+            "not a number",
+            "Start again at a learning rate of 0.001",
             ["--lr", "0.001", "--restart"],
         ),
         (
             {"fault": "disk", "message": "The disk is full."},
-            "disk is full", "Publish the best so far", ["--resume", "--finish"],
+            "disk is full",
+            "Publish the best so far",
+            ["--resume", "--finish"],
         ),
     ],
-)  # fmt: skip
+)
 def test_each_fault_has_its_sentence_and_the_button_that_helps(
-    run: Path, open_app: Open, asked: list[Sequence[str]],
-    changes: dict[str, str], words: str, button: str, options: list[str],
-) -> None:  # fmt: skip
+    run: Path,
+    open_app: Open,
+    asked: list[Sequence[str]],
+    changes: dict[str, str],
+    words: str,
+    button: str,
+    options: list[str],
+) -> None:
     put(run, **{"phase": "failed", "message": "", **changes})
     session = open_app(PAGE, run="one")
     assert words in said(session)
@@ -208,7 +225,7 @@ def test_a_run_that_never_began_is_tried_again_as_it_was(
 
 def test_a_refusal_is_shown(run: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Sequence[str]) -> str:
-        raise RunUnderWayError(Holder("two", 7))
+        raise RunUnderWayError("two", 7)
 
     monkeypatch.setattr("vae_explorer.launching.start_training", refuse)
     put(run, phase="paused")

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from PIL import Image
-from session import Open, Session
 from streamlit.testing.v1.element_tree import Button
 
+from tests.support.session import Open, Session
 from vae_explorer.__main__ import build_parser
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data.own_sets import add_own_set, list_own_sets
 from vae_explorer.estimates import Pace, count_model
 from vae_explorer.options import read_configs
 from vae_explorer.presets import PRESETS
-from vae_explorer.read_only import READ_ONLY
 from vae_explorer.ui import own_pictures, training_estimate, training_form
+from vae_explorer.workspace import READ_ONLY
 
 PAGE, START = "train", "Start training"
 
@@ -133,9 +133,15 @@ def test_other_data_gives_another_command_and_numbers_that_fit_it(open_app: Open
 def test_what_is_chosen_is_what_the_command_says(open_app: Open):
     session = open_app(PAGE, train_data="digits")
     session.set(
-        train_channels="8,16", train_latent=5, train_likelihood="gaussian", train_epochs=3,
-        train_beta=4.0, train_patience=2, train_seed=9, train_name="nine",
-    )  # fmt: skip
+        train_channels="8,16",
+        train_latent=5,
+        train_likelihood="gaussian",
+        train_epochs=3,
+        train_beta=4.0,
+        train_patience=2,
+        train_seed=9,
+        train_name="nine",
+    )
     arguments, model, config = read_command(session)
     assert (model.channels, model.latent_dim, model.likelihood) == ((8, 16), 5, "gaussian")
     assert (config.epochs, config.beta, config.patience, config.seed) == (3, 4, 2, 9)

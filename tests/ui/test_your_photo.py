@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import put, put_faces
 from PIL import Image
-from session import Open, Picture, Session
 from skimage.data import astronaut, coffee
 
+from tests.support.checkpoints import put, put_faces
+from tests.support.session import Open, Picture, Session
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, face_from_eyes, find_faces
 from vae_explorer.placement import place_image
@@ -120,11 +120,21 @@ def test_without_a_face_the_eyes_can_be_clicked(session: Session, pictures: list
 @pytest.mark.parametrize(
     "places",
     [
-        [[5, 5], [5, 5]], [[5, 5], [6, 7]], [[1, 2]], [[None, 1], [2, 3]], "eyes", [], None, {},
-        [[1, 2], [3]], [[-1, 5], [50, 5]], [[5, 5], [5, 401]], [[1e12, 0], [0, 1e12]],
+        [[5, 5], [5, 5]],
+        [[5, 5], [6, 7]],
+        [[1, 2]],
+        [[None, 1], [2, 3]],
+        "eyes",
+        [],
+        None,
+        {},
+        [[1, 2], [3]],
+        [[-1, 5], [50, 5]],
+        [[5, 5], [5, 401]],
+        [[1e12, 0], [0, 1e12]],
         [[1e400, 0], [5, 5]],
     ],
-)  # fmt: skip
+)
 def test_eyes_at_one_place_or_outside_of_the_photo_change_nothing(
     session: Session, places: object
 ) -> None:

@@ -3,7 +3,7 @@
 from vae_explorer.data.cache import find_prepared, load_dataset, prepare, remove_prepared
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.data.sources import DatasetError
+from vae_explorer.errors import DatasetError
 
 __all__ = [
     "DATASETS",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vae_explorer.data.sources import DatasetError, PictureError
+from vae_explorer.errors import DatasetError, PictureError
 
 _KINDS = "jpg jpeg jfif png webp bmp gif tif tiff ppm pgm heic heif avif"
 PICTURE_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vae_explorer.data.sources import DatasetError
+from vae_explorer.errors import DatasetError
 
 VALUES = {"1": True, "0": False, "-1": False}
 

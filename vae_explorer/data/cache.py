@@ -13,18 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_explorer import workspace
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.data.sources import DatasetError, name_source
-from vae_explorer.data.storage import (
-    CacheError,
-    CacheInfo,
-    Progress,
-    open_cache,
-    read_info,
-    write_cache,
-)
-from vae_explorer.read_only import ReadOnlyError, is_read_only, refuse_when_read_only
+from vae_explorer.data.sources import name_source
+from vae_explorer.data.storage import CacheInfo, Progress, open_cache, read_info, write_cache
+from vae_explorer.errors import CacheError, DatasetError, ReadOnlyError
+from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
 SIZES = range(8, 513)
@@ -32,7 +27,7 @@ SIZES = range(8, 513)
 
 def prepare(
     name: str,
-    root: Path = Path("data"),
+    root: Path | None = None,
     *,
     size: int | None = None,
     source: Path | None = None,
@@ -47,8 +42,9 @@ def prepare(
     ----------
     name : str
         A key of `DATASETS`.
-    root : Path
-        The cache is written to ``<root>/cache/<name>-<size>``, in one rename.
+    root : Path, optional
+        By default `workspace.DATA`. The cache is written to ``<root>/cache/<name>-<size>``, in one
+        rename.
     size : int, optional
         Side of the cached pictures in pixels. Sets with a size of their own take no other one;
         the rest default to 64.
@@ -74,7 +70,7 @@ def prepare(
 
 
 def load_dataset(
-    name: str, root: Path = Path("data"), *, size: int | None = None, source: Path | None = None
+    name: str, root: Path | None = None, *, size: int | None = None, source: Path | None = None
 ) -> ImageDataset:
     """Open the cache of a data set. A set that comes with a package is prepared at once.
 
@@ -99,7 +95,7 @@ def load_dataset(
 
 
 def find_prepared(
-    name: str, root: Path = Path("data"), *, source: Path | None = None
+    name: str, root: Path | None = None, *, source: Path | None = None
 ) -> dict[int, CacheInfo]:
     """Return what a data set's caches say of themselves, by the size of their pictures.
 
@@ -115,7 +111,7 @@ def find_prepared(
     return dict(sorted(found.items()))
 
 
-def remove_prepared(name: str, root: Path = Path("data"), *, source: Path) -> None:
+def remove_prepared(name: str, root: Path | None = None, *, source: Path) -> None:
     """Delete the caches of one source, damaged ones too; the originals stay."""
     for folder in _cache_folders(name, root, source):
         try:
@@ -138,7 +134,8 @@ class _Place:
     command: str
 
     @classmethod
-    def find(cls, name: str, root: Path, size: int | None, source: Path | None) -> _Place:
+    def find(cls, name: str, root: Path | None, size: int | None, source: Path | None) -> _Place:
+        root = workspace.DATA if root is None else root
         if name not in DATASETS:
             raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
         spec = DATASETS[name]
@@ -223,7 +220,8 @@ def _check_size(spec: DatasetSpec, size: int | None) -> int:
     return size or DEFAULT_SIZE
 
 
-def _cache_folders(name: str, root: Path, source: Path | None) -> list[Path]:
+def _cache_folders(name: str, root: Path | None, source: Path | None) -> list[Path]:
+    root = workspace.DATA if root is None else root
     key = _cache_key(DATASETS[name], source)
     found = (root / "cache").glob(f"{key}-*")
     return [folder for folder in found if folder.name.removeprefix(f"{key}-").isdigit()]

@@ -12,7 +12,8 @@ import numpy as np
 from vae_explorer.data.albums import Album, open_album
 from vae_explorer.data.attributes import check_listed, parse_attributes
 from vae_explorer.data.pictures import decode_picture, to_array
-from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Record, Source
+from vae_explorer.data.sources import SPLITS, Record, Source
+from vae_explorer.errors import DatasetError, PictureError
 
 FRAME = (178, 218)  # width, height of an aligned picture
 FACE = (15, 35, 163, 183)  # its central 148x148: left, top, right, bottom

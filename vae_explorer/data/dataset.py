@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from vae_explorer.data.sources import SPLITS, DatasetError
+from vae_explorer.data.sources import SPLITS
+from vae_explorer.errors import DatasetError
 
 _SOME = 64  # pictures that stand for all
 

@@ -12,7 +12,8 @@ import numpy as np
 from vae_explorer.data.albums import Album, open_album
 from vae_explorer.data.attributes import check_listed, parse_attributes
 from vae_explorer.data.pictures import crop_centre, decode_picture, to_array
-from vae_explorer.data.sources import DatasetError, PictureError, Record, Source
+from vae_explorer.data.sources import Record, Source
+from vae_explorer.errors import DatasetError, PictureError
 
 ATTRIBUTES_FILE = "attributes.csv"
 LABELS_FILE = "labels.csv"

@@ -23,14 +23,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from vae_explorer import workspace
 from vae_explorer.data.albums import open_album
 from vae_explorer.data.cache import remove_prepared
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
 from vae_explorer.data.registry import DATASETS
-from vae_explorer.data.sources import SPLITS, DatasetError, PictureError, Source
+from vae_explorer.data.sources import SPLITS, Source
 from vae_explorer.data.storage import PROGRESS_EVERY, Progress, draw_split
-from vae_explorer.names import check_name
-from vae_explorer.read_only import refuse_when_read_only
+from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.workspace import check_name, refuse_when_read_only
 
 OWN = "own"
 MAX_BYTES = 200 * 2**20  # of the zip; larger sets are named by their folder
@@ -75,7 +76,7 @@ def split_counts(pictures: int) -> dict[str, int]:
 
 
 def add_own_set(
-    name: str, file: BinaryIO, root: Path = Path("data"), *, progress: Progress | None = None
+    name: str, file: BinaryIO, root: Path | None = None, *, progress: Progress | None = None
 ) -> OwnSet:
     """Check a zip of pictures, and keep it: whole, or not at all.
 
@@ -85,8 +86,8 @@ def add_own_set(
         What it is to be called.
     file : binary file
         The zip, whatever it is; read from its beginning.
-    root : Path
-        Folder of the data.
+    root : Path, optional
+        Folder of the data, by default `workspace.DATA`.
     progress : callable (done, total), optional
         Called now and then with the number of pictures looked at.
 
@@ -101,6 +102,7 @@ def add_own_set(
         In a copy that is for looking.
     """
     refuse_when_read_only("adding pictures")
+    root = workspace.DATA if root is None else root
     try:
         check_name(name, [path.name for path in (root / OWN).glob("*")])
     except ValueError as error:
@@ -122,8 +124,9 @@ def add_own_set(
     return _read(root / OWN / name)
 
 
-def list_own_sets(root: Path = Path("data")) -> list[OwnSet]:
+def list_own_sets(root: Path | None = None) -> list[OwnSet]:
     """Return the sets by name; a folder that is none, or is damaged, is left out."""
+    root = workspace.DATA if root is None else root
     found = []
     for path in sorted((root / OWN).glob("*/set.json")):
         try:
@@ -133,7 +136,7 @@ def list_own_sets(root: Path = Path("data")) -> list[OwnSet]:
     return found
 
 
-def delete_own_set(name: str, root: Path = Path("data")) -> None:
+def delete_own_set(name: str, root: Path | None = None) -> None:
     """Delete a set and the caches made of it; models that were trained on it stay.
 
     Raises
@@ -144,6 +147,7 @@ def delete_own_set(name: str, root: Path = Path("data")) -> None:
         In a copy that is for looking.
     """
     refuse_when_read_only("deleting pictures")
+    root = workspace.DATA if root is None else root
     known = {each.name: each for each in list_own_sets(root)}  # a name is only ever compared
     if name not in known:
         raise DatasetError(f"There is no set {name!r} of yours: it was deleted already.")
@@ -213,9 +217,11 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
         source=path,
         pictures=usable,
         label_names=source.label_names,
-        damaged=len(damaged), damaged_names=tuple(damaged)[:_NAMED],
-        others=len(others), other_names=tuple(others[:_NAMED]),
-    )  # fmt: skip
+        damaged=len(damaged),
+        damaged_names=tuple(damaged)[:_NAMED],
+        others=len(others),
+        other_names=tuple(others[:_NAMED]),
+    )
 
 
 def _try_pictures(source: Source, progress: Progress | None) -> tuple[int, dict[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from pillow_heif import register_heif_opener
 
-from vae_explorer.data.sources import PictureError
+from vae_explorer.errors import PictureBombError, PictureError
 
 # Not every format that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF", "AVIF")
@@ -18,10 +18,6 @@ register_heif_opener()
 
 # Besides OSError, Pillow lets the others through for files that are damaged in odd ways.
 _DAMAGE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, struct.error)
-
-
-class PictureBombError(PictureError):
-    """A decompression bomb: the header promises more pixels than Pillow's limit."""
 
 
 def open_picture(data: bytes) -> Image.Image:

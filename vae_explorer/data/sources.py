@@ -12,17 +12,9 @@ import numpy as np
 SPLITS = ("train", "val", "test")
 
 
-class DatasetError(ValueError):
-    """A data set cannot be prepared or opened; says what is wrong and what mends it."""
-
-
 def name_source(source: Path) -> str:
     """Return what the folder or zip is called that somebody's pictures come from."""
     return source.stem if source.suffix.lower() == ".zip" else source.name
-
-
-class PictureError(ValueError):
-    """One picture cannot be used; says why. The cache leaves it out and lists it."""
 
 
 @dataclass(frozen=True)

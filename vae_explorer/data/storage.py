@@ -12,15 +12,12 @@ import numpy as np
 
 from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.data.sources import SPLITS, DatasetError, Known, PictureError, Source, name_source
+from vae_explorer.data.sources import SPLITS, Known, Source, name_source
+from vae_explorer.errors import CacheError, DatasetError, PictureError
 
 FORMAT_VERSION = 1
 PROGRESS_EVERY = 100  # pictures
 Progress = Callable[[int, int | None], None]
-
-
-class CacheError(RuntimeError):
-    """The files of a cache do not fit together; says how."""
 
 
 @dataclass(frozen=True)

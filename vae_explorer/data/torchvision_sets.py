@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from vae_explorer.data.sources import DatasetError, Record, Source
+from vae_explorer.data.sources import Record, Source
 from vae_explorer.data.torchvision_compat import import_torchvision
+from vae_explorer.errors import DatasetError
 
 ARCHIVES = (
     "train-images-idx3-ubyte.gz",

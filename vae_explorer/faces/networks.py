@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import joblib  # type: ignore[import-untyped]
+import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from vae_explorer.errors import WeightsError
 
 SHA256 = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
@@ -33,10 +35,6 @@ _loading = threading.Lock()
 _loaded: list[Networks] = []
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-class WeightsError(RuntimeError):
-    """The detector's weights are missing, or not the ones that are known."""
 
 
 class ProposalNet(nn.Module):
@@ -88,9 +86,14 @@ class OutputNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_convolve(3, 32, 3), _pool(3), *_convolve(32, 64, 3), _pool(3),
-            *_convolve(64, 64, 3), _pool(2), *_convolve(64, 128, 2),
-        )  # fmt: skip
+            *_convolve(3, 32, 3),
+            _pool(3),
+            *_convolve(32, 64, 3),
+            _pool(3),
+            *_convolve(64, 64, 3),
+            _pool(2),
+            *_convolve(64, 128, 2),
+        )
         self.dense = nn.Sequential(nn.Linear(1152, 256), nn.PReLU(256))
         self.offsets = nn.Linear(256, 4)
         self.landmarks = nn.Linear(256, 10)

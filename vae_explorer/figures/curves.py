@@ -95,12 +95,13 @@ def curves_figure(
         values = np.asarray(y, np.float64)
         dash, colour = divmod(colours[name], len(CLASS_COLOURS))
         figure.add_scatter(
-            x=np.asarray(x, np.float64), y=values,
+            x=np.asarray(x, np.float64),
+            y=values,
             name=escape(name, quote=False),  # Plotly reads markup
             mode="lines" if len(values) > 1 else "markers",
             line={"color": CLASS_COLOURS[colour], "dash": _DASHES[dash % len(_DASHES)], "width": 2},
             hovertemplate="%{y:.4g} at %{x:.3g}<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
+        )
         # The first epochs fall so far that they would flatten the rest; autoscale shows all.
         settled.append(values[len(values) // 10 :])
     figure.update_xaxes(axis(template, x_title), showgrid=False, zeroline=False)

@@ -71,22 +71,34 @@ def histograms_figure(
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = make_subplots(
-        rows=rows, cols=columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=names,
-        horizontal_spacing=0.01, vertical_spacing=min(0.08, 0.4 / rows),
-    )  # fmt: skip
+        rows=rows,
+        cols=columns,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        subplot_titles=names,
+        horizontal_spacing=0.01,
+        vertical_spacing=min(0.08, 0.4 / rows),
+    )
     figure.update_layout(base_layout(template, height), showlegend=False, bargap=0)
     middles = (_BINS[1:] + _BINS[:-1]) / 2
     for k in range(len(names)):
         density, _ = np.histogram(z[:, k], _BINS)
         place = {"row": k // columns + 1, "col": k % columns + 1}
         figure.add_bar(
-            x=middles, y=density / len(z) / np.diff(_BINS), hoverinfo="skip",
-            marker_color=_STRAYS if strays[k] else ACCENT, **place,
-        )  # fmt: skip
+            x=middles,
+            y=density / len(z) / np.diff(_BINS),
+            hoverinfo="skip",
+            marker_color=_STRAYS if strays[k] else ACCENT,
+            **place,
+        )
         figure.add_scatter(
-            x=middles, y=norm.pdf(middles), mode="lines", hoverinfo="skip",
-            line={"color": TEXT[template], "width": 1}, **place,
-        )  # fmt: skip
+            x=middles,
+            y=norm.pdf(middles),
+            mode="lines",
+            hoverinfo="skip",
+            line={"color": TEXT[template], "width": 1},
+            **place,
+        )
     figure.update_xaxes(visible=False).update_yaxes(visible=False, range=[0, 0.7])
     figure.update_annotations(font_size=11)
     return figure.update_layout(margin={"t": 20})
@@ -117,13 +129,21 @@ def norms_figure(
     for (name, values), colour in zip(norms.items(), (ACCENT, *CLASS_COLOURS[3:]), strict=False):
         share, _ = np.histogram(values, edges)
         figure.add_bar(
-            x=middles, y=share / len(values) / np.diff(edges), name=name, marker_color=colour,
-            opacity=0.6, hoverinfo="skip",
-        )  # fmt: skip
+            x=middles,
+            y=share / len(values) / np.diff(edges),
+            name=name,
+            marker_color=colour,
+            opacity=0.6,
+            hoverinfo="skip",
+        )
     figure.add_scatter(
-        x=middles, y=chi.pdf(middles, latent_dim), mode="lines", name="N(0, I)", hoverinfo="skip",
+        x=middles,
+        y=chi.pdf(middles, latent_dim),
+        mode="lines",
+        name="N(0, I)",
+        hoverinfo="skip",
         line={"color": TEXT[template], "width": 2},
-    )  # fmt: skip
+    )
     for name, length in marks.items():
         figure.add_vline(
             x=length, line={"color": QUIET[template], "dash": "dot"}, annotation_text=name
@@ -144,10 +164,15 @@ def correlation_figure(
     """Draw correlations (d, k) as a field of colours."""
     figure = go.Figure(layout=base_layout(template, height))
     figure.add_heatmap(
-        z=r, x=list(classes), y=list(dimensions), zmin=-1, zmax=1, colorscale="RdBu_r",
+        z=r,
+        x=list(classes),
+        y=list(dimensions),
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu_r",
         colorbar={"title": "r", "thickness": 12},
         hovertemplate="%{y} and %{x}: r = %{z:.2f}<extra></extra>",
-    )  # fmt: skip
+    )
     figure.update_xaxes(axis(template), type="category", tickangle=-45, showgrid=False)
     return figure.update_yaxes(
         axis(template), type="category", autorange="reversed", showgrid=False

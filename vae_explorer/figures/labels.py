@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _SIDES = {
-    "middle right": (0.0, -0.5), "middle left": (-1.0, -0.5), "top center": (-0.5, 0.35),
-    "bottom center": (-0.5, -1.35), "top right": (0.0, 0.1), "top left": (-1.0, 0.1),
-    "bottom right": (0.0, -1.1), "bottom left": (-1.0, -1.1),
-}  # fmt: skip
+    "middle right": (0.0, -0.5),
+    "middle left": (-1.0, -0.5),
+    "top center": (-0.5, 0.35),
+    "bottom center": (-0.5, -1.35),
+    "top right": (0.0, 0.1),
+    "top left": (-1.0, 0.1),
+    "bottom right": (0.0, -1.1),
+    "bottom left": (-1.0, -1.1),
+}
 """Plotly's text positions: the label's lower left corner, in its widths and heights."""
 LETTER, LINE = 0.0115, 0.05
 _GAP = 0.022

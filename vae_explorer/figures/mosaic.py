@@ -51,23 +51,40 @@ def mosaic_figure(
     left, bottom = (64, 48) if any(ticks) else (0, 0)
     figure = go.Figure(layout=base_layout(template, max(10, rows * tile_size + bottom)))
     figure.add_layout_image(
-        source=url, xref="x", yref="y", x=0, y=0, sizex=columns, sizey=rows, sizing="stretch",
+        source=url,
+        xref="x",
+        yref="y",
+        x=0,
+        y=0,
+        sizex=columns,
+        sizey=rows,
+        sizing="stretch",
         layer="below",
-    )  # fmt: skip
+    )
     invisible = {"marker": {"opacity": 0}}
     figure.add_trace(
         go.Scatter(
-            x=x + 0.5, y=y + 0.5, mode="markers", marker={"opacity": 0},
-            customdata=np.arange(len(x)), text=captions, hovertemplate="%{text}<extra></extra>",
-            selected=invisible, unselected=invisible,
+            x=x + 0.5,
+            y=y + 0.5,
+            mode="markers",
+            marker={"opacity": 0},
+            customdata=np.arange(len(x)),
+            text=captions,
+            hovertemplate="%{text}<extra></extra>",
+            selected=invisible,
+            unselected=invisible,
         )
-    )  # fmt: skip
+    )
     for tile in framed:
         row, column = divmod(tile, columns)
         figure.add_shape(
-            type="rect", x0=column, x1=column + 1, y0=row, y1=row + 1,
+            type="rect",
+            x0=column,
+            x1=column + 1,
+            y0=row,
+            y1=row + 1,
             line={"color": ACCENT, "width": 4},
-        )  # fmt: skip
+        )
     return figure.update_layout(
         width=columns * tile_size + left,
         margin={"l": left, "r": 0, "t": 0, "b": bottom, "autoexpand": False},

@@ -46,9 +46,12 @@ def panels_figure(
     """
     rows = -(-len(points) // _COLUMNS)
     figure = make_subplots(
-        rows=rows, cols=_COLUMNS, subplot_titles=list(points), horizontal_spacing=0.06,
+        rows=rows,
+        cols=_COLUMNS,
+        subplot_titles=list(points),
+        horizontal_spacing=0.06,
         vertical_spacing=0.1,
-    )  # fmt: skip
+    )
     figure.update_layout(base_layout(template, rows * height), showlegend=False)
     figure.update_layout(margin={"t": 28})
     colours = np.array(CLASS_COLOURS)
@@ -68,9 +71,12 @@ def panels_figure(
             figure.update_yaxes(range=(-half_side, half_side), **place)
         for sigma in (1, 2, 3):
             figure.add_scatter(
-                x=sigma * np.cos(_ANGLES), y=sigma * np.sin(_ANGLES), mode="lines",
+                x=sigma * np.cos(_ANGLES),
+                y=sigma * np.sin(_ANGLES),
+                mode="lines",
                 line={"color": TEXT[template], "width": 2 if sigma == 1 else 1},
-                hoverinfo="skip", **place,
-            )  # fmt: skip
+                hoverinfo="skip",
+                **place,
+            )
     figure.update_xaxes(axis(template), constrain="domain")
     return figure.update_yaxes(axis(template), constrain="domain")

@@ -101,9 +101,11 @@ def rate_distortion_figure(
     rated, others = models.take(has_rate), models.take(~has_rate)
     both = bool(has_rate.any() and not has_rate.all())
     figure = make_subplots(
-        cols=2 if both else 1, shared_yaxes=True, horizontal_spacing=0.02,
+        cols=2 if both else 1,
+        shared_yaxes=True,
+        horizontal_spacing=0.02,
         column_widths=[1 - _NO_RATE, _NO_RATE] if both else [1],
-    )  # fmt: skip
+    )
     figure.update_layout(base_layout(template, height))
     y_range = _limits(models.distortion)
     if has_rate.any():
@@ -139,13 +141,21 @@ def _draw_rated(
             continue
         some = models.take(chosen)
         figure.add_scatter(
-            x=some.rate, y=some.distortion, text=written[chosen], hovertext=some.names,
-            name=_MARKS[kind][1], mode="markers+text", textposition=position[chosen],
-            textfont={"size": 12}, cliponaxis=False, hovertemplate=_HOVER,
+            x=some.rate,
+            y=some.distortion,
+            text=written[chosen],
+            hovertext=some.names,
+            name=_MARKS[kind][1],
+            mode="markers+text",
+            textposition=position[chosen],
+            textfont={"size": 12},
+            cliponaxis=False,
+            hovertemplate=_HOVER,
             customdata=np.stack([some.beta, some.rate + some.distortion], axis=1),
             marker={**_mark(kind, template), "color": heat[chosen], "coloraxis": "coloraxis"},
-            row=1, col=1,
-        )  # fmt: skip
+            row=1,
+            col=1,
+        )
     figure.update_layout(coloraxis=_colour_axis(models.beta, heat))
 
 
@@ -157,12 +167,20 @@ def _draw_others(figure: go.Figure, models: _Models, template: Template, column:
         if not len(some.names):
             continue
         figure.add_scatter(
-            x=["no rate"] * len(some.names), y=some.distortion, hovertext=some.names,
-            text=[name.replace(", ", ",<br>") for name in some.names], textposition="top center",
-            textfont={"size": 12}, mode="markers+text" if few else "markers", cliponaxis=False,
-            hovertemplate=_HOVER_NO_RATE, name=_MARKS[kind][1],
-            marker={**_mark(kind, template), "color": QUIET[template]}, row=1, col=column,
-        )  # fmt: skip
+            x=["no rate"] * len(some.names),
+            y=some.distortion,
+            hovertext=some.names,
+            text=[name.replace(", ", ",<br>") for name in some.names],
+            textposition="top center",
+            textfont={"size": 12},
+            mode="markers+text" if few else "markers",
+            cliponaxis=False,
+            hovertemplate=_HOVER_NO_RATE,
+            name=_MARKS[kind][1],
+            marker={**_mark(kind, template), "color": QUIET[template]},
+            row=1,
+            col=column,
+        )
     figure.update_xaxes(axis(template), type="category", zeroline=False, col=column)
 
 
@@ -179,18 +197,30 @@ def _draw_equal_sums(figure: go.Figure, x: Range, y: Range, template: Template) 
     for total in step * np.arange(max(first, 1), last + 1):
         left, right = max(x[0], total - y[1]), min(x[1], total - y[0])
         figure.add_scatter(
-            x=[left, right], y=[total - left, total - right], mode="lines", hoverinfo="skip",
-            line={"color": QUIET[template], "width": 1, "dash": "dot"}, showlegend=False,
-            opacity=0.6, row=1, col=1,
-        )  # fmt: skip
+            x=[left, right],
+            y=[total - left, total - right],
+            mode="lines",
+            hoverinfo="skip",
+            line={"color": QUIET[template], "width": 1, "dash": "dot"},
+            showlegend=False,
+            opacity=0.6,
+            row=1,
+            col=1,
+        )
         below = total - right - height
         at_right = right == x[1] and below >= y[0]
         end, side = (right, "right") if at_right else (left, "left")
         figure.add_annotation(
-            x=end, y=total - end, text=_SUM.format(total), showarrow=False, xanchor=side,
-            yanchor="top" if at_right else "bottom", row=1, col=1,
+            x=end,
+            y=total - end,
+            text=_SUM.format(total),
+            showarrow=False,
+            xanchor=side,
+            yanchor="top" if at_right else "bottom",
+            row=1,
+            col=1,
             font={"size": 11, "color": QUIET[template]},
-        )  # fmt: skip
+        )
         corner = (right - width, below) if at_right else (left, total - left)
         boxes.append((*corner, corner[0] + width, corner[1] + height))
     return boxes
@@ -213,11 +243,14 @@ def _colour_axis(beta: NDArray[np.float64], heat: NDArray[np.float64]) -> dict[s
         "cmax": high if high > low else high + 1,
         "showscale": high > low,
         "colorbar": {
-            "title": {"text": "β"}, "thickness": 12, "len": 0.8, "ticks": "outside",
+            "title": {"text": "β"},
+            "thickness": 12,
+            "len": 0.8,
+            "ticks": "outside",
             "tickvals": heat[first][some].tolist(),
             "ticktext": [f"{value:.3g}" for value in values[some]],
         },
-    }  # fmt: skip
+    }
 
 
 def _logarithm(beta: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,9 +30,7 @@ def choose_subject(checkpoint: Checkpoint, picture: ChosenPicture, channel: str)
         st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
         if checkpoint.card.model.kind == "vae":
             sampled = not switch("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
-    return Subject(
-        picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled
-    )  # fmt: skip
+    return Subject(picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled)
 
 
 def show_network(

@@ -11,9 +11,12 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.ui.controls import choose, enter
 
 LOOKS = {
-    "cursor": "One cursor", "walk": "A walk", "samples": "Samples", "cover": "Coverage",
+    "cursor": "One cursor",
+    "walk": "A walk",
+    "samples": "Samples",
+    "cover": "Coverage",
     "p": "p-values",
-}  # fmt: skip
+}
 SOURCES = {"prior": "N(0, I)", "box": "Box of encodings"}
 WHY = {
     "link": (

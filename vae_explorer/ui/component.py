@@ -11,11 +11,27 @@ from streamlit.runtime.state.common import WidgetCallback
 
 _HERE = Path(__file__).parent / "browser"
 _PARTS = (
-    "source", "drawing", "latents", "channels",
-    "map", "grid", "sliders", "strip", "box", "photo", "morph", "corners", "edit", "linked",
-    "network", "layer", "curves", "recording", "playback",
+    "source",
+    "drawing",
+    "latents",
+    "channels",
+    "map",
+    "grid",
+    "sliders",
+    "strip",
+    "box",
+    "photo",
+    "morph",
+    "corners",
+    "edit",
+    "linked",
+    "network",
+    "layer",
+    "curves",
+    "recording",
+    "playback",
     "mount",
-)  # fmt: skip
+)
 """One script in the browser, in this order: what is used by others comes first."""
 _STYLES = ("live", "network", "playback")
 _UNREACHABLE = "route_unreachable"

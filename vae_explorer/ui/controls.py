@@ -46,14 +46,24 @@ def choose(
     value: Name | None
     if dropdown:
         value = st.selectbox(
-            label, list(options), format_func=options.__getitem__, key=key, help=help,
+            label,
+            list(options),
+            format_func=options.__getitem__,
+            key=key,
+            help=help,
             persist_state="session",
-        )  # fmt: skip
+        )
     else:
         value = st.segmented_control(
-            label, list(options), format_func=options.__getitem__, key=key, help=help,
-            required=True, persist_state="session", width="stretch",
-        )  # fmt: skip
+            label,
+            list(options),
+            format_func=options.__getitem__,
+            key=key,
+            help=help,
+            required=True,
+            persist_state="session",
+            width="stretch",
+        )
     chosen = value or first
     write_to_url(key, chosen, first)
     return chosen
@@ -130,9 +140,14 @@ def choose_many(
     kept = seed_from_url(key, nothing, parse)
     st.session_state[key] = [name for name in kept if name in options]
     chosen = st.pills(
-        label, list(options), format_func=options.__getitem__, key=key, help=help,
-        selection_mode="multi", persist_state="session",
-    )  # fmt: skip
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        help=help,
+        selection_mode="multi",
+        persist_state="session",
+    )
     write_to_url(key, ",".join(chosen), "")
     return chosen
 

@@ -34,18 +34,25 @@ class Edit:
         """Return the whole photo with its face changed, uint8 (height, width, 3)."""
         face = kept.face or whole_face(kept.photo.width)
         image = edit_photo(
-            kept.photo, face, self.checkpoint, self.recipe.amounts, self.recipe.detail,
+            kept.photo,
+            face,
+            self.checkpoint,
+            self.recipe.amounts,
+            self.recipe.detail,
             vectors=self.vectors,
-        )  # fmt: skip
+        )
         return np.asarray(image)
 
     def face(self, kept: TrayFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
         """Return the aligned face with so much of the change, uint8 (size, size, 3)."""
         image = edit_photo(
-            kept.portrait(size), whole_face(size), self.checkpoint,
+            kept.portrait(size),
+            whole_face(size),
+            self.checkpoint,
             {name: share * amount for name, amount in self.recipe.amounts.items()},
-            self.recipe.detail, vectors=self.vectors,
-        )  # fmt: skip
+            self.recipe.detail,
+            vectors=self.vectors,
+        )
         return np.asarray(image)
 
     def files(
@@ -64,12 +71,13 @@ class Edit:
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
             f"Photo, {kept.photo.width} × {kept.photo.height}": (
-                f"edited.{_ENDING[kept.format]}", lambda: self._write(kept)
+                f"edited.{_ENDING[kept.format]}",
+                lambda: self._write(kept),
             ),
             "Face": ("face.png", lambda: encode_picture(self.face(kept), "png")),
             "Face, before and after": ("before-after.png", write_pair),
             "The change, animated": ("change.webp", write_animated),
-        }  # fmt: skip
+        }
         if tray:
             files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(tray))
         return files

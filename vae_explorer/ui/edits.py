@@ -89,12 +89,17 @@ def choose_amounts(
     for index, (group, members) in enumerate(groups.items()):
         settings = [
             Setting(
-                setting_of(name), labels[name], -REACH, REACH, 0.0, private=name in own,
+                setting_of(name),
+                labels[name],
+                -REACH,
+                REACH,
+                0.0,
+                private=name in own,
                 beside=_most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
             if name in labels
-        ]  # fmt: skip
+        ]
         if settings:
             moved = any(
                 st.session_state.get(each.name) or each.name in st.query_params for each in settings
@@ -129,18 +134,26 @@ def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
     with st.container(horizontal=True):
         for label, icon, step in (("Undo", "undo", at - 1), ("Redo", "redo", at + 1)):
             st.button(
-                label, icon=f":material/{icon}:", disabled=not 0 <= step < len(steps),
-                on_click=go_to, args=(step,), width="stretch",
-            )  # fmt: skip
+                label,
+                icon=f":material/{icon}:",
+                disabled=not 0 <= step < len(steps),
+                on_click=go_to,
+                args=(step,),
+                width="stretch",
+            )
 
 
 def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
     """Offer to save what was chosen as a file, and to load one."""
     with st.popover("Recipe", icon=":material/receipt_long:", width="stretch"):
         st.download_button(
-            "Save these settings", write_recipe(recipe, checkpoint.card), "recipe.json",
-            "application/json", on_click="ignore", width="stretch",
-        )  # fmt: skip
+            "Save these settings",
+            write_recipe(recipe, checkpoint.card),
+            "recipe.json",
+            "application/json",
+            on_click="ignore",
+            width="stretch",
+        )
         own = any(name.startswith(OWN) for name in recipe.amounts)
         left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
         st.caption(f"A recipe holds amounts and names, never a face.{left_out}")

@@ -86,9 +86,13 @@ def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace
     kept = st.session_state.get(key, [])
     st.session_state[key] = [option for option in kept if option in options]
     chosen = st.multiselect(
-        label, list(options), format_func=options.__getitem__, key=key, persist_state="session",
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        persist_state="session",
         placeholder="Choose pictures",
-    )  # fmt: skip
+    )
     return [_find(checkpoint, option, tray) for option in chosen]
 
 

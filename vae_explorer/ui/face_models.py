@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from vae_explorer.checkpoints import Checkpoint, list_checkpoints
+from vae_explorer.errors import CheckpointError
 from vae_explorer.evaluation import PERCENTILES
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page

@@ -49,11 +49,18 @@ def show_morph(
     first, last = faces
     if is_live():
         draw_morph(
-            morph_path(first.z, last.z, _FINE, path), key, checkpoint.card,
+            morph_path(first.z, last.z, _FINE, path),
+            key,
+            checkpoint.card,
             pictures=(data_url(first.portrait), data_url(last.portrait)),
-            names=(first.name, last.name), size=SIDE, steps=steps, channel=key, values=values,
-            detail=detail, description=f"{steps} steps from {first.name} to {last.name}",
-        )  # fmt: skip
+            names=(first.name, last.name),
+            size=SIDE,
+            steps=steps,
+            channel=key,
+            values=values,
+            detail=detail,
+            description=f"{steps} steps from {first.name} to {last.name}",
+        )
         return
     explain_release()
     frames = np.moveaxis(compose(steps), -1, 1).astype(np.float32) / 255
@@ -70,10 +77,15 @@ def show_corners(
     description = f"{columns} by {columns} faces between four"
     if is_live():
         draw_corners(
-            corners, key, checkpoint.card, pictures=[data_url(face.portrait) for face in faces],
-            names=[face.name for face in faces], columns=columns, spherical=path == "spherical",
+            corners,
+            key,
+            checkpoint.card,
+            pictures=[data_url(face.portrait) for face in faces],
+            names=[face.name for face in faces],
+            columns=columns,
+            spherical=path == "spherical",
             description=description,
-        )  # fmt: skip
+        )
         return
     explain_release()
     images = decode(checkpoint.model, corner_grid(corners, columns, path))
@@ -108,10 +120,18 @@ def show_edit(
         # A made-up face too is what its picture is encoded to, as in what is saved.
         z, _ = encode(checkpoint.model, face.kept.pixels(checkpoint.card.model.image_size)[None])
         draw_edit(
-            z[0], key, checkpoint.card, picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
-            name=face.name, size=_EDIT_SIDE, vectors=vectors, channel=key, values=values,
-            detail=detail, description="The face as it was changed",
-        )  # fmt: skip
+            z[0],
+            key,
+            checkpoint.card,
+            picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
+            name=face.name,
+            size=_EDIT_SIDE,
+            vectors=vectors,
+            channel=key,
+            values=values,
+            detail=detail,
+            description="The face as it was changed",
+        )
         return
     explain_release()
     after = np.moveaxis(edit(SIDE), -1, 0).astype(np.float32) / 255

@@ -113,12 +113,29 @@ def _draw_bar(scene: Scene, current: int, most: int) -> None:
             st.markdown(f"**{plain(scene.title)}** ({current} of {most})", width="stretch")
             if scene.notes:
                 st.popover("Notes", icon=":material/notes:").markdown(plain(scene.notes))
-            st.button("Back", icon=":material/arrow_back:", disabled=current == 1,
-                      help="PageUp", on_click=_go, args=(current - 1,))  # fmt: skip
-            st.button("Next", icon=":material/arrow_forward:", disabled=current == most,
-                      help="PageDown", on_click=_go, args=(current + 1,))  # fmt: skip
-            st.button("Scene", icon=":material/replay:", on_click=_go, args=(current,),
-                      help="As it was, wherever you have gone.")  # fmt: skip
+            st.button(
+                "Back",
+                icon=":material/arrow_back:",
+                disabled=current == 1,
+                help="PageUp",
+                on_click=_go,
+                args=(current - 1,),
+            )
+            st.button(
+                "Next",
+                icon=":material/arrow_forward:",
+                disabled=current == most,
+                help="PageDown",
+                on_click=_go,
+                args=(current + 1,),
+            )
+            st.button(
+                "Scene",
+                icon=":material/replay:",
+                on_click=_go,
+                args=(current,),
+                help="As it was, wherever you have gone.",
+            )
             st.button("End", icon=":material/close:", on_click=_end)
         words = f'<div class="lecture-sentence">{_escape(scene.sentence)}</div>'
         if scene.attempt:

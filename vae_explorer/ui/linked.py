@@ -9,8 +9,9 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoints import Checkpoint, CheckpointError, list_checkpoints
+from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.comparison import comparable, out_of_reach
+from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.component import draw_view, is_live
@@ -76,11 +77,17 @@ def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
     for (name, z), checkpoint in zip(encoded.items(), family.values(), strict=True):
         middle, half = _frame(z) if link != "z" else (np.zeros(2), REACH)
         card, away = checkpoint.card, out_of_reach(checkpoint.encodings.z_mean)
-        maps.append({
-            "checkpoint": card.name, "title": name, "note": f"{away:.0%} out of reach",
-            "z": pack_floats(z),
-            "middle": middle.tolist(), "half": half, "ink": card.model.image_channels == 1,
-        })  # fmt: skip
+        maps.append(
+            {
+                "checkpoint": card.name,
+                "title": name,
+                "note": f"{away:.0%} out of reach",
+                "z": pack_floats(z),
+                "middle": middle.tolist(),
+                "half": half,
+                "ink": card.model.image_channels == 1,
+            }
+        )
     data = {
         "view": "linked",
         "maps": maps,

@@ -8,14 +8,9 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from vae_explorer.checkpoints import (
-    CARD,
-    Checkpoint,
-    CheckpointError,
-    find_checkpoint,
-    list_checkpoints,
-)
-from vae_explorer.serving import Refusal, latent_bound
+from vae_explorer.checkpoints import CARD, Checkpoint, find_checkpoint, list_checkpoints
+from vae_explorer.errors import CheckpointError, RequestError
+from vae_explorer.serving import latent_bound
 from vae_explorer.ui.cache import get_checkpoint, key_of
 
 
@@ -44,7 +39,7 @@ class ModelFinder:
 
         Raises
         ------
-        Refusal
+        RequestError
             404 if there is no sound checkpoint of that name.
         """
         found = self._found.get(name)
@@ -60,11 +55,13 @@ class ModelFinder:
 def _find(name: str) -> FoundModel:
     cards, _ = list_checkpoints()
     if name not in cards:
-        raise Refusal(404, "No such model. To see which there are: python -m vae_explorer list")
+        raise RequestError(
+            404, "No such model. To see which there are: python -m vae_explorer list"
+        )
     try:
         card = find_checkpoint(name) / CARD
         written = card.stat().st_mtime_ns
         checkpoint = get_checkpoint(key_of(cards[name]))
     except (CheckpointError, OSError) as error:
-        raise Refusal(404, "This model was removed or broken just now.") from error
+        raise RequestError(404, "This model was removed or broken just now.") from error
     return FoundModel(checkpoint, latent_bound(checkpoint.encodings), card, written)

@@ -61,11 +61,13 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
     names = name_rows(there)
     figure = rate_distortion_figure(
         list(names.values()),
-        _numbers([row.kl for row in there]), _numbers([row.reconstruction for row in there]),
+        _numbers([row.kl for row in there]),
+        _numbers([row.reconstruction for row in there]),
         beta=_numbers([row.beta for row in there]),
         kinds=["run" if row.is_run else row.model.kind for row in there],
-        sums=not find_differences(there), template=theme(),
-    )  # fmt: skip
+        sums=not find_differences(there),
+        template=theme(),
+    )
     st.plotly_chart(figure, theme=None, key="rate-distortion", config=_CONFIG)
     _name_missing(rows, there, "was not measured yet")
     with st.expander("Why look at both", icon=":material/help:"):
@@ -96,9 +98,12 @@ def show_curves(
         st.info("None of these models has this curve. Choose another one, or other models.")
         return
     figure = curves_figure(
-        curves, colours=colours, x_title="epoch" if per == "epoch" else "minutes of training",
-        y_title=f"{QUANTITIES[quantity]}, nats per image", template=theme(),
-    )  # fmt: skip
+        curves,
+        colours=colours,
+        x_title="epoch" if per == "epoch" else "minutes of training",
+        y_title=f"{QUANTITIES[quantity]}, nats per image",
+        template=theme(),
+    )
     st.plotly_chart(figure, theme=None, key="curves", config=_CONFIG)
     st.caption("On each training's validation pictures. A click on a name hides or shows its line.")
     _name_missing(rows, there, "has no such curve")

@@ -9,13 +9,13 @@ import streamlit as st
 from streamlit.elements.arrow import DataframeStateInput
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from vae_explorer import workspace
 from vae_explorer.cards import ModelCard
-from vae_explorer.commands import RUNS
 from vae_explorer.model_rows import RUN, ModelRow, list_rows
 from vae_explorer.model_table import COLUMNS, Column, find_differences, write_csv
-from vae_explorer.names import tell_apart
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.state import plain, seed_from_url, write_to_url
+from vae_explorer.workspace import tell_apart
 
 _CHOSEN = "models"
 """Ids of the chosen rows, in the session and in the URL; none stands for all."""
@@ -31,7 +31,7 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
 
     What is broken is named below the choice.
     """
-    rows, errors = list_rows(RUNS)
+    rows, errors = list_rows(workspace.RUNS)
     others = {_key(row.dataset, row.data): row.data for row in rows}
     own = _key(card.dataset.name, card.dataset.title)
     others.pop(own, None)
@@ -54,7 +54,7 @@ def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
 
     def parse(text: str) -> list[str]:
         ids = [unquote(part) for part in text.split(",")]
-        if gone := set(ids) - {row.id for row in list_rows(RUNS)[0]}:
+        if gone := set(ids) - {row.id for row in list_rows(workspace.RUNS)[0]}:
             raise ValueError(f"there is no model {sorted(gone)[0][:40]} here")
         return ids
 
@@ -71,10 +71,13 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
     key = f"{_CHOSEN}_picked"
     st.session_state[key] = [id for id in st.session_state[_CHOSEN] if id in names]
     st.multiselect(
-        "Models", list(names), format_func=names.__getitem__, key=key,
+        "Models",
+        list(names),
+        format_func=names.__getitem__,
+        key=key,
         placeholder=f"All {len(rows)}" if len(rows) > 1 else "The only one",
         on_change=lambda: st.session_state.update({_CHOSEN: st.session_state[key]}),
-    )  # fmt: skip
+    )
 
 
 def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
@@ -112,18 +115,27 @@ def show_table(rows: Sequence[ModelRow]) -> None:
             st.session_state[f"{_GOES}_to"] = page
 
     st.dataframe(
-        columns, key=key, hide_index=True, on_select=take, selection_default=state,
-        selection_mode="multi-row", placeholder="–",
+        columns,
+        key=key,
+        hide_index=True,
+        on_select=take,
+        selection_default=state,
+        selection_mode="multi-row",
+        placeholder="–",
         height=_HEIGHT if len(rows) > _MOST else "auto",
         column_config={
             **{column.key: _configure(column) for column in COLUMNS},
             _OPEN: st.column_config.ButtonColumn(
-                "Open", type="tertiary", on_click=go, key=_GOES, width="small",
+                "Open",
+                type="tertiary",
+                on_click=go,
+                key=_GOES,
+                width="small",
                 help="Open this model on another page.",
             ),
         },
         alt="Models and their numbers; a click on a heading sorts.",
-    )  # fmt: skip
+    )
     if page := st.session_state.pop(f"{_GOES}_to", None):
         st.switch_page(page)
 
@@ -136,9 +148,14 @@ def offer_table(rows: Sequence[ModelRow]) -> None:
         st.markdown("\n".join(line for line in meanings if not line.endswith(": ")))
     with button:
         st.download_button(
-            "Table as CSV", lambda: write_csv(rows), "models.csv", "text/csv",
-            icon=":material/download:", on_click="ignore", width="stretch",
-        )  # fmt: skip
+            "Table as CSV",
+            lambda: write_csv(rows),
+            "models.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+        )
 
 
 def explain_nats(rows: Sequence[ModelRow]) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
-from vae_explorer.read_only import is_read_only
+from vae_explorer.workspace import is_read_only
 
 
 def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray) -> np.ndarray:

@@ -46,9 +46,14 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
         _load(card)
         for id, each in own.items():
             st.download_button(
-                f"Save “{plain(each.name)}”", write_own_vector(each, card), "direction.json",
-                "application/json", on_click="ignore", width="stretch", key=f"own-save-{id}",
-            )  # fmt: skip
+                f"Save “{plain(each.name)}”",
+                write_own_vector(each, card),
+                "direction.json",
+                "application/json",
+                on_click="ignore",
+                width="stretch",
+                key=f"own-save-{id}",
+            )
         st.caption("A direction holds numbers and its name, never a picture.")
     if not own:
         place.caption("Put some pictures under “with it”, and some under “without it”.")
@@ -56,9 +61,12 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
     if recall(_CHOSEN, None) not in own:
         st.session_state[_CHOSEN] = list(own)[-1]
     id = place.selectbox(
-        "Direction", list(own), format_func=lambda id: own[id].name if id in own else "",
-        key=_CHOSEN, persist_state="session",
-    )  # fmt: skip
+        "Direction",
+        list(own),
+        format_func=lambda id: own[id].name if id in own else "",
+        key=_CHOSEN,
+        persist_state="session",
+    )
     place.caption(describe_own_vector(own[id]))
     return own[id]
 
@@ -112,9 +120,12 @@ def _make(checkpoint: Checkpoint) -> None:
 
     is_there = any(each.name == name for each in own_vectors(card).values())
     st.button(
-        "Make it again" if is_there else "Make it", type="primary", on_click=keep,
-        disabled=not (with_it and without_it), width="stretch",
-    )  # fmt: skip
+        "Make it again" if is_there else "Make it",
+        type="primary",
+        on_click=keep,
+        disabled=not (with_it and without_it),
+        width="stretch",
+    )
 
 
 def _load(card: ModelCard) -> None:

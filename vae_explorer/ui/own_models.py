@@ -8,18 +8,18 @@ import streamlit as st
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint, unpack_checkpoint
-from vae_explorer.checkpoints import Checkpoint, CheckpointError
-from vae_explorer.names import LONGEST
+from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.own_checkpoints import (
     MAX_TITLE,
     delete_checkpoint,
     is_shipped,
     rename_checkpoint,
 )
-from vae_explorer.read_only import ReadOnlyError, is_read_only
 from vae_explorer.ui.cache import get_onnx, key_of
 from vae_explorer.ui.downloads import offer_files
 from vae_explorer.ui.state import plain
+from vae_explorer.workspace import LONGEST, is_read_only
 
 _MODEL = "model"  # the key of the sidebar's picker
 _ROUND, _SAID, _FAULT = "own_models_round", "own_models_said", "own_models_fault"
@@ -62,9 +62,13 @@ def _ask_for_model() -> None:
     # A file is let go with its widget: the next upload has another key.
     key = f"model_upload-{st.session_state.get(_ROUND, 0)}"
     st.file_uploader(
-        "Add a model, from a ZIP that this page saved", "zip", key=key, on_change=_add, args=(key,),
+        "Add a model, from a ZIP that this page saved",
+        "zip",
+        key=key,
+        on_change=_add,
+        args=(key,),
         max_upload_size=MAX_BYTES // 2**20,
-    )  # fmt: skip
+    )
 
 
 def _offer_changes(card: ModelCard) -> None:
@@ -76,9 +80,12 @@ def _offer_changes(card: ModelCard) -> None:
         st.text_input("What this one is called", key=title, max_chars=MAX_TITLE)
         st.text_input("Its folder, and its name in links", key=name, max_chars=LONGEST)
         st.form_submit_button(
-            "Rename", icon=":material/edit:", width="stretch", on_click=_rename,
+            "Rename",
+            icon=":material/edit:",
+            width="stretch",
+            on_click=_rename,
             args=(card.name, name, title),
-        )  # fmt: skip
+        )
     with st.popover("Delete this one", icon=":material/delete:", width="stretch"):
         st.markdown(
             f"**{plain(card.title)}** is deleted for good. Saved as ZIP, it could be added again."

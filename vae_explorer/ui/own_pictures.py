@@ -11,9 +11,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from vae_explorer.data import DatasetError
 from vae_explorer.data.albums import open_album
 from vae_explorer.data.own_sets import MAX_BYTES, OwnSet, add_own_set, delete_own_set, list_own_sets
-from vae_explorer.names import suggest_name
-from vae_explorer.read_only import ReadOnlyError
+from vae_explorer.errors import ReadOnlyError
 from vae_explorer.ui.state import plain
+from vae_explorer.workspace import suggest_name
 
 _SEEN, _ROUND = "own_zip_seen", "own_zip_round"
 _NAMED = 3  # of the files that were left out
@@ -25,11 +25,14 @@ def ask_for_zip(root: Path) -> OwnSet | None:
     """Let a zip be uploaded; return the set in the run in which it was kept."""
     turn = st.session_state.get(_ROUND, 0)
     file = st.file_uploader(
-        "A zip of pictures", "zip", key=f"own_zip-{turn}", max_upload_size=MAX_BYTES // 2**20,
+        "A zip of pictures",
+        "zip",
+        key=f"own_zip-{turn}",
+        max_upload_size=MAX_BYTES // 2**20,
         help="JPEG, PNG, WebP, HEIC and the like, of any size: each is cropped to its central "
         "square. The folders at the zip's top are the labels; or a file labels.csv there, with "
         "the columns file and label.",
-    )  # fmt: skip
+    )
     st.caption(
         "Kept on this machine, below `data/own`, until you delete it; whoever opens this app can "
         "train on it."
@@ -53,10 +56,12 @@ def ask_for_zip(root: Path) -> OwnSet | None:
 def ask_for_path() -> tuple[Path, int] | None:
     """Let a folder or zip be named, by a person at this machine; return it and its pictures."""
     text = st.text_input(
-        "Or a folder of pictures on this machine", key="own_path", placeholder="~/Pictures/cats",
+        "Or a folder of pictures on this machine",
+        key="own_path",
+        placeholder="~/Pictures/cats",
         help="Read where it lies; nothing is copied but the pictures made small. Offered because "
         "your browser runs on the machine that the app runs on.",
-    )  # fmt: skip
+    )
     if not text.strip():
         return None
     try:

@@ -65,9 +65,12 @@ def open_page(
 def close_page() -> None:
     """Offer to reset the view, and say what could not be used of the link."""
     st.session_state.pop(_PANEL).button(
-        "Reset this page", icon=":material/restart_alt:", type="tertiary",
-        on_click=reset_view, kwargs={"but": {"model", "smooth", LECTURE}},
-    )  # fmt: skip
+        "Reset this page",
+        icon=":material/restart_alt:",
+        type="tertiary",
+        on_click=reset_view,
+        kwargs={"but": {"model", "smooth", LECTURE}},
+    )
     tidy_url()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)

@@ -11,6 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.errors import UploadError
 from vae_explorer.faces import Face, face_from_eyes, find_faces
 from vae_explorer.images import PictureFormat, picture_url, to_pil
 from vae_explorer.inference import decode
@@ -19,7 +20,7 @@ from vae_explorer.ui.face_choice import find_astronaut
 from vae_explorer.ui.live_faces import draw_photo
 from vae_explorer.ui.tray import TrayFace, keep_face
 from vae_explorer.ui.uploads import ask_for_picture, say_where_it_stays
-from vae_explorer.uploads import UploadError, kept_format, read_upload
+from vae_explorer.uploads import kept_format, read_upload
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
@@ -86,9 +87,14 @@ def forget_photo() -> None:
 def ask_for_photo(checkpoint: Checkpoint) -> None:
     """Let a photo be uploaded, taken, or chosen; one that cannot be used leaves the last one."""
     source = st.segmented_control(
-        "A face", list(_SOURCES), format_func=_SOURCES.__getitem__, default="upload",
-        key="photo_source", required=True, width="stretch",
-    )  # fmt: skip
+        "A face",
+        list(_SOURCES),
+        format_func=_SOURCES.__getitem__,
+        default="upload",
+        key="photo_source",
+        required=True,
+        width="stretch",
+    )
     if source == "sample":
         _offer_samples(checkpoint)
         return
@@ -114,12 +120,17 @@ def show_found(photo: Photo, height: int) -> None:
     """Draw the photo with its faces; a click chooses one, or marks an eye."""
     count = len(photo.faces)
     draw_photo(
-        photo.address, photo.image.size,
-        [(face.box, face.landmarks.tolist()) for face in photo.faces], "photo-found",
-        chosen=photo.chosen if photo.faces else None, aims=photo.aims, height=height,
+        photo.address,
+        photo.image.size,
+        [(face.box, face.landmarks.tolist()) for face in photo.faces],
+        "photo-found",
+        chosen=photo.chosen if photo.faces else None,
+        aims=photo.aims,
+        height=height,
         description=f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
-        on_face=_choose, on_eyes=_mark_eyes,
-    )  # fmt: skip
+        on_face=_choose,
+        on_eyes=_mark_eyes,
+    )
 
 
 def offer_eyes(photo: Photo) -> None:
@@ -132,13 +143,20 @@ def offer_eyes(photo: Photo) -> None:
 
 def _offer_samples(checkpoint: Checkpoint) -> None:
     st.button(
-        "An astronaut", icon=":material/rocket_launch:", on_click=_take_astronaut, width="stretch",
+        "An astronaut",
+        icon=":material/rocket_launch:",
+        on_click=_take_astronaut,
+        width="stretch",
         help="Eileen Collins; NASA, public domain. The picture comes with scikit-image.",
-    )  # fmt: skip
+    )
     st.button(
-        "A face of the model's own", icon=":material/casino:", on_click=_take_sample,
-        args=(checkpoint,), width="stretch", help="Nobody: a random z, decoded.",
-    )  # fmt: skip
+        "A face of the model's own",
+        icon=":material/casino:",
+        on_click=_take_sample,
+        args=(checkpoint,),
+        width="stretch",
+        help="Nobody: a random z, decoded.",
+    )
 
 
 def _take_astronaut() -> None:

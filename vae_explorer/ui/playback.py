@@ -9,14 +9,14 @@ from contextlib import suppress
 import numpy as np
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.animations import Format, write_animation
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints
-from vae_explorer.commands import RUNS
+from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.images import as_shown, encode_picture, tile, to_uint8
 from vae_explorer.playback import Recording, Source, list_sources, load_recording
 from vae_explorer.playback_film import film
-from vae_explorer.runs import RunError
 from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.component import draw_view
 from vae_explorer.ui.controls import choose
@@ -37,7 +37,7 @@ _FINEST = 32_767  # of a 16-bit number
 
 def needs_sources() -> dict[str, Source]:
     """Return what can be played; ends the run with how to get something, where nothing can."""
-    sources = list_sources(RUNS)
+    sources = list_sources(workspace.RUNS)
     if sources:
         return sources
     st.info(
@@ -105,9 +105,14 @@ def offer_film(source: Source) -> None:
         if key in made:
             label = f"Download, {len(made[key]) / 1e6:.2g} MB"
             st.download_button(
-                label, made[key], f"{source.name}.{kind}", f"image/{kind}", on_click="ignore",
-                icon=":material/download:", width="stretch",
-            )  # fmt: skip
+                label,
+                made[key],
+                f"{source.name}.{kind}",
+                f"image/{kind}",
+                on_click="ignore",
+                icon=":material/download:",
+                width="stretch",
+            )
 
 
 def _write_film(source: Source, kind: Format) -> bytes:
@@ -125,7 +130,7 @@ def _write_film(source: Source, kind: Format) -> bytes:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _load(source: Source) -> Recording:
-    return load_recording(source, RUNS)
+    return load_recording(source, workspace.RUNS)
 
 
 @st.cache_data(max_entries=4, show_spinner="Decoding the epochs …")
@@ -162,11 +167,13 @@ def _pack(source: Source) -> dict[str, object]:
         "curves": {
             name: history[column].tolist()
             for name, column in (
-                ("epoch", "epoch"), ("train", "train_loss"), ("validation", "validation_loss")
+                ("epoch", "epoch"),
+                ("train", "train_loss"),
+                ("validation", "validation_loss"),
             )
             if column in history
         },
-    }  # fmt: skip
+    }
 
 
 def _originals(source: Source, recording: Recording) -> np.ndarray:

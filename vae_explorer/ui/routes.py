@@ -25,10 +25,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from vae_explorer.anatomy_answers import following, max_subject_bytes, read_subject
+from vae_explorer.errors import RequestError
 from vae_explorer.fair_pool import FairPool
 from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.serving import (
-    Refusal,
     decoding,
     encoding,
     max_image_bytes,
@@ -81,7 +81,7 @@ def live_routes() -> list[Route]:
 
 
 class LiveEndpoint:
-    """An ASGI app that answers POST of the same origin, and turns a `Refusal` into text."""
+    """An ASGI app that answers POST of the same origin, and turns a `RequestError` into text."""
 
     def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
         self._answer = answer
@@ -91,12 +91,12 @@ class LiveEndpoint:
         request = Request(scope, receive)
         try:
             if request.method != "POST":
-                raise Refusal(405, f"This address answers POST; found {request.method}.")
+                raise RequestError(405, f"This address answers POST; found {request.method}.")
             _check_origin(request)
             response = await self._answer(request)
         except ClientDisconnect:
             return
-        except Refusal as refusal:
+        except RequestError as refusal:
             response = PlainTextResponse(f"{refusal}\n", refusal.status)
             if refusal.status == 405:
                 response.headers["Allow"] = "POST"
@@ -147,19 +147,19 @@ def _check_origin(request: Request) -> None:
     """Refuse what another site's page sends; who is no browser sends no Origin."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if origin is not None and origin.partition("://")[2].lower() != host.lower():
-        raise Refusal(403, "Only pages of this very server may ask.")
+        raise RequestError(403, "Only pages of this very server may ask.")
 
 
 def _stage_of(request: Request) -> str | None:
     stage = request.headers.get("x-stage")
     if stage is not None and not STAGE_ID.fullmatch(stage):
-        raise Refusal(422, f"X-Stage is an id of the form {STAGE_ID.pattern}.")
+        raise RequestError(422, f"X-Stage is an id of the form {STAGE_ID.pattern}.")
     return stage
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
     """Read no more than `limit` bytes, whatever the request says of its length."""
-    refusal = Refusal(413, f"The body may have {limit} bytes for this model.")
+    refusal = RequestError(413, f"The body may have {limit} bytes for this model.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise refusal

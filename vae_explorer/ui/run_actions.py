@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.config import TrainConfig
+from vae_explorer.errors import RunError
 from vae_explorer.launching import (
     finish_training,
     pause_training,
@@ -16,7 +18,7 @@ from vae_explorer.launching import (
     stop_training,
 )
 from vae_explorer.run_status import RunStatus, can_resume
-from vae_explorer.runs import RUNS, RunError, load_config
+from vae_explorer.runs import load_config
 
 _STARTING = "Starting: Python and the model are loaded …"
 
@@ -45,18 +47,22 @@ def list_actions(status: RunStatus) -> list[Action]:
     config = _config_of(status)
     actions = []
     goes_on = Action(
-        "Go on" if can_resume(RUNS / status.name) else "Try again",
-        resume_training, ":material/play_arrow:", main=status.fault != "not_a_number",
-    )  # fmt: skip
+        "Go on" if can_resume(workspace.RUNS / status.name) else "Try again",
+        resume_training,
+        ":material/play_arrow:",
+        main=status.fault != "not_a_number",
+    )
     if config is not None and status.fault == "not_a_number":
         rate = f"{config.learning_rate / 2:.4g}"
         actions.append(
             Action(
                 f"Start again at a learning rate of {rate}",
                 lambda name: restart_training(name, "--lr", rate),
-                ":material/replay:", main=True, help="Half of what it was, from the beginning",
+                ":material/replay:",
+                main=True,
+                help="Half of what it was, from the beginning",
             )
-        )  # fmt: skip
+        )
     else:
         actions.append(goes_on)
     if config is not None and status.fault == "memory" and config.batch_size > 1:
@@ -65,23 +71,28 @@ def list_actions(status: RunStatus) -> list[Action]:
             Action(
                 f"Start again with {size} pictures a step",
                 lambda name: restart_training(name, "--batch-size", size),
-                ":material/replay:", help="Half as many, from the beginning: needs less memory",
+                ":material/replay:",
+                help="Half as many, from the beginning: needs less memory",
             )
-        )  # fmt: skip
+        )
     if config is not None and status.fault == "data":
         actions.append(
             Action(
-                "Start again", restart_training, ":material/replay:",
+                "Start again",
+                restart_training,
+                ":material/replay:",
                 help="From the beginning, with the pictures that are there now",
             )
-        )  # fmt: skip
-    if status.epoch and can_resume(RUNS / status.name):
+        )
+    if status.epoch and can_resume(workspace.RUNS / status.name):
         actions.append(
             Action(
-                "Publish the best so far", finish_training, ":material/check:",
+                "Publish the best so far",
+                finish_training,
+                ":material/check:",
                 help="Measure the best epoch and put it among the models",
             )
-        )  # fmt: skip
+        )
     return actions
 
 
@@ -95,21 +106,27 @@ def offer_deletion(name: str) -> bool:
 def _while_it_lives(status: RunStatus) -> list[Action]:
     return [
         Action(
-            "Pause", pause_training, ":material/pause:", doing="Asking it to pause …",
+            "Pause",
+            pause_training,
+            ":material/pause:",
+            doing="Asking it to pause …",
             help="Saves after the step under way; it goes on exactly there",
         ),
         Action(
-            "Stop here", stop_training, ":material/stop:", doing="Asking it to stop …",
+            "Stop here",
+            stop_training,
+            ":material/stop:",
+            doing="Asking it to stop …",
             help="Measures the best epoch so far and puts it among the models"
             if status.epoch
             else "Once an epoch is finished: before, there is nothing to publish",
             disabled=status.epoch == 0,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _config_of(status: RunStatus) -> TrainConfig | None:
     try:
-        return load_config(RUNS / status.name)[1] if status.begun else None
+        return load_config(workspace.RUNS / status.name)[1] if status.begun else None
     except RunError:
         return None

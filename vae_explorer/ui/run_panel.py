@@ -7,27 +7,33 @@ from pathlib import Path
 
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ConfigError
+from vae_explorer.errors import ReadOnlyError, RunError
 from vae_explorer.launching import delete_training, start_training
-from vae_explorer.read_only import ReadOnlyError, is_read_only
 from vae_explorer.run_status import Phase, RunStatus, list_runs, read_status
-from vae_explorer.runs import RUNS, RunError
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.run_actions import Action, list_actions, offer_deletion
 from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_estimate import say_seconds
 from vae_explorer.ui.watching import draw_training
+from vae_explorer.workspace import is_read_only
 
 NEW = ":new"  # no run can be called so
 _NEXT, _REFUSAL = "next_run", "run_refusal"
 _EVERY, _IDLE = 1.0, 5.0  # seconds between two looks
 _OTHERS = 6
 STATES: dict[Phase, str] = {
-    "preparing": "getting ready", "training": "training", "evaluating": "being measured",
-    "paused": "paused", "finished": "finished", "failed": "failed", "interrupted": "interrupted",
-}  # fmt: skip
+    "preparing": "getting ready",
+    "training": "training",
+    "evaluating": "being measured",
+    "paused": "paused",
+    "finished": "finished",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
 # What comes every second replaces what is there: nothing of it fades while it is on its way.
 _STYLE = "<style>[data-stale=true] { opacity: 1 !important; transition: none !important; }</style>"
 
@@ -72,13 +78,13 @@ def launch(arguments: Sequence[str]) -> None:
 def watch_run(name: str) -> None:
     """Show how a run stands, again every second while it lives."""
     st.html(_STYLE)
-    status = read_status(RUNS / name)
+    status = read_status(workspace.RUNS / name)
     live = status is not None and status.is_live
     st.fragment(_draw, run_every=_EVERY if live else _IDLE)(name, live)
 
 
 def _draw(name: str, was_live: bool) -> None:
-    run = RUNS / name
+    run = workspace.RUNS / name
     status = read_status(run)
     if status is None or status.is_live != was_live:
         st.rerun()  # of the whole page: the sidebar lists a model that was published meanwhile
@@ -127,10 +133,14 @@ def _offer_actions(status: RunStatus) -> None:
 
 def _offer(action: Action, status: RunStatus) -> None:
     pressed = st.button(
-        action.label, help=action.help, icon=action.icon, key=f"{action.label}-{status.name}",
-        type="primary" if action.main else "secondary", width="stretch",
+        action.label,
+        help=action.help,
+        icon=action.icon,
+        key=f"{action.label}-{status.name}",
+        type="primary" if action.main else "secondary",
+        width="stretch",
         disabled=bool(status.asked) or action.disabled,
-    )  # fmt: skip
+    )
     if pressed and _attempt(lambda: action.do(status.name), action.doing):
         st.rerun()
 
@@ -145,9 +155,12 @@ def _offer_model(name: str) -> None:
         st.session_state["model"] = st.session_state["played"] = name
 
     if st.button(
-        "Open it in the map", type="primary", icon=":material/scatter_plot:", on_click=choose_it,
+        "Open it in the map",
+        type="primary",
+        icon=":material/scatter_plot:",
+        on_click=choose_it,
         width="stretch",
-    ):  # fmt: skip
+    ):
         st.switch_page("pages/latent_map.py")
     if EPOCHS in card.sha256 and st.button(
         "Play its epochs", icon=":material/movie:", on_click=choose_it, width="stretch"
@@ -169,9 +182,12 @@ def _list_others(name: str) -> None:
         if status.seconds_left >= 0 and status.phase == "training":
             words += f", {say_seconds(status.seconds_left)} left"
         if st.button(
-            plain(words), type="tertiary", key=f"show-{status.name}", on_click=show,
+            plain(words),
+            type="tertiary",
+            key=f"show-{status.name}",
+            on_click=show,
             args=(status.name,),
-        ):  # fmt: skip
+        ):
             st.rerun()
 
 

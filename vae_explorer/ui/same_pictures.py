@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoints import CheckpointError, list_checkpoints
-from vae_explorer.commands import RUNS
+from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.data import DATASETS, ImageDataset
+from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.model_rows import RUN, ModelRow
-from vae_explorer.runs import RunError
 from vae_explorer.same_pictures import crop, draw_row_ids, find_latents, psnr
 from vae_explorer.ui.cache import (
     find_dataset,
@@ -53,9 +53,11 @@ def offer_another() -> int:
     seed = seed_from_url(_SEED, 0, lambda text: read_number(text, int, 0, _MOST_SEED))
     write_to_url(_SEED, str(seed), "0")
     st.button(
-        "Another twelve", icon=":material/casino:", width="stretch",
+        "Another twelve",
+        icon=":material/casino:",
+        width="stretch",
         on_click=lambda: st.session_state.update({_SEED: (seed + 1) % (_MOST_SEED + 1)}),
-    )  # fmt: skip
+    )
     return seed
 
 
@@ -141,7 +143,7 @@ def _redraw(
         return None
     if data is None or not row.epochs:
         return None
-    folder = RUNS / row.id.removeprefix(RUN)
+    folder = workspace.RUNS / row.id.removeprefix(RUN)
     with suppress(RunError, OSError):
         written = (folder / "state.safetensors").stat().st_mtime_ns
         model = get_run_model(folder, row.model, written)

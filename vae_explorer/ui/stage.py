@@ -72,16 +72,28 @@ def show_map(
     if is_live():
         z = None if view.plane else checkpoint.encodings.z_mean[view.rows]
         selected = draw_map(
-            figure, key, checkpoint.card, plane=view.plane, z=z, rows=view.rows,
-            channel=key, p_values=p_values, pinned=pinned, visitor=visitor, on_pin=on_pin,
-        )  # fmt: skip
+            figure,
+            key,
+            checkpoint.card,
+            plane=view.plane,
+            z=z,
+            rows=view.rows,
+            channel=key,
+            p_values=p_values,
+            pinned=pinned,
+            visitor=visitor,
+            on_pin=on_pin,
+        )
         return selected[selected < len(checkpoint.encodings.row_id)]  # retrained on fewer pictures
     explain_release()
     event = st.plotly_chart(
-        figure, key=f"{key}-still", theme=None,
+        figure,
+        key=f"{key}-still",
+        theme=None,
         on_select=lambda: _report_click(f"{key}-still", lambda row: on_pin({"row": row})),
-        selection_mode=("points", "box", "lasso"), config=PLOTLY_CONFIG,
-    )  # fmt: skip
+        selection_mode=("points", "box", "lasso"),
+        config=PLOTLY_CONFIG,
+    )
     return _rows(event) if _is_encircled(event) else np.zeros(0, np.int64)
 
 
@@ -103,9 +115,18 @@ def show_grid(
     """Draw tiles; `on_click` gets {"tile": int, "z": [float, ...]} of one, `on_values` a drag."""
     if is_live():
         draw_grid(
-            tiles, key, card, channel=channel, values=values, columns=columns, height=height,
-            on_click=on_click, on_values=on_values, framed=framed, description=description,
-        )  # fmt: skip
+            tiles,
+            key,
+            card,
+            channel=channel,
+            values=values,
+            columns=columns,
+            height=height,
+            on_click=on_click,
+            on_values=on_values,
+            framed=framed,
+            description=description,
+        )
         return
     explain_release()
     ticks: tuple[Sequence[str], Sequence[str]] = ((), ())
@@ -129,10 +150,15 @@ def show_grid(
     scale = max(1, min(_WIDTH // (columns * size), height // (rows * size)))
     side = min(size * scale, _WIDTH // columns)
     figure = mosaic_figure(
-        data_url(tile(as_shown(images), columns), scale), (rows, columns), side,
-        captions=captions or [""] * len(z), ticks=ticks, axis_names=names, framed=framed,
+        data_url(tile(as_shown(images), columns), scale),
+        (rows, columns),
+        side,
+        captions=captions or [""] * len(z),
+        ticks=ticks,
+        axis_names=names,
+        framed=framed,
         template=theme(),
-    )  # fmt: skip
+    )
     clicks = f"{key}-clicks"
     # A new key forgets the click, so that the same tile can be clicked again.
     count = st.session_state.setdefault(clicks, 0)
@@ -143,9 +169,14 @@ def show_grid(
         st.session_state[clicks] += 1
 
     st.plotly_chart(
-        figure, key=still, theme=None, on_select=report_once, selection_mode="points",
-        width="content", config={"displayModeBar": False},
-    )  # fmt: skip
+        figure,
+        key=still,
+        theme=None,
+        on_select=report_once,
+        selection_mode="points",
+        width="content",
+        config={"displayModeBar": False},
+    )
 
 
 def show_drawing(map_key: str, checkpoint: Checkpoint) -> None:
@@ -155,9 +186,12 @@ def show_drawing(map_key: str, checkpoint: Checkpoint) -> None:
         return
     with st.expander("Draw a digit", icon=":material/draw:"):
         draw_box(
-            encodings.z_mean[:_COMPARED], encodings.labels[:_COMPARED], f"{map_key}-draw", card,
+            encodings.z_mean[:_COMPARED],
+            encodings.labels[:_COMPARED],
+            f"{map_key}-draw",
+            card,
             channel=map_key,
-        )  # fmt: skip
+        )
         st.caption("What you draw stays in your browser and this session; a reload forgets it.")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetSpec, find_prepared
 from vae_explorer.data.own_sets import list_own_sets, split_counts
 from vae_explorer.data.sources import SPLITS
@@ -20,7 +21,6 @@ from vae_explorer.ui.own_pictures import (
 )
 from vae_explorer.ui.state import plain
 
-DATA = Path("data")
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)
 
@@ -64,23 +64,23 @@ class TrainingData:
 
 def choose_data() -> TrainingData | None:
     """Draw the choice; None as long as there are no pictures."""
-    own = {f"{_OWN}{each.name}": each for each in list_own_sets(DATA)}
+    own = {f"{_OWN}{each.name}": each for each in list_own_sets(workspace.DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
     titles |= {name: f"{each.name} · yours" for name, each in own.items()}
     titles[_NEW] = "Your own pictures …"
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
-    first = "fashion-mnist" if find_prepared("fashion-mnist", DATA) else "digits"
+    first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
     name = choose("train_data", "Pictures", titles, first, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:
         each = own[name]
-        show_own_set(each, DATA)
+        show_own_set(each, workspace.DATA)
         return _own_data(each.name, each.source, each.counts)
     spec = offered[name]
-    found = find_prepared(name, DATA)
+    found = find_prepared(name, workspace.DATA)
     sizes = (spec.image_size,) if spec.image_size else tuple(found)
     counts = next((info.counts for info in found.values()), spec.counts)
     _show_terms(spec)
@@ -88,7 +88,7 @@ def choose_data() -> TrainingData | None:
 
 
 def _ask_for_own() -> TrainingData | None:
-    if kept := ask_for_zip(DATA):
+    if kept := ask_for_zip(workspace.DATA):
         st.session_state[_KEPT] = f"{_OWN}{kept.name}"
         st.rerun()
     if not is_at_this_machine() or (named := ask_for_path()) is None:
@@ -105,20 +105,20 @@ def _own_data(title: str, source: Path, counts: Mapping[str, int]) -> TrainingDa
 
 
 def _can_be_had(spec: DatasetSpec) -> bool:
-    return bool(spec.bundled or spec.download_bytes or find_prepared(spec.name, DATA))
+    return bool(spec.bundled or spec.download_bytes or find_prepared(spec.name, workspace.DATA))
 
 
 def _say_where(spec: DatasetSpec) -> str:
     if spec.bundled:
         return "comes with the app"
-    if not spec.download_bytes or find_prepared(spec.name, DATA):
+    if not spec.download_bytes or find_prepared(spec.name, workspace.DATA):
         return "here"
     return f"{spec.download_bytes / 1e6:.3g} MB to download"
 
 
 def _show_terms(spec: DatasetSpec) -> None:
     st.caption(f"Licence: {plain(spec.licence)}.", help=f"{plain(spec.terms)} {spec.url}")
-    if spec.download_bytes and not find_prepared(spec.name, DATA):
+    if spec.download_bytes and not find_prepared(spec.name, workspace.DATA):
         st.caption(
             "Fetched when training starts, which takes a connection. If it fails, nothing is lost: "
             "start again once you are online."

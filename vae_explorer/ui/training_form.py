@@ -7,13 +7,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from vae_explorer import checkpoints, commands
+from vae_explorer import workspace
 from vae_explorer.__main__ import build_parser
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
-from vae_explorer.names import check_name, suggest_name
+from vae_explorer.errors import ReadOnlyError
 from vae_explorer.options import read_configs
 from vae_explorer.publication import default_title
-from vae_explorer.read_only import ReadOnlyError, refuse_when_read_only
 from vae_explorer.run_status import command_line
 from vae_explorer.starting_points import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.ui.controls import enter, slide
@@ -21,11 +20,16 @@ from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_data import TrainingData, choose_data
 from vae_explorer.ui.training_estimate import show_estimate, stop_measuring
 from vae_explorer.ui.training_model import TrainingModel, choose_model
+from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
 _OF_THE_DATA = (
-    "train_model", "train_epochs", "train_size", "train_channels", "train_latent",
+    "train_model",
+    "train_epochs",
+    "train_size",
+    "train_channels",
+    "train_latent",
     "train_likelihood",
-)  # fmt: skip
+)
 _FEW = (
     "{} pictures are few. The model will redraw these, blurred, and make up little else; a "
     "thousand or more do better."
@@ -62,9 +66,12 @@ def choose_training() -> list[str] | None:
     with summary:
         problems = _find_problems(arguments, name, taken, data)
         pressed = st.button(
-            "Start training", type="primary", icon=":material/play_arrow:",
-            disabled=bool(problems), width="stretch",
-        )  # fmt: skip
+            "Start training",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=bool(problems),
+            width="stretch",
+        )
         for problem in problems:
             st.error(plain(problem))
         if not problems:
@@ -88,25 +95,36 @@ def _choose_numbers(
     left, right = st.columns(2)
     with left:
         values["epochs"] = enter(
-            "train_epochs", "Epochs", (1, 1000), pace.epochs,
+            "train_epochs",
+            "Epochs",
+            (1, 1000),
+            pace.epochs,
             help="One epoch is one pass over the pictures. The best one is kept.",
-        )  # fmt: skip
+        )
     suggested = suggest_name(f"my {model.preset or data.short_name + ' vae'}", taken)
     name = right.text_input(
-        "Name", placeholder=suggested, key="train_name",
+        "Name",
+        placeholder=suggested,
+        key="train_name",
         help="Of the model's folder: letters, digits, hyphens, underscores and dots.",
-    )  # fmt: skip
+    )
     with st.expander("More"):
         if model.is_variational:
             values["beta"] = slide(
-                "train_beta", "β, the weight of the KL term", (0, 10), 1,
+                "train_beta",
+                "β, the weight of the KL term",
+                (0, 10),
+                1,
                 help="The KL term holds z near the prior, N(0, 1). Above 1 the space is tidier, "
                 "and the pictures are blurrier.",
-            )  # fmt: skip
+            )
         values["patience"] = enter(
-            "train_patience", "Stop after so many epochs without progress", (0, 1000), 0,
+            "train_patience",
+            "Stop after so many epochs without progress",
+            (0, 1000),
+            0,
             help="0 goes on to the last one.",
-        )  # fmt: skip
+        )
         values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
     return name.strip() or suggested, values
 
@@ -128,7 +146,7 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
 
 def taken_names() -> set[str]:
     """Return the names that a checkpoint or a run has."""
-    folders = (checkpoints.CHECKPOINTS, commands.RUNS)
+    folders = (workspace.CHECKPOINTS, workspace.RUNS)
     return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
 
 
@@ -179,5 +197,5 @@ def _find_problems(
 
 def _relative(name: str) -> Path:
     """Return where a model is published, as short as it can be said from here."""
-    path = checkpoints.CHECKPOINTS / name
+    path = workspace.CHECKPOINTS / name
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

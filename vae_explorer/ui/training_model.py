@@ -40,11 +40,15 @@ def choose_model(data: TrainingData) -> TrainingModel:
     options[OWN] = "Your own · you say how large"
     first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
     name = choose(
-        "train_model", "Model", options, first, dropdown=True,
+        "train_model",
+        "Model",
+        options,
+        first,
+        dropdown=True,
         help="A variational autoencoder (VAE) squeezes each picture into z, a few numbers, and "
         f"draws it again from them. Of {len(PRESETS)} published models, {len(fitting)} fit these "
         "pictures.",
-    )  # fmt: skip
+    )
     if not fitting:
         st.caption(f"None of the {len(PRESETS)} published models fits these pictures.")
     if name != OWN:
@@ -61,23 +65,41 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
-        channels = st.text_input(
-            "Channels", placeholder=widths, key="train_channels", help="Of the encoder's "
-            "convolutions, each of which halves the picture; the decoder mirrors them.",
-        ) or widths  # fmt: skip
+        channels = (
+            st.text_input(
+                "Channels",
+                placeholder=widths,
+                key="train_channels",
+                help="Of the encoder's "
+                "convolutions, each of which halves the picture; the decoder mirrors them.",
+            )
+            or widths
+        )
     with latent:
         usual = 2 if data.channels == 1 else 32
         latent_dim = enter(
-            "train_latent", "Latent size", (2, 512), usual, help="How many numbers z is. "
+            "train_latent",
+            "Latent size",
+            (2, 512),
+            usual,
+            help="How many numbers z is. "
             "With 2 the latent map shows all there is; with more, pictures are redrawn sharper.",
-        )  # fmt: skip
+        )
     with likely:
         likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
         default = "gaussian" if data.channels == 3 else "bernoulli"
         likelihood = choose("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
     return [
-        "--image-size", str(size), "--image-channels", str(data.channels), "--channels", channels,
-        "--latent-dim", str(latent_dim), "--likelihood", likelihood,
+        "--image-size",
+        str(size),
+        "--image-channels",
+        str(data.channels),
+        "--channels",
+        channels,
+        "--latent-dim",
+        str(latent_dim),
+        "--likelihood",
+        likelihood,
         *(["--variance", "0.05"] if likelihood == "gaussian" else []),
         *(["--normalization", "batch"] if data.channels == 3 else []),
-    ]  # fmt: skip
+    ]

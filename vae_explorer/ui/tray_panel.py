@@ -29,13 +29,22 @@ def show_tray() -> None:
         key = f"name-{kept.id}"
         st.session_state.setdefault(key, kept.name)
         name.text_input(
-            "Name", key=key, label_visibility="collapsed", max_chars=40, on_change=_rename,
+            "Name",
+            key=key,
+            label_visibility="collapsed",
+            max_chars=40,
+            on_change=_rename,
             args=(kept, key),
-        )  # fmt: skip
+        )
         button.button(
-            "", icon=":material/close:", key=f"remove-{kept.id}", help="Forget this face",
-            on_click=_remove, args=(kept,), type="tertiary",
-        )  # fmt: skip
+            "",
+            icon=":material/close:",
+            key=f"remove-{kept.id}",
+            help="Forget this face",
+            on_click=_remove,
+            args=(kept,),
+            type="tertiary",
+        )
     if tray or not is_example(current_photo()):
         st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
 

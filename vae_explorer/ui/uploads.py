@@ -10,10 +10,10 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from vae_explorer.model_files import ModelFileError
-from vae_explorer.read_only import is_read_only
+from vae_explorer.errors import ModelFileError
 from vae_explorer.ui.state import plain
 from vae_explorer.uploads import MAX_BYTES
+from vae_explorer.workspace import is_read_only
 
 T = TypeVar("T")
 

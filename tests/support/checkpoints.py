@@ -122,13 +122,18 @@ def put_faces(source: Path, path: Path, *, image_size: int = 16, title: str = "F
         path,
         model=build_model(config).eval(),
         card=replace(
-            checkpoint.card, title=title, model=config, dataset=dataset, label_names=(),
-            attribute_names=names, metrics=metrics,
+            checkpoint.card,
+            title=title,
+            model=config,
+            dataset=dataset,
+            label_names=(),
+            attribute_names=names,
+            metrics=metrics,
         ),
         encodings=encodings,
         history=checkpoint.history,
         latent=fit_prior(z_mean) | vectors,
-    )  # fmt: skip
+    )
 
 
 def poison_weights(path: Path) -> None:

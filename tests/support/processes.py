@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 def start_processes(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:

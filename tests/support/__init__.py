@@ -1,0 +1,1 @@
+"""Helpers of several test packages: sessions of the app, browsers, processes, checkpoints."""

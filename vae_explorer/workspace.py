@@ -1,0 +1,196 @@
+"""The folders that the app reads and writes, the names in them, and atomic writes.
+
+`CHECKPOINTS`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``), so that setting
+one of them here is enough.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from vae_explorer.errors import ReadOnlyError
+
+CHECKPOINTS = Path(
+    os.environ.get("VAE_EXPLORER_CHECKPOINTS") or Path(__file__).parents[1] / "checkpoints"
+)
+"""Checkpoints, by name."""
+RUNS = Path("runs")
+"""Training runs, by name."""
+DATA = Path("data")
+"""Downloaded, uploaded and prepared data sets."""
+CLASSIFIERS = "classifiers"
+"""Name of the folder of attribute classifiers in `CHECKPOINTS`; it is no checkpoint itself."""
+
+LONGEST = 64
+"""Characters of a name."""
+_RESERVED = frozenset({CLASSIFIERS})
+_NAME = re.compile(rf"(?=.{{1,{LONGEST}}}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+
+
+def check_name(name: str, taken: Collection[str] = ()) -> None:
+    """Check that a name can be a folder's on any system, and is free.
+
+    Parameters
+    ----------
+    name : str
+    taken : collection of str
+        Names that cannot be had; file systems that know no case see them as one.
+
+    Raises
+    ------
+    ValueError
+        Saying what would be right.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"“{name[:LONGEST]}” cannot be a name: take letters a–z, digits, hyphens, underscores "
+            f"and dots, at most {LONGEST}, a letter or digit first and no dot last. "
+            f"“{suggest_name(name, taken)}” would do."
+        )
+    if name.casefold() in _RESERVED | {each.casefold() for each in taken}:
+        raise ValueError(
+            f"“{name}” is taken. Take another name; “{suggest_name(name, taken)}” is free."
+        )
+
+
+def suggest_name(wanted: str, taken: Collection[str] = ()) -> str:
+    """Make a name that `check_name` takes of any words, with a number behind it if it needs one."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("._-")[: LONGEST - 5].rstrip(".")
+    base = slug if slug == wanted else slug.lower()
+    base = base or "mine"
+    used = _RESERVED | {each.casefold() for each in taken}
+    free = (base, *(f"{base}-{number}" for number in range(2, len(used) + 3)))
+    return next(each for each in free if each.casefold() not in used)
+
+
+def tell_apart(titles: Mapping[str, str]) -> dict[str, str]:
+    """Return titles by name; where several share one, with the name behind it."""
+    shared = Counter(titles.values())
+    return {
+        name: title if shared[title] == 1 else f"{title} ({name})" for name, title in titles.items()
+    }
+
+
+READ_ONLY = "VAE_EXPLORER_READ_ONLY"
+"""The environment variable; "1", "true" or "yes" turns off whatever writes."""
+
+_NO = {"", "0", "false", "no", "off"}
+
+
+def is_read_only() -> bool:
+    """Say whether this copy writes nothing, as the environment has it now.
+
+    What is neither yes nor no counts as yes: a public host with a typing error stays closed.
+    """
+    return os.environ.get(READ_ONLY, "").strip().lower() not in _NO
+
+
+def refuse_when_read_only(what: str) -> None:
+    """Let nothing be written in a copy that is for looking.
+
+    Parameters
+    ----------
+    what : str
+        What would be done, as the subject of a sentence: "training", "deleting a model".
+
+    Raises
+    ------
+    ReadOnlyError
+        If this copy is read-only.
+    """
+    if is_read_only():
+        raise ReadOnlyError(
+            f"This copy of VAE Explorer is for looking: {what} is turned off. "
+            f"Start it without {READ_ONLY} to turn it on."
+        )
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Give the path of a sibling to write; rename it to `path` if the block ends without error.
+
+    What was at `path` stays whole until then, and is put back if the renaming fails.
+
+    Raises
+    ------
+    ReadOnlyError
+        If this copy writes nothing.
+    """
+    refuse_when_read_only(f"writing {path.name}")
+    _clear_leftovers(path)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        _swap(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield the path of a sibling to write; rename it to `path` if the block raises nothing.
+
+    A kill at any moment leaves the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}-{threading.get_ident()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # half of one, where the disk is full
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder, or the link to one, so that half of it is never listed.
+
+    What a kill leaves has a name that no list shows and that the next `staged_folder` of this
+    name clears up.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    aside = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files in order, each on the disk before the next."""
+    for name, data in contents.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Undo what a killed save left: put back what it had moved aside, remove the rest."""
+    leftovers = f".{glob.escape(path.name)}"
+    for replaced in path.parent.glob(f"{leftovers}.replaced-*"):
+        if not path.exists():
+            replaced.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    for partial in path.parent.glob(f"{leftovers}.partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+    if path.exists():
+        path.rename(aside)
+    try:
+        new.rename(path)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
