@@ -33,8 +33,7 @@ from vae_explorer.classifier import (
 from vae_explorer.classifier_publication import measure_accuracy, publish_classifier
 from vae_explorer.classifier_runs import best_of, load_best, load_config, load_state, save_config
 from vae_explorer.classifier_training import train_classifier
-from vae_explorer.config import TrainConfig
-from vae_explorer.config_base import JsonValue
+from vae_explorer.config import JsonValue, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.degradation import degraded
 from vae_explorer.errors import CheckpointError, ConfigError, RunError, TrainingError

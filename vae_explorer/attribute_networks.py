@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_explorer.config_base import Config
+from vae_explorer.config import Config
 from vae_explorer.errors import ConfigError
 
 CHANNELS = {"strided": (32, 64, 128, 160), "residual": (48, 96, 160, 192)}

@@ -15,8 +15,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
-from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.config_base import Config, JsonValue
+from vae_explorer.config import Config, JsonValue, ModelConfig, TrainConfig
 from vae_explorer.errors import CardError, ConfigError
 
 if TYPE_CHECKING:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, unknown_name
 
 _FACES_64 = ModelConfig(
@@ -93,3 +96,81 @@ def find_preset(name: str) -> ModelConfig:
     if name not in PRESETS:
         raise ConfigError(unknown_name("model", name, list(PRESETS)))
     return PRESETS[name]
+
+
+FEWEST_PICTURES = 20
+"""With fewer, a split or the rows to choose the best epoch by are left empty."""
+FEW_PICTURES = 200
+"""Below, say what to expect."""
+_WIDTHS = (32, 64, 128, 256, 256)
+_STEPS = 2_000  # after so many, small models have taken on the shape of their data
+
+
+class Pace(NamedTuple):
+    """Numbers of a training that depend on how many pictures there are."""
+
+    epochs: int
+    batch_size: int
+    warmup_steps: int
+    weight_average: float
+
+
+def fitting_presets(channels: int, sizes: Collection[int], *, resized: bool) -> list[str]:
+    """Return the names of the published models that can be trained on some pictures from scratch.
+
+    Parameters
+    ----------
+    channels : int
+        1 for grey pictures, 3 for colour.
+    sizes : collection of int
+        Sides in pixels that the pictures can be had at.
+    resized : bool
+        Whether they are brought to such a size. Pictures that come at one of their own may be
+        given a border, of an eighth of their side at most.
+    """
+
+    def fits(model: ModelConfig) -> bool:
+        wanted = model.image_size
+        borders = [wanted - size for size in sizes if 0 <= wanted - size <= size // 4]
+        near = wanted in sizes if resized else any(border % 2 == 0 for border in borders)
+        return near and model.image_channels == channels
+
+    return [
+        name
+        for name, model in PRESETS.items()
+        if fits(model) and not name.endswith("-finetune")  # begins where another one ended
+    ]
+
+
+def suggest_widths(size: int) -> tuple[int, ...]:
+    """Return an encoder's channels that halve pictures of this side down to some 4 pixels."""
+    smallest = min(4, size // 4)
+    stages = 0
+    while stages < len(_WIDTHS) and size % 2 == 0 and size // 2 >= smallest:
+        size, stages = size // 2, stages + 1
+    return _WIDTHS[:stages]
+
+
+def suggest_pace(images: int, preset: str | None = None) -> Pace:
+    """Return numbers to start with: a small set needs small batches, and more epochs.
+
+    Parameters
+    ----------
+    images : int
+        In the train split.
+    preset : str, optional
+        A published model, whose own number of epochs is taken where it has one.
+    """
+    batch_size = 32 if images < 2_000 else 64 if images < 10_000 else 128
+    steps_per_epoch = max(1, images // batch_size)
+    epochs = min(max(10, 5 * round(_STEPS / steps_per_epoch / 5)), 200)
+    published = RECIPES.get(preset or "", {}).get("epochs")
+    if isinstance(published, int):
+        epochs = published
+    steps = epochs * steps_per_epoch
+    return Pace(
+        epochs=epochs,
+        batch_size=batch_size,
+        warmup_steps=min(200, max(1, steps // 10)),
+        weight_average=0.999 if steps >= 2 * _STEPS else 0.99,
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from vae_explorer import workspace
-from vae_explorer.config_base import Config
+from vae_explorer.config import Config
 from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.run_lock import find_holder
 from vae_explorer.runs import read_history

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from vae_explorer.presets import PRESETS
-from vae_explorer.starting_points import fitting_presets, suggest_widths
+from vae_explorer.presets import PRESETS, fitting_presets, suggest_widths
 from vae_explorer.ui.controls import choose, enter
 from vae_explorer.ui.training_data import TrainingData
 
