@@ -28,8 +28,8 @@ import numpy as np
 
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
-from vae_explorer.data.sources import Record, Source
-from vae_explorer.data.storage import open_cache, read_info, write_cache
+from vae_explorer.data.base import Record, Source
+from vae_explorer.data.cache import open_cache, read_info, write_cache
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model

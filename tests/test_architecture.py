@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[1]
+from tests.support import PROJECT
+
 PACKAGE = PROJECT / "vae_explorer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 CORE = [path for path in MODULES if PACKAGE / "ui" not in path.parents]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from tests.support import PROJECT
 from vae_explorer import checkpoint_archives, workspace
 from vae_explorer.checkpoint_archives import pack_checkpoint, read_archive, unpack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
@@ -27,7 +28,6 @@ from vae_explorer.own_checkpoints import SHIPPED
 from vae_explorer.workspace import READ_ONLY
 
 Files = dict[str, bytes]
-PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture

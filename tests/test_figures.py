@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from tests.support import PROJECT
 from vae_explorer.figures import (
     ACCENT,
     CLASS_COLOURS,
@@ -16,7 +16,7 @@ from vae_explorer.figures import (
     scatter_figure,
 )
 
-THEMES = tomllib.loads((Path(__file__).parents[1] / ".streamlit/config.toml").read_text())["theme"]
+THEMES = tomllib.loads((PROJECT / ".streamlit/config.toml").read_text())["theme"]
 BACKGROUNDS = {name: THEMES[name]["backgroundColor"] for name in ("light", "dark")}
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support import PROJECT
 from vae_explorer.lecture import MAX_SCENES, read_lecture, shipped_lecture
 
-PAGES = {path.stem for path in Path(__file__).parents[1].joinpath("pages").glob("*.py")}
+PAGES = {path.stem for path in PROJECT.joinpath("pages").glob("*.py")}
 
 
 def test_the_lecture_that_comes_with_the_app_has_about_twelve_sound_scenes() -> None:

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from tests.support import PROJECT
 from vae_explorer import onnx_export
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
@@ -119,7 +120,7 @@ def test_a_folder_that_holds_something_is_kept(
 def test_the_example_of_the_readme_runs(
     published_checkpoints: Path, tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
     (code,) = (
         block.partition("```")[0]
         for block in text.split("```python\n")[1:]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import PROJECT
 from vae_explorer import own_checkpoints, workspace
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.errors import CheckpointError, ReadOnlyError
@@ -21,8 +22,6 @@ from vae_explorer.own_checkpoints import (
 )
 from vae_explorer.run_status import RunStatus, write_status
 from vae_explorer.workspace import READ_ONLY
-
-PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
+from tests.support import PROJECT
 from vae_explorer.__main__ import main
 from vae_explorer.batches import split_rows
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
@@ -36,7 +37,6 @@ from vae_explorer.runs import (
 )
 from vae_explorer.training import train
 
-PROJECT = Path(__file__).parents[1]
 STEPS_PER_EPOCH = 9
 DIVERGING = 1e6  # a learning rate that breaks any weights in a step
 

@@ -13,11 +13,12 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from tests.support import PROJECT
 from vae_explorer import transfer, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.data import ImageDataset
-from vae_explorer.data.albums import open_album
+from vae_explorer.data.files import open_album
 from vae_explorer.faces import align, find_faces
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
@@ -25,7 +26,6 @@ from vae_explorer.model_inputs import fit_picture
 from vae_explorer.uploads import fit_garment
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
-PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.data.pictures import crop_centre, decode_picture
+from vae_explorer.data.image_io import crop_centre, decode_picture
 from vae_explorer.errors import NoFaceError, PictureError, UploadError
 from vae_explorer.faces import align, find_faces
 from vae_explorer.uploads import fit_garment, read_upload

@@ -25,7 +25,7 @@ from vae_explorer.checkpoint_folders import read_file
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
-from vae_explorer.data.sources import name_source
+from vae_explorer.data.base import name_source
 from vae_explorer.errors import RunError
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.run_status import read_status

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_explorer.cards import ModelCard
-from vae_explorer.data.albums import Album
+from vae_explorer.data.files import Album
 from vae_explorer.errors import NoFaceError, PictureError, TransferError
 from vae_explorer.images import png_bytes
 from vae_explorer.inference import decode, encode

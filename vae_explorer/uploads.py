@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from vae_explorer.data.pictures import open_picture, to_rgb
+from vae_explorer.data.image_io import open_picture, to_rgb
 from vae_explorer.errors import PictureBombError, PictureError, UploadError
 from vae_explorer.images import PictureFormat
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
-from tests.support.server import ROOT, serve
+from tests.support import PROJECT
+from tests.support.server import serve
 from tests.support.stage import wait_for_run
 
 CHROMIUM = next(
@@ -65,9 +66,9 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
     folder = tmp_path_factory.mktemp("app")
     for name in (".streamlit", "data"):
-        if (ROOT / name).exists():
-            (folder / name).symlink_to(ROOT / name)
-    shelf = Path(os.environ.get("VAE_EXPLORER_CHECKPOINTS", ROOT / "checkpoints")).resolve()
+        if (PROJECT / name).exists():
+            (folder / name).symlink_to(PROJECT / name)
+    shelf = Path(os.environ.get("VAE_EXPLORER_CHECKPOINTS", PROJECT / "checkpoints")).resolve()
     with serve(folder, folder / "log.txt", VAE_EXPLORER_CHECKPOINTS=str(shelf)) as url:
         yield url
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.support import PROJECT
 from tests.support.stage import wait_for_run
 from vae_explorer.lecture import read_lecture, shipped_lecture
 
 OpenPage = Callable[..., Page]
-PAGES = {path.stem for path in Path(__file__).parents[2].joinpath("pages").glob("*.py")}
+PAGES = {path.stem for path in PROJECT.joinpath("pages").glob("*.py")}
 SCENES, _ = read_lecture(shipped_lecture(), PAGES)
 
 

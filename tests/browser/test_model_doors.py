@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.server import ROOT, serve
+from tests.support import PROJECT
+from tests.support.server import serve
 from tests.support.stage import wait_for_run
 
 OpenPage = Callable[..., Page]
@@ -18,7 +19,7 @@ def own_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model that is one's own, and one that is shipped."""
     shelf = tmp_path_factory.mktemp("checkpoints")
     for source, name in (("mnist-vae-2d", "my-digits"), ("fashion-vae-2d", "fashion-vae-2d")):
-        shutil.copytree(ROOT / "checkpoints" / source, shelf / name)
+        shutil.copytree(PROJECT / "checkpoints" / source, shelf / name)
     return shelf
 
 
@@ -26,7 +27,7 @@ def own_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app_url(own_shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that may change that folder."""
     log = tmp_path_factory.mktemp("app") / "log.txt"
-    with serve(ROOT, log, VAE_EXPLORER_CHECKPOINTS=str(own_shelf)) as url:
+    with serve(PROJECT, log, VAE_EXPLORER_CHECKPOINTS=str(own_shelf)) as url:
         yield url
 
 

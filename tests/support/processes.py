@@ -7,9 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+from tests.support import PROJECT
 
 
 def start_processes(arguments: Sequence[str], count: int = 2) -> list[subprocess.Popen[str]]:

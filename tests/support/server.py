@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-ROOT = Path(__file__).parents[2]
+from tests.support import PROJECT
+
 START_SECONDS = 60
 
 
@@ -27,7 +28,7 @@ def serve(folder: Path, log: Path, **environment: str) -> Iterator[str]:
     flags = [f"--server.{name}={value}" for name, value in options.items()]
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), *flags],
+            [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py"), *flags],
             cwd=folder,
             env={**os.environ, **environment},
             stdout=output,

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,7 +14,9 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button, Dataframe, UnknownElement, Widget
 
-APP = Path(__file__).parents[2] / "app.py"
+from tests.support import PROJECT
+
+APP = PROJECT / "app.py"
 WORDS = ("title", "markdown", "caption", "warning", "error", "text", "code")
 
 

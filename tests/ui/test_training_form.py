@@ -15,7 +15,7 @@ from streamlit.testing.v1.element_tree import Button
 from tests.support.session import Open, Session
 from vae_explorer.__main__ import build_parser
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data.own_sets import add_own_set, list_own_sets
+from vae_explorer.data.user_sets import add_own_set, list_own_sets
 from vae_explorer.estimates import Pace, count_model
 from vae_explorer.options import read_configs
 from vae_explorer.presets import PRESETS

@@ -1,7 +1,7 @@
 """Data sets: read once into a memory-mapped cache, opened from there ever after."""
 
+from vae_explorer.data.base import ImageDataset
 from vae_explorer.data.cache import find_prepared, load_dataset, prepare, remove_prepared
-from vae_explorer.data.dataset import ImageDataset
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import DatasetError
 

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vae_explorer.data.albums import Album, open_album
-from vae_explorer.data.attributes import check_listed, parse_attributes
-from vae_explorer.data.pictures import decode_picture, to_array
-from vae_explorer.data.sources import SPLITS, Record, Source
+from vae_explorer.data.base import SPLITS, Record, Source
+from vae_explorer.data.files import Album, open_album
+from vae_explorer.data.folder import check_listed, parse_attributes
+from vae_explorer.data.image_io import decode_picture, to_array
 from vae_explorer.errors import DatasetError, PictureError
 
 FRAME = (178, 218)  # width, height of an aligned picture

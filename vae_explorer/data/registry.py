@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from vae_explorer.data.base import Source
+from vae_explorer.data.builtin import read_digits, read_torchvision
 from vae_explorer.data.celeba import read_celeba
-from vae_explorer.data.digits import read_digits
 from vae_explorer.data.folder import read_folder
-from vae_explorer.data.sources import Source
-from vae_explorer.data.torchvision_sets import read_torchvision
 
 DIGIT_NAMES = tuple("0123456789")
 

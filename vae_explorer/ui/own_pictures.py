@@ -9,8 +9,14 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer.data import DatasetError
-from vae_explorer.data.albums import open_album
-from vae_explorer.data.own_sets import MAX_BYTES, OwnSet, add_own_set, delete_own_set, list_own_sets
+from vae_explorer.data.files import open_album
+from vae_explorer.data.user_sets import (
+    MAX_BYTES,
+    OwnSet,
+    add_own_set,
+    delete_own_set,
+    list_own_sets,
+)
 from vae_explorer.errors import ReadOnlyError
 from vae_explorer.ui.state import plain
 from vae_explorer.workspace import suggest_name

@@ -10,8 +10,8 @@ import streamlit as st
 
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetSpec, find_prepared
-from vae_explorer.data.own_sets import list_own_sets, split_counts
-from vae_explorer.data.sources import SPLITS
+from vae_explorer.data.base import SPLITS
+from vae_explorer.data.user_sets import list_own_sets, split_counts
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.own_pictures import (
     ask_for_path,

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_explorer.data import DATASETS, DatasetError, prepare, torchvision_compat
-from vae_explorer.data.torchvision_compat import import_torchvision
-from vae_explorer.data.torchvision_sets import ARCHIVES
+from vae_explorer.data import DATASETS, DatasetError, builtin, prepare
+from vae_explorer.data.builtin import ARCHIVES, import_torchvision
 
 CLOSED = "http://127.0.0.1:9/"  # nothing listens there: the answer of a machine without network
 COUNTS = {"train": 6, "t10k": 4}
@@ -107,8 +106,8 @@ def test_missing_operators_are_declared_and_the_import_tried_again(monkeypatch):
             raise RuntimeError("operator torchvision::nms does not exist")
         return name
 
-    monkeypatch.setattr(torchvision_compat.importlib, "import_module", import_module)
-    monkeypatch.setattr(torchvision_compat, "_declare_operators", lambda: calls.append("declared"))
+    monkeypatch.setattr(builtin.importlib, "import_module", import_module)
+    monkeypatch.setattr(builtin, "_declare_operators", lambda: calls.append("declared"))
     assert import_torchvision.__wrapped__() == "torchvision"
     assert calls == ["torchvision", "declared", "torchvision", "torchvision.datasets"]
 
@@ -117,6 +116,6 @@ def test_another_failure_of_the_import_is_not_hidden(monkeypatch):
     def import_module(name: str) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(torchvision_compat.importlib, "import_module", import_module)
+    monkeypatch.setattr(builtin.importlib, "import_module", import_module)
     with pytest.raises(RuntimeError, match="out of luck"):
         import_torchvision.__wrapped__()

@@ -1,18 +1,43 @@
-"""MNIST and Fashion-MNIST, as torchvision fetches and verifies them."""
+"""scikit-learn's 8x8 handwritten digits: inside the package, nothing to download."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from vae_explorer.data.sources import Record, Source
-from vae_explorer.data.torchvision_compat import import_torchvision
+from vae_explorer.data.base import Record, Source
 from vae_explorer.errors import DatasetError
+
+
+def read_digits(root: Path, size: int, source: Path | None) -> Source:
+    """Read the 1,797 digits, their values 0 .. 16 scaled to 0 .. 255.
+
+    Parameters
+    ----------
+    root, size, source
+        Unused: the pictures come with scikit-learn, at 8x8.
+
+    References
+    ----------
+    Alpaydin, Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998.
+    """
+    from sklearn.datasets import load_digits  # late: half a second that no other set needs
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (n, 1, 8, 8)
+    records = (
+        Record(str(index), partial(np.ndarray.copy, images[index]), label=int(label))
+        for index, label in enumerate(digits.target)
+    )
+    return Source(records, len(images))
+
 
 ARCHIVES = (
     "train-images-idx3-ubyte.gz",
@@ -81,3 +106,44 @@ def _records(splits: dict[str, _PublishedSplit]) -> Iterator[Record]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines()
     return lines[0].rstrip(":") if lines else type(error).__name__
+
+
+@cache
+def import_torchvision() -> ModuleType:
+    """Import torchvision beside any torch.
+
+    The default torchvision wheel wants the CUDA libraries. Beside a CPU-only torch its compiled
+    operators stay unloaded, and the import stops at registering a shape rule for one of them
+    (``operator torchvision::nms does not exist``). Declaring the two operators is enough: data
+    sets, transforms and models never call them.
+
+    Returns
+    -------
+    ModuleType
+        The package ``torchvision``, with ``torchvision.datasets`` imported.
+
+    Raises
+    ------
+    ImportError
+        If torchvision is not installed.
+    RuntimeError
+        If its import fails for another reason than the missing operators.
+    """
+    try:
+        torchvision = importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        _declare_operators()
+        torchvision = importlib.import_module("torchvision")
+    importlib.import_module("torchvision.datasets")
+    return torchvision
+
+
+@cache
+def _declare_operators() -> torch.library.Library:
+    # The cache keeps the library alive: once collected, its operators are gone.
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

@@ -192,7 +192,7 @@ def test_a_decompression_bomb_counts_as_damaged(tmp_path, monkeypatch):
 
 
 def test_a_file_too_large_counts_as_damaged(tmp_path, monkeypatch):
-    monkeypatch.setattr("vae_explorer.data.albums.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("vae_explorer.data.files.MAX_FILE_BYTES", 1000)
     noise = encoded(Image.effect_noise((64, 64), 50))
     assert prepared(tmp_path, {"large.png": noise}).damaged == ("large.png",)
     files = {"large.png": noise} | {f"{i}.png": plain() for i in range(3)}

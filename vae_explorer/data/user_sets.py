@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vae_explorer import workspace
-from vae_explorer.data.albums import open_album
-from vae_explorer.data.cache import remove_prepared
+from vae_explorer.data.base import SPLITS, Source
+from vae_explorer.data.cache import PROGRESS_EVERY, Progress, draw_split, remove_prepared
+from vae_explorer.data.files import open_album
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
 from vae_explorer.data.registry import DATASETS
-from vae_explorer.data.sources import SPLITS, Source
-from vae_explorer.data.storage import PROGRESS_EVERY, Progress, draw_split
 from vae_explorer.errors import DatasetError, PictureError
 from vae_explorer.workspace import check_name, refuse_when_read_only
 

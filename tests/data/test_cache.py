@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import PROJECT
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, load_dataset, prepare
-from vae_explorer.data.sources import Record, Source
+from vae_explorer.data.base import Record, Source
 from vae_explorer.errors import PictureError
 
-PROJECT = Path(__file__).resolve().parents[1]
 SIZE = 8
 
 
