@@ -3,9 +3,9 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.comparison import largest_step, uncovered
 from vae_explorer.figures import panels_figure
-from vae_explorer.latent import lerp, to_p_values
+from vae_explorer.latent.interpolation import lerp, to_p_values
+from vae_explorer.latent.statistics import largest_step, uncovered
 from vae_explorer.sampling import sample_box
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.comparing import LOOKS, SOURCES, WHY, choose_two, show_losses

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from vae_explorer.planes import Spacing
+from vae_explorer.latent.planes import Spacing
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.controls import choose, count
 from vae_explorer.ui.downloads import offer_pictures

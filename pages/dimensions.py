@@ -3,15 +3,15 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.dimensions import ks_distances, sample_posteriors
 from vae_explorer.figures import (
     bars_figure,
     correlation_figure,
     histograms_figure,
     norms_figure,
 )
-from vae_explorer.latent import latent_traversal
-from vae_explorer.planes import coordinate_plane
+from vae_explorer.latent.interpolation import latent_traversal
+from vae_explorer.latent.planes import coordinate_plane
+from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.dimension_words import LOOKS, WHY, correlate, read_strengths

@@ -11,7 +11,7 @@ from vae_explorer.attribute_vectors import (
     others_of,
     regression_vector,
 )
-from vae_explorer.latent import attribute_vector
+from vae_explorer.latent.interpolation import attribute_vector
 
 RNG = np.random.default_rng(0)
 NAMES = ("Smiling", "High_Cheekbones", "Young", "Male", "Eyeglasses")

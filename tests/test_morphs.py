@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vae_explorer.images import to_uint8
-from vae_explorer.latent import slerp
-from vae_explorer.morphs import corner_grid, detail_of, enlarge, lay_over, morph_path
+from vae_explorer.latent.interpolation import corner_grid, morph_path, slerp
+from vae_explorer.morphs import detail_of, enlarge, lay_over
 
 RNG = np.random.default_rng(0)
 PORTRAITS = RNG.random((2, 3, 32, 32)).astype(np.float32)

@@ -14,7 +14,8 @@ from vae_explorer.epoch_files import crowd_early
 from vae_explorer.errors import RunError
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.inference import decode
-from vae_explorer.playback import Recording, list_sources, load_recording, square_around
+from vae_explorer.latent.statistics import square_around
+from vae_explorer.playback import Recording, list_sources, load_recording
 from vae_explorer.playback_film import HOLD, SIDE, between, film
 from vae_explorer.runs import load_state
 

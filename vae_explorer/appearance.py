@@ -19,8 +19,8 @@ from vae_explorer.image_quality import (
     ssim,
 )
 from vae_explorer.inference import decode
+from vae_explorer.latent.prior import WEIGHTS, sample_prior
 from vae_explorer.models import Autoencoder
-from vae_explorer.priors import WEIGHTS, sample_prior
 from vae_explorer.workspace import CLASSIFIERS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vae_explorer.latent import attribute_vector
+from vae_explorer.latent.interpolation import attribute_vector
 
 Vector = NDArray[np.float32]
 

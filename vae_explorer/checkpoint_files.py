@@ -21,8 +21,8 @@ from torch import nn
 from vae_explorer.cards import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
+from vae_explorer.latent.prior import check_prior
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.priors import check_prior
 
 MODEL = "model.safetensors"
 ENCODINGS = "encodings.safetensors"

@@ -25,8 +25,8 @@ from torch import nn
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.errors import RunError
 from vae_explorer.inference import decode
+from vae_explorer.latent.planes import Plane, coordinate_plane, principal_components
 from vae_explorer.models import Autoencoder
-from vae_explorer.planes import Plane, coordinate_plane, principal_components
 from vae_explorer.workspace import atomic_write
 
 if TYPE_CHECKING:

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from vae_explorer.images import to_uint8
-from vae_explorer.latent import lerp, slerp
-
-Path = Literal["linear", "spherical"]
-Images = NDArray[np.float32]
-
-
-def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical") -> Images:
-    """Return `steps` latents (steps, latent_dim) from a to b, both (latent_dim,), ends included.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two steps, or the ends differ in length.
-    """
-    if steps < 2:
-        raise ValueError(f"A morph has at least its two ends; found {steps} steps.")
-    t = np.linspace(0, 1, steps)
-    return slerp(a, b, t) if path == "spherical" else lerp(a, b, t)
-
-
-def corner_grid(corners: ArrayLike, columns: int, path: Path = "spherical") -> Images:
-    """Return latents (columns², latent_dim) between four corners, in reading order.
-
-    Parameters
-    ----------
-    corners : (4, latent_dim)
-        Top left, top right, bottom left, bottom right; the grid's own corners.
-    columns : int
-        Tiles in a row, and rows; two or more.
-    path : {"spherical", "linear"}
-        How it goes from left to right in the first row and in the last, and then down.
-    """
-    a, b, c, d = np.asarray(corners, np.float32)
-    top, bottom = morph_path(a, b, columns, path), morph_path(c, d, columns, path)
-    down = [morph_path(*ends, columns, path) for ends in zip(top, bottom, strict=True)]
-    return np.stack(down, axis=1).reshape(columns**2, -1)
+from vae_explorer.latent.interpolation import Images
 
 
 def enlarge(images: Images, size: int) -> Images:

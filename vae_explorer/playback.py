@@ -16,12 +16,11 @@ from vae_explorer.config import ModelConfig, unknown_name
 from vae_explorer.epoch_files import DECODERS, crowd_early, decode_epoch, load_epochs
 from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs
 from vae_explorer.errors import RunError
-from vae_explorer.planes import grid_points
+from vae_explorer.latent.planes import grid_points
+from vae_explorer.latent.statistics import square_around
 from vae_explorer.runs import history_columns, load_config, load_state
 from vae_explorer.workspace import tell_apart
 
-_CAUGHT = 0.998
-_MARGIN = 1.05
 _GRID_PIXELS, _MOST_TILES = 320, 12
 
 
@@ -80,13 +79,6 @@ class Recording:
         numbers = list(self.kept.decoders)
         chosen = numbers if len(numbers) == 1 else crowd_early(numbers, DECODERS)
         return {n: decode_epoch(self.model, self.kept.decoders[n], z) for n in chosen}
-
-
-def square_around(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the middle and half the side of a square with nearly all points (n, 2): (3,)."""
-    low, high = np.quantile(points, [1 - _CAUGHT, _CAUGHT], axis=0)
-    half = max(float((high - low).max()) / 2 * _MARGIN, 1e-3)
-    return np.array([*((low + high) / 2), half])
 
 
 def list_sources(runs: Path) -> dict[str, Source]:

@@ -21,20 +21,14 @@ from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
 from vae_explorer.epoch_files import pack_epochs, read_packed
 from vae_explorer.epochs import KeptEpochs
 from vae_explorer.evaluation import evaluate
+from vae_explorer.latent.prior import fit_prior
+from vae_explorer.latent.statistics import embed
 from vae_explorer.models import Autoencoder, count_parameters
-from vae_explorer.priors import fit_prior
-from vae_explorer.vector_choice import (
-    Networks,
-    choose_vectors,
-    is_drift,
-    is_vector,
-    plain_vectors,
-)
+from vae_explorer.vector_choice import Networks, choose_vectors, is_drift, is_vector, plain_vectors
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
-TSNE_ROWS = 3_000
 TRAIN_ROWS = 4_000  # whose encodings are stored where there are attributes to learn from
 
 
@@ -197,31 +191,6 @@ def _measure(
         rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
         encodings = join_encodings(encodings, train.take(np.sort(rows)))
     return _Measured(metrics, encodings, latent)
-
-
-def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own.
-
-    Parameters
-    ----------
-    z_mean : ndarray of float32 (n, latent_dim)
-    seed : int
-        Of the subset, and of where the points start.
-
-    Returns
-    -------
-    dict of str to ndarray
-        "tsne" float32 (m, 2) and "tsne_rows" (m,); empty for two dimensions.
-    """
-    if z_mean.shape[1] <= 2:
-        return {}
-    from sklearn.manifold import TSNE
-
-    count = min(TSNE_ROWS, len(z_mean))
-    rows = np.sort(np.random.default_rng([seed, 5]).choice(len(z_mean), count, replace=False))
-    perplexity = min(30.0, (count - 1) / 3)
-    plane = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(z_mean[rows])
-    return {"tsne": plane.astype(np.float32), "tsne_rows": rows}
 
 
 def describe_dataset(dataset: ImageDataset) -> DatasetInfo:

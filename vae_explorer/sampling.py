@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vae_explorer.priors import WEIGHTS, sample_prior
+from vae_explorer.latent.prior import WEIGHTS, sample_prior
 
 if TYPE_CHECKING:
     from vae_explorer.checkpoints import Checkpoint

@@ -25,7 +25,7 @@ from vae_explorer.classifier import predict_attributes
 from vae_explorer.drift import ACCEPTED, ALPHAS, Drift, Words, measure_drift, scale_vector
 from vae_explorer.encodings import Encodings
 from vae_explorer.inference import decode
-from vae_explorer.latent import attribute_vector
+from vae_explorer.latent.interpolation import attribute_vector
 from vae_explorer.models import Autoencoder
 from vae_explorer.steering import steered_vector
 

@@ -17,8 +17,8 @@ from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.evaluation import PERCENTILES
+from vae_explorer.latent.prior import fit_prior
 from vae_explorer.models import build_model
-from vae_explorer.priors import fit_prior
 from vae_explorer.vector_choice import plain_vectors
 
 

@@ -13,7 +13,7 @@ from tests.support.session import Files, Open, Picture, Session, read_mosaic
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, tile
 from vae_explorer.inference import decode
-from vae_explorer.planes import coordinate_plane, grid_points, principal_components
+from vae_explorer.latent.planes import coordinate_plane, grid_points, principal_components
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 PAGE = "decoded_grid"

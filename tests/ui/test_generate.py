@@ -11,7 +11,7 @@ from tests.support.session import Files, Open, Picture, Session, read_floats, re
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, tile, to_uint8
 from vae_explorer.inference import decode
-from vae_explorer.latent import nearest
+from vae_explorer.latent.statistics import nearest
 from vae_explorer.sampling import sample_latents
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"

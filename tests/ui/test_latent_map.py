@@ -25,8 +25,8 @@ from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.data import ImageDataset
 from vae_explorer.images import as_shown, to_uint8
 from vae_explorer.inference import decode
-from vae_explorer.latent import nearest
-from vae_explorer.planes import coordinate_plane, posterior_ellipse, principal_components
+from vae_explorer.latent.planes import coordinate_plane, posterior_ellipse, principal_components
+from vae_explorer.latent.statistics import nearest
 from vae_explorer.sampling import sample_latents
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"

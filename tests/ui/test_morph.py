@@ -12,8 +12,8 @@ from tests.support.session import Files, Open, Picture, Session, read_floats, re
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode
-from vae_explorer.latent import lerp, slerp
-from vae_explorer.morphs import corner_grid, enlarge
+from vae_explorer.latent.interpolation import corner_grid, lerp, slerp
+from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import sample_latents
 
 PAGE, MODEL = "morph", "faces"

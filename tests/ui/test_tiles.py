@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtri
 
 from tests.support.session import read_floats
-from vae_explorer.planes import Plane
+from vae_explorer.latent.planes import Plane
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting
 
 PLANE = Plane(np.array([10.0, 20, 30]), np.array([[0.0, 1, 0], [0, 0, 1]]), ("z₂", "z₃"))

@@ -20,7 +20,7 @@ from vae_explorer.figures.style import (
     axis,
     base_layout,
 )
-from vae_explorer.latent import to_p_values
+from vae_explorer.latent.interpolation import to_p_values
 
 Points = NDArray[np.floating]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.dimensions import correlations
+from vae_explorer.latent.statistics import correlations
 from vae_explorer.ui.colours import read_attribute
 
 LOOKS = {"kl": "Strength", "spread": "Spread", "length": "Length", "labels": "Labels"}

@@ -9,7 +9,7 @@ import numpy as np
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode, encode
-from vae_explorer.morphs import Path, corner_grid, morph_path
+from vae_explorer.latent.interpolation import Path, corner_grid, morph_path
 from vae_explorer.ui.component import is_live
 from vae_explorer.ui.face_choice import SIDE, ChosenFace
 from vae_explorer.ui.live_faces import draw_corners, draw_edit, draw_morph

@@ -10,9 +10,10 @@ import streamlit as st
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
-from vae_explorer.comparison import comparable, out_of_reach
+from vae_explorer.comparison import comparable
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
+from vae_explorer.latent.statistics import out_of_reach
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.component import draw_view, is_live
 from vae_explorer.ui.page import close_page, theme

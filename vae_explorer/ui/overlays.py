@@ -9,8 +9,8 @@ import numpy as np
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import DecodedTiles
 from vae_explorer.images import as_shown, data_url, tile
-from vae_explorer.latent import from_p_values
-from vae_explorer.planes import grid_points
+from vae_explorer.latent.interpolation import from_p_values
+from vae_explorer.latent.planes import grid_points
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.controls import choose, choose_many

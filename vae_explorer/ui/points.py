@@ -11,7 +11,8 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.latent import nearest, slerp
+from vae_explorer.latent.interpolation import slerp
+from vae_explorer.latent.statistics import nearest
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.originals import offer_originals, take_originals

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae_explorer.planes import Plane, Spacing, grid_points
+from vae_explorer.latent.planes import Plane, Spacing, grid_points
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.planes import (
-    Plane,
-    coordinate_plane,
-    dimension_name,
-    posterior_ellipse,
-)
+from vae_explorer.latent.planes import Plane, coordinate_plane, dimension_name, posterior_ellipse
 from vae_explorer.ui.cache import get_components, key_of
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.pins import Pin

@@ -70,7 +70,7 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
     return {name: array.astype(np.float32) for name, array in found}
 
 
-def straighten(z: ArrayLike, layers: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def gaussianize(z: ArrayLike, layers: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bring encodings into the new coordinates.
 
     Returns
@@ -89,8 +89,8 @@ def straighten(z: ArrayLike, layers: Arrays) -> tuple[NDArray[np.float64], NDArr
     return x, log_determinant
 
 
-def restore(y: ArrayLike, layers: Arrays) -> NDArray[np.float64]:
-    """Bring rows (n, d) of the new coordinates back to latents: the inverse of `straighten`."""
+def inverse(y: ArrayLike, layers: Arrays) -> NDArray[np.float64]:
+    """Bring rows (n, d) of the new coordinates back to latents: the inverse of `gaussianize`."""
     x = np.asarray(y, np.float64)
     for turn, at in zip(layers[ROTATIONS][::-1], layers[KNOTS][::-1], strict=True):
         columns = zip(x.T, at.astype(np.float64), strict=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from vae_explorer.gaussianization import fit_layers, restore, straighten
+from vae_explorer.latent.gaussianization import fit_layers, gaussianize, inverse
 
 
 def drawn(n: int, seed: int) -> np.ndarray:
@@ -24,11 +24,11 @@ def layers() -> dict[str, np.ndarray]:
 
 def test_the_way_back_leads_back_also_from_far_outside(layers: dict[str, np.ndarray]) -> None:
     z = np.concatenate([drawn(500, 1), 50 * np.eye(3), -50 * np.eye(3)])
-    np.testing.assert_allclose(restore(straighten(z, layers)[0], layers), z, atol=1e-3)
+    np.testing.assert_allclose(inverse(gaussianize(z, layers)[0], layers), z, atol=1e-3)
 
 
 def test_unseen_rows_become_gaussian_in_every_direction(layers: dict[str, np.ndarray]) -> None:
-    y, _ = straighten(drawn(5_000, 1), layers)
+    y, _ = gaussianize(drawn(5_000, 1), layers)
     for axis in np.random.default_rng(0).standard_normal((10, 3)):
         assert kstest(y @ (axis / np.linalg.norm(axis)), "norm").statistic < 0.05
 
@@ -37,11 +37,11 @@ def test_the_determinant_is_that_of_the_jacobian(layers: dict[str, np.ndarray]) 
     step = 1e-5
     for z in drawn(5, 2):
         columns = [
-            (straighten([z + step * e], layers)[0] - straighten([z - step * e], layers)[0])[0]
+            (gaussianize([z + step * e], layers)[0] - gaussianize([z - step * e], layers)[0])[0]
             for e in np.eye(3)
         ]
         _, wanted = np.linalg.slogdet(np.stack(columns) / (2 * step))
-        _, found = straighten([z], layers)
+        _, found = gaussianize([z], layers)
         assert found[0] == pytest.approx(wanted, abs=1e-3)
 
 
@@ -49,7 +49,7 @@ def test_it_explains_unseen_rows_better_than_one_gaussian_does(
     layers: dict[str, np.ndarray],
 ) -> None:
     seen, unseen = drawn(10_000, 0), drawn(5_000, 1)
-    y, log_determinant = straighten(unseen, layers)
+    y, log_determinant = gaussianize(unseen, layers)
     bent = (norm.logpdf(y).sum(axis=1) + log_determinant).mean()
     centred = np.linalg.solve(np.linalg.cholesky(np.cov(seen.T)), (unseen - seen.mean(0)).T).T
     plain = norm.logpdf(centred).sum(1).mean() - 0.5 * np.linalg.slogdet(np.cov(seen.T))[1]
@@ -60,10 +60,10 @@ def test_coinciding_values_do_not_fold_it() -> None:
     z = np.random.default_rng(0).standard_normal((2_000, 2)).round()
     layers = fit_layers(z)
     assert (np.diff(layers["prior_knots"], axis=-1) > 0).all()
-    np.testing.assert_allclose(restore(straighten(z, layers)[0], layers), z, atol=1e-3)
+    np.testing.assert_allclose(inverse(gaussianize(z, layers)[0], layers), z, atol=1e-3)
 
 
 def test_one_dimension_will_do() -> None:
     z = np.random.default_rng(0).exponential(size=(3_000, 1))
-    y, _ = straighten(z, fit_layers(z))
+    y, _ = gaussianize(z, fit_layers(z))
     assert kstest(y[:, 0], "norm").statistic < 0.05

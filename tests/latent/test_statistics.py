@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.dimensions import correlations, ks_distances, sample_posteriors
+from vae_explorer.latent.statistics import correlations, ks_distances, sample_posteriors
 
 RNG = np.random.default_rng(0)
 

@@ -6,6 +6,8 @@ float64, so that the ends of a path are met to the last float32 digit.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
@@ -14,8 +16,6 @@ from scipy.special import ndtr, ndtri
 _MIN_SINE = 1e-4
 # ndtri(1e-12) is -7.03: further out than any sample, and still finite.
 _MIN_P_VALUE = 1e-12
-# Distances held at a time: 32 MB of float64.
-_MAX_DISTANCES = 4_000_000
 
 
 def lerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> NDArray[np.float32]:
@@ -168,56 +168,6 @@ def from_p_values(p: ArrayLike) -> NDArray[np.float32]:
     return ndtri(clipped).astype(np.float32)
 
 
-def nearest(
-    z: ArrayLike, candidates: ArrayLike, k: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Find the `k` nearest candidates of each latent by Euclidean distance, nearest first.
-
-    Parameters
-    ----------
-    z : (m, d)
-        Latents to find neighbours for.
-    candidates : (n, d)
-        Latents to choose from.
-    k : int
-        How many, from 1 to n.
-
-    Returns
-    -------
-    indices : (m, k) int
-        Rows of `candidates`.
-    distances : (m, k) float32
-
-    Raises
-    ------
-    ValueError
-        If the two differ in latent dimensions, or there are fewer than `k` candidates.
-    """
-    queries, rows = np.asarray(z, np.float64), np.asarray(candidates, np.float64)
-    if queries.ndim != 2 or rows.ndim != 2 or queries.shape[1] != rows.shape[1]:
-        raise ValueError(
-            f"Neighbours need latents (m, d) and candidates (n, d); "
-            f"found {queries.shape} and {rows.shape}."
-        )
-    if not 1 <= k <= len(rows):
-        raise ValueError(f"There are {len(rows)} candidates: k cannot be {k}.")
-    indices = np.empty((len(queries), k), np.intp)
-    distances = np.empty((len(queries), k), np.float32)
-    half_square_norms = 0.5 * np.sum(rows**2, axis=1)
-    chunk = max(1, _MAX_DISTANCES // len(rows))
-    for start in range(0, len(queries), chunk):
-        part = queries[start : start + chunk]
-        # |c - z|² / 2 but for |z|² / 2, which ranks nothing: one matrix product instead of n·d
-        # differences. The few that are chosen are then measured and sorted without cancellation.
-        rank = half_square_norms - part @ rows.T
-        chosen = np.argpartition(rank, k - 1, axis=1)[:, :k]
-        lengths = np.linalg.norm(rows[chosen] - part[:, None], axis=2)
-        order = np.argsort(lengths, axis=1, kind="stable")
-        indices[start : start + chunk] = np.take_along_axis(chosen, order, axis=1)
-        distances[start : start + chunk] = np.take_along_axis(lengths, order, axis=1)
-    return indices, distances
-
-
 def _check_path(
     a: ArrayLike, b: ArrayLike, t: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -227,3 +177,39 @@ def _check_path(
             f"A path needs two latents (d,) of one length; found {start.shape} and {end.shape}."
         )
     return start, end, np.asarray(t, np.float64)[..., None]
+
+
+Path = Literal["linear", "spherical"]
+Images = NDArray[np.float32]
+
+
+def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical") -> Images:
+    """Return `steps` latents (steps, latent_dim) from a to b, both (latent_dim,), ends included.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two steps, or the ends differ in length.
+    """
+    if steps < 2:
+        raise ValueError(f"A morph has at least its two ends; found {steps} steps.")
+    t = np.linspace(0, 1, steps)
+    return slerp(a, b, t) if path == "spherical" else lerp(a, b, t)
+
+
+def corner_grid(corners: ArrayLike, columns: int, path: Path = "spherical") -> Images:
+    """Return latents (columns², latent_dim) between four corners, in reading order.
+
+    Parameters
+    ----------
+    corners : (4, latent_dim)
+        Top left, top right, bottom left, bottom right; the grid's own corners.
+    columns : int
+        Tiles in a row, and rows; two or more.
+    path : {"spherical", "linear"}
+        How it goes from left to right in the first row and in the last, and then down.
+    """
+    a, b, c, d = np.asarray(corners, np.float32)
+    top, bottom = morph_path(a, b, columns, path), morph_path(c, d, columns, path)
+    down = [morph_path(*ends, columns, path) for ends in zip(top, bottom, strict=True)]
+    return np.stack(down, axis=1).reshape(columns**2, -1)

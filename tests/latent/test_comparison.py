@@ -10,7 +10,8 @@ import pytest
 
 from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.comparison import comparable, largest_step, out_of_reach, uncovered
+from vae_explorer.comparison import comparable
+from vae_explorer.latent.statistics import largest_step, out_of_reach, uncovered
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.planes import (
+from vae_explorer.latent.planes import (
     Plane,
     coordinate_plane,
     dimension_name,

@@ -8,7 +8,7 @@ Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,20 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from vae_explorer.gaussianization import (
+from vae_explorer.latent.gaussianization import (
     ROTATIONS,
     ROWS_PER_DIMENSION,
     check_layers,
     fit_layers,
-    restore,
-    straighten,
-)
-from vae_explorer.smoothed_bootstrap import (
-    BANDWIDTH,
-    check_rows,
-    choose_bandwidth,
-    draw_around,
-    keep_rows,
+    gaussianize,
+    inverse,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +53,7 @@ def fit_prior(
 ) -> dict[str, np.ndarray]:
     """Fit a mixture of Gaussians with full covariances to encodings.
 
-    Fitted to the encodings as they are, or to what `straighten` makes of them; and with as many
+    Fitted to the encodings as they are, or to what `gaussianize` makes of them; and with as many
     Gaussians of `COMPONENTS`: what gives the greatest likelihood to a tenth of the rows when
     fitted to others. Then fitted to all.
 
@@ -81,7 +74,7 @@ def fit_prior(
     dict of str to ndarray of float32
         "prior_weights" (k,), "prior_means" (k, d) and "prior_factors" (k, d, d): the lower
         Cholesky factors of the covariances; and the arrays of `fit_layers`, where they help.
-        And the arrays of `keep_rows`, where the bandwidth is below 1.
+        And the arrays of `select_support`, where the bandwidth is below 1.
 
     Raises
     ------
@@ -109,7 +102,7 @@ def fit_prior(
     layers = _find_layers(inner, outer, seed)
     # In single precision, which suffices here, a fit takes half the time.
     known, others, every = (
-        (straighten(part, layers)[0] if layers else part).astype(np.float32)
+        (gaussianize(part, layers)[0] if layers else part).astype(np.float32)
         for part in (inner, outer, np.concatenate(sides))
     )
     known = np.random.default_rng([seed, 17]).permutation(known)[:CHOOSING_ROWS]
@@ -117,7 +110,7 @@ def fit_prior(
     mixture = max(fits, key=lambda fitted: float(fitted.score(others)))
     bandwidth = 1.0
     if len(rows) >= FEWEST:
-        back = partial(restore, layers=layers) if layers else np.asarray
+        back = partial(inverse, layers=layers) if layers else np.asarray
         bandwidth = choose_bandwidth(mixture, known, others, seed, to_latents=back)
     # The same Gaussians, from where they stand now, to all rows.
     mixture.set_params(
@@ -131,7 +124,7 @@ def fit_prior(
         MEANS: mixture.means_.astype(np.float32),
         FACTORS: np.linalg.cholesky(mixture.covariances_).astype(np.float32),
         **layers,
-        **(keep_rows(mixture, every, bandwidth, seed) if bandwidth < 1 else {}),
+        **(select_support(mixture, every, bandwidth, seed) if bandwidth < 1 else {}),
     }
 
 
@@ -149,13 +142,13 @@ def sample_prior(
     # One number of each row chooses its Gaussian, so that each row stands for itself.
     chance, noise = ndtr(noise[:, 0]), noise[:, 1:]
     if BANDWIDTH in prior:
-        away, chosen = draw_around(prior, (means, factors), chance, noise)
+        away, chosen = smoothed_bootstrap_sample(prior, (means, factors), chance, noise)
     else:
         shares = np.cumsum(prior[WEIGHTS], dtype=np.float64)
         chosen = np.searchsorted(shares[:-1] / shares[-1], chance, side="right")
         away = np.einsum("nij,nj->ni", factors[chosen], noise)
     z = means[chosen] + temperature * away
-    return (restore(z, prior) if ROTATIONS in prior else z).astype(np.float32)
+    return (inverse(z, prior) if ROTATIONS in prior else z).astype(np.float32)
 
 
 def check_prior(arrays: Mapping[str, NDArray[np.floating]], latent_dim: int) -> None:
@@ -186,8 +179,8 @@ def _find_layers(
     layers = fit_layers(inner, seed=seed)
     some = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
     count = [k for k in _affordable(some) if k <= 10][-1]
-    straight, log_determinant = straighten(outer, layers)
-    bent = _fit_mixture(straighten(some, layers)[0], count, seed).score(straight)
+    straight, log_determinant = gaussianize(outer, layers)
+    bent = _fit_mixture(gaussianize(some, layers)[0], count, seed).score(straight)
     plain = _fit_mixture(some, count, seed).score(outer)
     return layers if bent + log_determinant.mean() > plain else {}
 
@@ -208,3 +201,140 @@ def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianM
         init_params="k-means++",
     )
     return mixture.fit(rows)
+
+
+SUPPORT, OWNERS, BANDWIDTH = "prior_rows", "prior_owners", "prior_bandwidth"
+NAMES = (SUPPORT, OWNERS, BANDWIDTH)
+BANDWIDTHS = np.sqrt(np.arange(0.4, 1.0, 0.05))
+"""Those that are tried: shares of a Gaussian's standard deviation that are drawn anew."""
+NEARNESS = 0.85
+"""How near to the known rows draws may be, as a share of how near others are: in the latents of
+faces, what they decode to is then still farther from the faces that were learnt than others are."""
+SUPPORT_ROWS, CHOOSING_SAMPLES = 20_000, 1_000
+"""Rows that are kept to draw around, and draws by which the bandwidth is chosen."""
+
+Support = Mapping[str, NDArray[np.floating] | NDArray[np.integer]]
+
+
+def select_support(
+    mixture: GaussianMixture, rows: NDArray[np.floating], bandwidth: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Return a subset of the rows (n, d) a mixture was fitted to, as `smoothed_bootstrap_sample` takes.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "prior_rows" float16 (m, d), "prior_owners" int16 (m,): the Gaussian of each, and
+        "prior_bandwidth" float32 (1,).
+    """
+    kept = np.random.default_rng([seed, 19]).permutation(rows)[:SUPPORT_ROWS]
+    return {
+        SUPPORT: kept.astype(np.float16),
+        OWNERS: mixture.predict(kept).astype(np.int16),
+        BANDWIDTH: np.array([bandwidth], np.float32),
+    }
+
+
+def smoothed_bootstrap_sample(
+    arrays: Support,
+    mixture: tuple[NDArray[np.floating], NDArray[np.floating]],
+    chance: NDArray[np.float64],
+    noise: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Draw around rows: sqrt(1 - h²) (row - mean) + h L ε, with bandwidth h, from their means.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        As `select_support` gives.
+    mixture : tuple of ndarray (k, d) and ndarray (k, d, d)
+        Means of the Gaussians, and lower Cholesky factors L of their covariances.
+    chance : (n,)
+        Uniform in [0, 1]: which row each draw is near to.
+    noise : (n, d)
+        ε: standard normal.
+
+    Returns
+    -------
+    away : ndarray (n, d)
+        How far from its Gaussian's mean each draw lies.
+    chosen : ndarray of intp (n,)
+        Which Gaussian that is.
+
+    References
+    ----------
+    Silverman & Young 1987, "The bootstrap: to smooth or not to smooth?", section 2 (draws around
+    rows, shrunk so that the covariance stays).
+    """
+    means, factors = mixture
+    rows, h = arrays[SUPPORT], float(arrays[BANDWIDTH][0])
+    row = np.minimum((chance * len(rows)).astype(int), len(rows) - 1)
+    chosen = arrays[OWNERS][row].astype(np.intp)
+    own = rows[row].astype(np.float64) - means[chosen]
+    anew = np.einsum("nij,nj->ni", factors[chosen], noise)
+    return np.sqrt(1 - h**2) * own + h * anew, chosen
+
+
+def choose_bandwidth(
+    mixture: GaussianMixture,
+    known: NDArray[np.floating],
+    others: NDArray[np.floating],
+    seed: int,
+    *,
+    to_latents: Callable[[NDArray[np.floating]], NDArray[np.floating]] = lambda rows: rows,
+) -> float:
+    """Return the smallest of `BANDWIDTHS` whose draws are about as far from known rows as others.
+
+    Compared by the median distance to the nearest of the known rows, of which draws need `NEARNESS`
+    of what others have. 1 where none will do.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        Fitted to the known rows.
+    known, others : (n, d) and (m, d)
+        Of the same kind; nothing knows the others.
+    seed : int
+        Of the draws.
+    to_latents : callable
+        From the rows' coordinates to those in which distances are taken.
+    """
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    near = to_latents(known).astype(np.float32)
+
+    def distance(rows: NDArray[np.floating]) -> float:
+        latents = to_latents(rows[:CHOOSING_SAMPLES]).astype(np.float32)
+        return float(np.median(pairwise_distances_argmin_min(latents, near)[1]))
+
+    rng = np.random.default_rng([seed, 18])
+    chance, noise = (
+        rng.random(CHOOSING_SAMPLES),
+        rng.standard_normal((CHOOSING_SAMPLES, known.shape[1])),
+    )
+    gaussians = mixture.means_, np.linalg.cholesky(mixture.covariances_)
+    wanted, owners = NEARNESS * distance(others), mixture.predict(known)
+    for bandwidth in BANDWIDTHS:
+        arrays = {SUPPORT: known, OWNERS: owners, BANDWIDTH: np.array([bandwidth])}
+        away, chosen = smoothed_bootstrap_sample(arrays, gaussians, chance, noise)
+        if distance(gaussians[0][chosen] + away) >= wanted:
+            return float(bandwidth)
+    return 1.0
+
+
+def check_rows(arrays: Support, components: int, latent_dim: int) -> None:
+    """Raise a ValueError where the kept rows, if there are any, do not fit."""
+    present = [name for name in NAMES if name in arrays]
+    if not present:
+        return
+    if len(present) < len(NAMES):
+        raise ValueError(f"A fitted prior has {', '.join(NAMES)}; found only {', '.join(present)}.")
+    rows, owners, bandwidth = (arrays[name] for name in NAMES)
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != latent_dim:
+        raise ValueError(f"{SUPPORT} must have the shape (m, {latent_dim}); found {rows.shape}.")
+    if owners.shape != (len(rows),) or owners.dtype.kind != "i":
+        raise ValueError(f"{OWNERS} must be a whole number for each row; found {owners.shape}.")
+    if owners.min() < 0 or owners.max() >= components:
+        raise ValueError(f"{OWNERS} must lie in 0 ... {components - 1}.")
+    if bandwidth.shape != (1,) or not 0 < bandwidth[0] <= 1:
+        raise ValueError(f"{BANDWIDTH} must be one number above 0, at most 1; found {bandwidth}.")

@@ -7,9 +7,16 @@ import pytest
 from scipy.spatial import cKDTree
 from sklearn.mixture import GaussianMixture
 
-from vae_explorer import priors
-from vae_explorer.priors import check_prior, fit_prior, sample_prior
-from vae_explorer.smoothed_bootstrap import BANDWIDTHS, choose_bandwidth, draw_around, keep_rows
+from vae_explorer.latent import prior as prior_module
+from vae_explorer.latent.prior import (
+    BANDWIDTHS,
+    check_prior,
+    choose_bandwidth,
+    fit_prior,
+    sample_prior,
+    select_support,
+    smoothed_bootstrap_sample,
+)
 
 CENTRES = np.array([[-6.0, 0.0], [6.0, 0.0], [0.0, 8.0], [0.0, -8.0], [6.0, 8.0]])
 
@@ -150,9 +157,11 @@ def test_draws_around_rows_have_the_traits_that_a_gaussian_lacks() -> None:
     angle = rng.uniform(0, 2 * np.pi, 20_000)
     ring = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.05 * rng.standard_normal((20_000, 2))
     mixture = GaussianMixture(1).fit(ring)
-    kept = keep_rows(mixture, ring, bandwidth=0.6, seed=0)
+    kept = select_support(mixture, ring, bandwidth=0.6, seed=0)
     gaussian = mixture.means_, np.linalg.cholesky(mixture.covariances_)
-    away, owners = draw_around(kept, gaussian, rng.random(5_000), rng.standard_normal((5_000, 2)))
+    away, owners = smoothed_bootstrap_sample(
+        kept, gaussian, rng.random(5_000), rng.standard_normal((5_000, 2))
+    )
     inside = (np.linalg.norm(away, axis=1) < 0.5).mean()
     drawn = mixture.sample(5_000)[0]
     assert inside < 0.7 * (np.linalg.norm(drawn, axis=1) < 0.5).mean()
@@ -198,7 +207,7 @@ def test_of_very_many_encodings_a_prior_is_fitted_to_some(monkeypatch: pytest.Mo
         return fit(self, rows)
 
     monkeypatch.setattr(GaussianMixture, "fit", record)
-    monkeypatch.setattr(priors, "MOST_ROWS", 1_500)
+    monkeypatch.setattr(prior_module, "MOST_ROWS", 1_500)
     drawn = sample_prior(fit_prior(z), 5_000, 1.0, 0)
     assert max(seen) == 1_500
     np.testing.assert_allclose(drawn.mean(0), [3, -2], atol=0.1)

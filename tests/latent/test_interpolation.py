@@ -3,16 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer import latent
-from vae_explorer.latent import (
+from vae_explorer.latent.interpolation import (
     attribute_vector,
     from_p_values,
     latent_traversal,
     lerp,
-    nearest,
     slerp,
     to_p_values,
 )
+from vae_explorer.latent.statistics import nearest
 
 
 @pytest.fixture
@@ -140,8 +139,7 @@ def test_p_values_at_and_beyond_the_edge_stay_finite():
     np.testing.assert_allclose(z, -z[::-1], atol=1e-3)
 
 
-def test_nearest_agrees_with_sorting_all_distances(monkeypatch):
-    monkeypatch.setattr(latent, "_MAX_DISTANCES", 1500)  # chunks of 3, the last one smaller
+def test_nearest_agrees_with_sorting_all_distances():
     rng = np.random.default_rng(3)
     z, candidates = rng.normal(size=(10, 6)), rng.normal(size=(500, 6))
     indices, distances = nearest(z, candidates, 7)

@@ -1,0 +1,1 @@
+"""Operations on latent vectors: paths, planes, statistics, and priors fitted to encodings."""
