@@ -9,8 +9,8 @@ from safetensors.numpy import load, load_file, save
 
 from vae_explorer import epochs
 from vae_explorer.__main__ import main
-from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.epoch_files import decode_epoch, load_epochs, pack_epochs, unpack_epochs

@@ -19,8 +19,8 @@ from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
 from vae_explorer import workspace
-from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
+from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings

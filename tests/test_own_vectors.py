@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import ModelFileError
 from vae_explorer.own_vectors import (
     MAX_BYTES,

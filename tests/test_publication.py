@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_explorer.cards import Metric
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vae_explorer.checkpoints.card import Metric
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.models import build_model

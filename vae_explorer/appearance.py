@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_explorer import workspace
-from vae_explorer.cards import Metric
+from vae_explorer.checkpoints.card import Metric
 from vae_explorer.classifier import AttributeClassifier, load_classifier, pooled_features
 from vae_explorer.image_quality import (
     WINDOW,

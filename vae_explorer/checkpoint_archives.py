@@ -20,9 +20,9 @@ from pathlib import Path
 import safetensors
 from safetensors import SafetensorError
 
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import CARD, read_card, read_files
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.storage import CARD, read_card, read_files
 from vae_explorer.errors import CheckpointError
 from vae_explorer.foreign_cards import read_foreign_card
 from vae_explorer.images import zip_of_files

@@ -28,9 +28,9 @@ from vae_explorer.attribute_networks import (
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.cards import format_card, parse_card
-from vae_explorer.checkpoint_files import MODEL, fill, pack_model
-from vae_explorer.checkpoint_folders import CARD, has_card, read_file, read_files
+from vae_explorer.checkpoints.card import format_card, parse_card
+from vae_explorer.checkpoints.format import MODEL, fill, pack_model
+from vae_explorer.checkpoints.storage import CARD, has_card, read_file, read_files
 from vae_explorer.classifier_cards import ClassifierCard
 from vae_explorer.errors import CheckpointError, unknown_name
 from vae_explorer.inference import CHUNK

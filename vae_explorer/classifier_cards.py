@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vae_explorer.attribute_networks import ClassifierConfig
-from vae_explorer.cards import DatasetInfo
+from vae_explorer.checkpoints.card import DatasetInfo
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_explorer.attribute_networks import AttributeClassifier
-from vae_explorer.cards import FORMAT_VERSION
+from vae_explorer.checkpoints.card import FORMAT_VERSION
 from vae_explorer.classifier import predict_attributes, save_classifier
 from vae_explorer.classifier_cards import ClassifierCard, ClassifierTraining
 from vae_explorer.classifier_runs import ClassifierEpoch, best_of

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.cards import Metric
 from vae_explorer.checkpoints import CARD, list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints.card import Metric
 from vae_explorer.config import ConfigError, ModelConfig, TrainConfig, unknown_name
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.epochs import list_epochs, read_epochs

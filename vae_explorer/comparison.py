@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 
 
 def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:

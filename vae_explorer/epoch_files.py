@@ -10,10 +10,10 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_files import EPOCHS
-from vae_explorer.checkpoint_folders import read_files
 from vae_explorer.checkpoints import Checkpoint, explain_fault
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.format import EPOCHS
+from vae_explorer.checkpoints.storage import read_files
 from vae_explorer.config import ModelConfig
 from vae_explorer.epochs import DECODER, KeptEpochs, Weights
 from vae_explorer.errors import CheckpointError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import CARD
+from vae_explorer.checkpoints import CARD
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CardError, CheckpointError
 from vae_explorer.own_checkpoints import MARKUP, check_title

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import ModelFileError
 
 _OWNER = ("format", "checkpoint", "fingerprint")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data.image_io import crop_centre, decode_picture
 from vae_explorer.errors import NoFaceError, PictureError, UploadError
 from vae_explorer.faces import align, find_faces

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from vae_explorer import workspace
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_files import HISTORY, unpack_history
-from vae_explorer.checkpoint_folders import read_file
 from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.format import HISTORY, unpack_history
+from vae_explorer.checkpoints.storage import read_file
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.data.base import name_source

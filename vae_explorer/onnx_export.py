@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder, build_model

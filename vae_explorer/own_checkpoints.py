@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vae_explorer import workspace
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import CARD, read_card, read_files
 from vae_explorer.checkpoints import find_checkpoint
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.storage import CARD, read_card, read_files
 from vae_explorer.errors import CheckpointError
 from vae_explorer.run_status import list_runs
 from vae_explorer.workspace import (

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig, unknown_name
 from vae_explorer.epoch_files import DECODERS, crowd_early, decode_epoch, load_epochs
 from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs

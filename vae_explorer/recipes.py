@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vae_explorer.attribute_vectors import OFFERED, lock
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import ModelFileError
 from vae_explorer.model_files import read_model_file, write_model_file
 from vae_explorer.vector_choice import KINDS, stored_vectors

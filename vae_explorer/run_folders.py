@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from vae_explorer.checkpoint_folders import has_card
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.errors import CheckpointError, RunError, RunUnderWayError
 from vae_explorer.run_lock import find_holder
 from vae_explorer.run_status import LOG, REQUEST, STATE, STATUS, read_status, write_status

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data.files import Album
 from vae_explorer.errors import NoFaceError, PictureError, TransferError
 from vae_explorer.images import png_bytes

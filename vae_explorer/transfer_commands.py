@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vae_explorer.checkpoint_folders import has_card
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.data.files import open_album
 from vae_explorer.errors import TransferError
 from vae_explorer.inference import choose_device

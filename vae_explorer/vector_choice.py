@@ -18,9 +18,9 @@ from vae_explorer.attribute_vectors import (
     others_of,
     regression_vector,
 )
-from vae_explorer.cards import Metric
-from vae_explorer.checkpoint_files import ATTRIBUTE_VECTOR
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import Metric
+from vae_explorer.checkpoints.format import ATTRIBUTE_VECTOR
 from vae_explorer.classifier import predict_attributes
 from vae_explorer.drift import ACCEPTED, ALPHAS, Drift, Words, measure_drift, scale_vector
 from vae_explorer.encodings import Encodings

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from vae_explorer.cards import Metric, ModelCard
-from vae_explorer.checkpoint_files import MODEL
-from vae_explorer.checkpoint_folders import CARD
-from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
+from vae_explorer.checkpoints import CARD, load_checkpoint, save_checkpoint
+from vae_explorer.checkpoints.card import Metric, ModelCard
+from vae_explorer.checkpoints.format import MODEL
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.evaluation import PERCENTILES

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.checkpoints import put
 from tests.support.session import Open, Picture, Session
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.inference import decode
 from vae_explorer.sampling import sample_box
 

@@ -219,7 +219,7 @@ Support = Mapping[str, NDArray[np.floating] | NDArray[np.integer]]
 def select_support(
     mixture: GaussianMixture, rows: NDArray[np.floating], bandwidth: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return a subset of the rows (n, d) a mixture was fitted to, as `smoothed_bootstrap_sample` takes.
+    """Choose the rows (n, d) of a fitted mixture that `smoothed_bootstrap_sample` draws around.
 
     Returns
     -------

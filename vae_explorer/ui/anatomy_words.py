@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 
 _NOISE = (
     "The bottleneck has no room for the noise: what gets through is what the decoder can draw, "

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset
 from vae_explorer.images import zip_of_files

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.attribute_vectors import OFFERED
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.drift import ACCEPTED
 from vae_explorer.recipes import (
     BEST,

@@ -7,8 +7,8 @@ from contextlib import suppress
 import numpy as np
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.evaluation import PERCENTILES
 from vae_explorer.ui.cache import get_checkpoint, key_of

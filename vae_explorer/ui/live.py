@@ -13,7 +13,7 @@ import numpy as np
 import plotly
 import plotly.graph_objects as go
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.latent.planes import Plane
 from vae_explorer.ui.component import Callback, draw_view
 from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting, pack_floats, pack_plane

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage import show_row

@@ -10,7 +10,7 @@ from streamlit.elements.arrow import DataframeStateInput
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from vae_explorer import workspace
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.model_rows import RUN, ModelRow, list_rows
 from vae_explorer.model_table import COLUMNS, Column, find_differences, write_csv
 from vae_explorer.ui.controls import choose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.workspace import is_read_only
 

@@ -8,8 +8,8 @@ import secrets
 import numpy as np
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.own_vectors import (
     MAX_BYTES,
     MAX_NAME,

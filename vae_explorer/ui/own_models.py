@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint, unpack_checkpoint
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.own_checkpoints import (
     MAX_TITLE,

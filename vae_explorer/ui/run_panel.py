@@ -8,8 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.checkpoint_files import EPOCHS
 from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ConfigError
 from vae_explorer.errors import ReadOnlyError, RunError
 from vae_explorer.launching import delete_training, start_training

@@ -11,8 +11,8 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.images import as_shown, data_url, tile

@@ -14,8 +14,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.elements.plotly_chart import PlotlyState
 
-from vae_explorer.cards import ModelCard
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import as_shown, data_url, picture_url, tile
 from vae_explorer.inference import decode

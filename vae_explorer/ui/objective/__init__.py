@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer import bubbles
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.objective import LineModel
 from vae_explorer.ui.component import hand_over

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_explorer import checkpoint_files as files
 from vae_explorer import workspace
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_folders import (
+from vae_explorer.checkpoints import format as files
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.storage import (
     CARD,
     has_card,
     list_folders,

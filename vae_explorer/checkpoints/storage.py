@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from vae_explorer.cards import ModelCard
-from vae_explorer.checkpoint_files import ENCODINGS, HISTORY, MODEL
+from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints.format import ENCODINGS, HISTORY, MODEL
 
 CARD = "card.json"
 

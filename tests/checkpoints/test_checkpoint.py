@@ -15,14 +15,15 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from vae_explorer import checkpoints, workspace
-from vae_explorer.cards import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
+from vae_explorer import workspace
 from vae_explorer.checkpoints import (
+    checkpoint,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
+from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.errors import CardError, CheckpointError
@@ -92,7 +93,7 @@ def save(path: Path, *, config: ModelConfig = CONFIG, seed: int = 0) -> ModelCar
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of checkpoints, which names refer to."""
+    """An empty folder of checkpoint, which names refer to."""
     monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "checkpoints")
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
@@ -197,7 +198,7 @@ def test_a_crash_between_files_leaves_the_old_checkpoint(
         write(folder, {name: contents[name] for name in names[: names.index(file)]})
         raise crash
 
-    monkeypatch.setattr(checkpoints, "write_files", write_until)
+    monkeypatch.setattr(checkpoint, "write_files", write_until)
     with pytest.raises((CheckpointError, KeyboardInterrupt)):
         save(good, seed=1)
     assert load_checkpoint("good").card.fingerprint == before

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from vae_explorer.cards import ModelCard
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.latent.prior import check_prior
