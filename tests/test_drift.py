@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_explorer.attribute_networks import ClassifierConfig, build_classifier
+from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import ModelConfig
 from vae_explorer.drift import ALPHAS, measure_drift, scale_vector
 from vae_explorer.models import build_model

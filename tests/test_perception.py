@@ -6,8 +6,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from vae_explorer import classifier
-from vae_explorer.attribute_networks import ClassifierConfig, build_classifier
+from vae_explorer.classifiers import storage
+from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import CheckpointError
 from vae_explorer.perception import PatchDiscriminator, Perception
@@ -22,7 +22,7 @@ def make_images(seed: int, n: int = 8) -> torch.Tensor:
 @pytest.fixture
 def perception(monkeypatch: pytest.MonkeyPatch) -> Perception:
     network = build_classifier(CONFIG).eval().requires_grad_(False)
-    monkeypatch.setattr(classifier, "load_classifier", lambda _name: network)
+    monkeypatch.setattr(storage, "load_classifier", lambda _name: network)
     config = TrainConfig(
         "celeba",
         feature_network="tiny",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vae_explorer import workspace
 from vae_explorer.animations import write_animation
-from vae_explorer.checkpoints import checkpoint
+from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.epoch_files import crowd_early
 from vae_explorer.errors import RunError
 from vae_explorer.figures import CLASS_COLOURS
@@ -84,7 +84,7 @@ def test_grids_lie_on_the_square_in_reading_order(recording: Recording, kept_run
     n, (x, y, half) = recording.tiles, recording.frame
     assert grids[3].shape == (n * n, 1, 8, 8)
     corner = np.float32([[x - half * (1 - 1 / n), y + half * (1 - 1 / n)]])
-    model = checkpoint.load_checkpoint("carrying").model
+    model = load_checkpoint("carrying").model
     np.testing.assert_allclose(grids[3][:1], decode(model, corner), atol=0.03)
     assert not np.allclose(grids[1], grids[3], atol=0.05)
     assert load_state(kept_run).history[-1].epoch == 3

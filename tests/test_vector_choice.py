@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.attribute_networks import ClassifierConfig, build_classifier
+from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import build_model

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vae_explorer import classifier_commands, commands, transfer_commands, workspace
-from vae_explorer.attribute_networks import CHANNELS
+from vae_explorer.classifiers.network import CHANNELS
 from vae_explorer.data import DATASETS
 from vae_explorer.errors import VaeExplorerError
 from vae_explorer.presets import PRESETS

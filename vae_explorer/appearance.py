@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer import workspace
 from vae_explorer.checkpoints.card import Metric
-from vae_explorer.classifier import AttributeClassifier, load_classifier, pooled_features
+from vae_explorer.classifiers.storage import AttributeClassifier, pooled_features
 from vae_explorer.image_quality import (
     WINDOW,
     frechet_distance,
@@ -21,33 +20,14 @@ from vae_explorer.image_quality import (
 from vae_explorer.inference import decode
 from vae_explorer.latent.prior import WEIGHTS, sample_prior
 from vae_explorer.models import Autoencoder
-from vae_explorer.workspace import CLASSIFIERS
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
     from vae_explorer.encodings import Encodings
 
-JUDGE, GUIDE = "attributes-judge", "attributes-strided"
-"""In checkpoints/classifiers. By the one that judges no model is trained, no direction found."""
 IMAGES = 2_000
 """On each side of a comparison."""
 SEED = 0
-
-
-def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifier | None:
-    """Return the shipped network of that name that tells these attributes.
-
-    None if there is none: it was not trained yet, or the data set is another one.
-
-    Raises
-    ------
-    CheckpointError
-        If it is there, and broken.
-    """
-    if not (workspace.CHECKPOINTS / CLASSIFIERS / name).is_dir():
-        return None
-    classifier = load_classifier(name)
-    return classifier if classifier.config.attributes == attributes else None
 
 
 def measure_appearance(

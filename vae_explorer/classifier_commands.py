@@ -8,11 +8,11 @@ import shlex
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.attribute_networks import CHANNELS, ClassifierConfig
 from vae_explorer.checkpoints import CARD
 from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifier_runs import load_best, load_config, save_config
 from vae_explorer.classifier_training import train_classifier
+from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
 from vae_explorer.commands import open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_explorer.attribute_networks import AttributeClassifier
 from vae_explorer.checkpoints.card import FORMAT_VERSION
-from vae_explorer.classifier import predict_attributes, save_classifier
-from vae_explorer.classifier_cards import ClassifierCard, ClassifierTraining
 from vae_explorer.classifier_runs import ClassifierEpoch, best_of
 from vae_explorer.classifier_training import DEGRADED_SHARE, WEIGHT_DECAY
+from vae_explorer.classifiers.network import AttributeClassifier
+from vae_explorer.classifiers.storage import (
+    ClassifierCard,
+    ClassifierTraining,
+    predict_attributes,
+    save_classifier,
+)
 from vae_explorer.config import TrainConfig
 from vae_explorer.models import count_parameters
 from vae_explorer.publication import describe_dataset, package_versions

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vae_explorer.attribute_networks import AttributeClassifier, ClassifierConfig, build_classifier
+from vae_explorer.classifiers.network import AttributeClassifier, ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.workspace import atomic_write

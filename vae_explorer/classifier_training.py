@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vae_explorer.attribute_networks import (
+from vae_explorer.batches import mirrored, order_of_epoch, split_rows
+from vae_explorer.classifier_runs import ClassifierEpoch, best_of, load_state, save_state
+from vae_explorer.classifiers.network import (
     IMAGE_CHANNELS,
     AttributeClassifier,
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.batches import mirrored, order_of_epoch, split_rows
-from vae_explorer.classifier_runs import ClassifierEpoch, best_of, load_state, save_state
 from vae_explorer.config import TrainConfig
 from vae_explorer.degradation import degraded
 from vae_explorer.errors import TrainingError

@@ -18,7 +18,7 @@ from vae_explorer.losses import gaussian_constant, kl_divergence, reconstruction
 from vae_explorer.models import Autoencoder, reparameterize
 
 if TYPE_CHECKING:
-    from vae_explorer.attribute_networks import AttributeClassifier
+    from vae_explorer.classifiers.network import AttributeClassifier
     from vae_explorer.data import ImageDataset
 
 BATCH = 250

@@ -77,7 +77,7 @@ class Perception:
         self.config, self.accelerator = config, accelerator
         self.classifier = self.discriminator = None
         if config.feature_weight:
-            from vae_explorer.classifier import load_classifier
+            from vae_explorer.classifiers.storage import load_classifier
 
             classifier = load_classifier(config.feature_network).to(accelerator.device)
             self.classifier = _channels_last(classifier)

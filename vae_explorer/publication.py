@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vae_explorer.appearance import GUIDE, JUDGE, find_classifier
 from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
+from vae_explorer.classifiers.storage import GUIDE, JUDGE, find_classifier
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 
-from vae_explorer.attribute_networks import AttributeClassifier
+from vae_explorer.classifiers.network import AttributeClassifier
 from vae_explorer.models import Autoencoder
 
 STEPS = 120

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.attribute_networks import AttributeClassifier
 from vae_explorer.attribute_vectors import (
     OFFERED,
     balanced_vector,
@@ -21,7 +20,8 @@ from vae_explorer.attribute_vectors import (
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.checkpoints.format import ATTRIBUTE_VECTOR
-from vae_explorer.classifier import predict_attributes
+from vae_explorer.classifiers.network import AttributeClassifier
+from vae_explorer.classifiers.storage import predict_attributes
 from vae_explorer.drift import ACCEPTED, ALPHAS, Drift, Words, measure_drift, scale_vector
 from vae_explorer.encodings import Encodings
 from vae_explorer.inference import decode

@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,15 @@ import torch
 from torch import Tensor
 
 from vae_explorer import workspace
-from vae_explorer.attribute_networks import (
+from vae_explorer.checkpoints.card import DatasetInfo, format_card, parse_card
+from vae_explorer.checkpoints.format import MODEL, fill, pack_model
+from vae_explorer.checkpoints.storage import CARD, has_card, read_file, read_files
+from vae_explorer.classifiers.network import (
     IMAGE_CHANNELS,
     AttributeClassifier,
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.checkpoints.card import format_card, parse_card
-from vae_explorer.checkpoints.format import MODEL, fill, pack_model
-from vae_explorer.checkpoints.storage import CARD, has_card, read_file, read_files
-from vae_explorer.classifier_cards import ClassifierCard
 from vae_explorer.errors import CheckpointError, unknown_name
 from vae_explorer.inference import CHUNK
 from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
@@ -220,3 +220,73 @@ def _read(folder: Path) -> AttributeClassifier:
     with torch.device("meta"):
         classifier = build_classifier(card.network)
     return fill(classifier, contents[MODEL])
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """How a network of attributes was trained: a record, which nothing is rebuilt from."""
+
+    seed: int
+    epochs: int
+    """Passes over the rows that were learnt from."""
+    best_epoch: int
+    """Whose averaged weights these are."""
+    batch_size: int
+    learning_rate: float
+    """Peak of a linear warm-up and a cosine to zero."""
+    warmup_steps: int
+    weight_decay: float
+    weight_average: float
+    """Decay per step of the averaged weights."""
+    validation_fraction: float
+    """Share of the train split that chose the epoch."""
+    degraded_share: float
+    """Of the batches that were blurred and rescaled."""
+    seconds: float
+    """Wall time of all steps, with whatever else the machine did meanwhile."""
+
+
+@dataclass(frozen=True)
+class ClassifierCard:
+    """All that is known of a network of attributes without opening its weights."""
+
+    format_version: int
+    name: str
+    network: ClassifierConfig
+    parameters: int
+    dataset: DatasetInfo
+    training: ClassifierTraining
+    mean_accuracy: float
+    """Share of right answers, averaged over the attributes."""
+    majority_accuracy: float
+    """The same of answering each attribute's commoner value every time: what nothing reaches."""
+    accuracy: dict[str, float]
+    """By attribute."""
+    protocol: str
+    """On which pictures the shares were measured, and how."""
+    versions: dict[str, str]
+    """Versions of the packages it was trained with."""
+    created: str
+    """ISO date."""
+    sha256: dict[str, str]
+    """Hexadecimal digest of the weights' file, by its name."""
+
+
+JUDGE, GUIDE = "attributes-judge", "attributes-strided"
+"""In checkpoints/classifiers. By the one that judges no model is trained, no direction found."""
+
+
+def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifier | None:
+    """Return the shipped network of that name that tells these attributes.
+
+    None if there is none: it was not trained yet, or the data set is another one.
+
+    Raises
+    ------
+    CheckpointError
+        If it is there, and broken.
+    """
+    if not (workspace.CHECKPOINTS / CLASSIFIERS / name).is_dir():
+        return None
+    classifier = load_classifier(name)
+    return classifier if classifier.config.attributes == attributes else None

@@ -16,23 +16,23 @@ from PIL import Image
 
 from vae_explorer import classifier_commands, workspace
 from vae_explorer.__main__ import main
-from vae_explorer.attribute_networks import (
+from vae_explorer.batches import split_rows
+from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.classifier_publication import measure_accuracy, publish_classifier
+from vae_explorer.classifier_runs import best_of, load_best, load_config, load_state, save_config
+from vae_explorer.classifier_training import train_classifier
+from vae_explorer.classifiers.network import (
     CHANNELS,
     AttributeClassifier,
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.batches import split_rows
-from vae_explorer.checkpoints import list_checkpoints
-from vae_explorer.classifier import (
+from vae_explorer.classifiers.storage import (
     load_classifier,
     pooled_features,
     predict_attributes,
     save_classifier,
 )
-from vae_explorer.classifier_publication import measure_accuracy, publish_classifier
-from vae_explorer.classifier_runs import best_of, load_best, load_config, load_state, save_config
-from vae_explorer.classifier_training import train_classifier
 from vae_explorer.config import JsonValue, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.degradation import degraded

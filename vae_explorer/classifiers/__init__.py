@@ -1,0 +1,1 @@
+"""Attribute classifiers: the networks, and their checkpoints."""
