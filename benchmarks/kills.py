@@ -28,7 +28,7 @@ from vae_explorer.config import ModelConfig
 from vae_explorer.data import load_dataset
 from vae_explorer.launching import resume_training, start_training
 from vae_explorer.run_status import RunStatus, list_runs, read_status
-from vae_explorer.runs import read_history
+from vae_explorer.training.state import read_history
 
 EPOCHS = 30
 MODEL = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))

@@ -33,8 +33,8 @@ from vae_explorer.data.cache import open_cache, read_info, write_cache
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
-from vae_explorer.runs import StepMetrics
-from vae_explorer.trainer import Trainer
+from vae_explorer.training.state import StepMetrics
+from vae_explorer.training.trainer import Trainer
 
 SIDE = 28
 SHARES = (0.9, 0.05, 0.05)

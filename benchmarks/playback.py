@@ -19,9 +19,9 @@ from benchmarks.app_server import ROOT, run_app
 from benchmarks.chromium import launch
 from benchmarks.hand import open_page
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.epochs import DECODER
 from vae_explorer.models import build_model
-from vae_explorer.runs import save_config
+from vae_explorer.training.snapshots import DECODER
+from vae_explorer.training.state import save_config
 
 NAME = "benchmark-of-playback"
 EPOCHS, POINTS, PICTURES, DECODED = 60, 10_000, 12, 12

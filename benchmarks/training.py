@@ -24,14 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from vae_explorer.batches import split_rows
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
+from vae_explorer.device import keep_freed_memory
 from vae_explorer.losses import negative_elbo
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.optimization import keep_freed_memory, learning_rate
 from vae_explorer.presets import find_preset
-from vae_explorer.training import train
+from vae_explorer.training.batches import split_rows
+from vae_explorer.training.optim import learning_rate
+from vae_explorer.training.trainer import train
 
 MODEL = find_preset("fashion-vae")
 VALIDATION_IMAGES = 2_000

@@ -14,11 +14,11 @@ import torch
 from vae_explorer import workspace
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
-from vae_explorer.epochs import read_epochs
 from vae_explorer.models import build_model
 from vae_explorer.publication import publish
-from vae_explorer.runs import history_columns, load_state, save_config
-from vae_explorer.training import train
+from vae_explorer.training.snapshots import read_epochs
+from vae_explorer.training.state import history_columns, load_state, save_config
+from vae_explorer.training.trainer import train
 
 TINY_VAE = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
 PUBLISHED = {

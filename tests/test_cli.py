@@ -12,7 +12,7 @@ from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.presets import PRESETS, find_preset
-from vae_explorer.runs import load_config, load_state
+from vae_explorer.training.state import load_config, load_state
 
 OUT = Path("checkpoints/small")
 RUN = Path("runs/small")

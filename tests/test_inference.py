@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vae_explorer.config import ModelConfig
-from vae_explorer.inference import CHUNK, choose_device, decode, encode
+from vae_explorer.device import choose_device
+from vae_explorer.inference import CHUNK, decode, encode
 from vae_explorer.models import Autoencoder, build_model
 
 CONFIG = ModelConfig(

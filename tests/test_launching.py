@@ -14,7 +14,6 @@ import pytest
 from vae_explorer import launching, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
-from vae_explorer.epochs import list_epochs, read_epochs
 from vae_explorer.errors import LaunchError, ReadOnlyError, RunError, RunUnderWayError
 from vae_explorer.launching import (
     delete_training,
@@ -27,7 +26,8 @@ from vae_explorer.launching import (
 )
 from vae_explorer.run_lock import Holder, find_holder
 from vae_explorer.run_status import RunStatus, list_runs, read_status, write_status
-from vae_explorer.runs import load_state, read_history
+from vae_explorer.training.snapshots import list_epochs, read_epochs
+from vae_explorer.training.state import load_state, read_history
 from vae_explorer.workspace import READ_ONLY
 
 LONG = 4_000  # epochs: more than any test waits for

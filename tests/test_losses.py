@@ -12,17 +12,19 @@ from torch.distributions import kl_divergence as reference_kl
 from vae_explorer.config import ModelConfig
 from vae_explorer.losses import (
     bernoulli_nll,
-    feature_distance,
     gaussian_constant,
     gaussian_nll,
-    hinge_discriminator_loss,
-    hinge_generator_loss,
     kl_divergence,
     negative_elbo,
     reconstruction_nll,
 )
 from vae_explorer.models import ModelOutput
 from vae_explorer.presets import find_preset
+from vae_explorer.training.perceptual import (
+    feature_distance,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
 
 CONFIG = ModelConfig(image_size=8, image_channels=1, latent_dim=3, channels=(4,))
 

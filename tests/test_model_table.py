@@ -17,7 +17,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.model_rows import RUN, ModelRow, list_rows
 from vae_explorer.model_table import COLUMNS, find_differences, write_csv
 from vae_explorer.models import build_model, count_parameters
-from vae_explorer.runs import load_state, save_config
+from vae_explorer.training.state import load_state, save_config
 
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
 

@@ -18,7 +18,7 @@ from vae_explorer.inference import decode
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback import Recording, list_sources, load_recording
 from vae_explorer.playback_film import HOLD, SIDE, between, film
-from vae_explorer.runs import load_state
+from vae_explorer.training.state import load_state
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from vae_explorer.run_folders import delete_run
 from vae_explorer.run_lock import Holder, find_holder, hold_lock
 from vae_explorer.run_report import CURVE_POINTS, RunReport, report_run
 from vae_explorer.run_status import REQUEST, RunStatus, list_runs, read_status, write_status
-from vae_explorer.runs import StepMetrics, load_state, read_history
+from vae_explorer.training.state import StepMetrics, load_state, read_history
 
 RUN = Path("runs/small")
 SMALL = ["train", "--config", "small.json", "--epochs", "2", "--out", "checkpoints/small"]
@@ -272,7 +272,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vae_explorer.runs.save_file", save)
+    monkeypatch.setattr("vae_explorer.training.state.save_file", save)
 
 
 def test_a_full_disk_costs_no_state(

@@ -12,8 +12,8 @@ from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import RunError
 from vae_explorer.inference import decode
-from vae_explorer.runs import load_state, save_config
 from vae_explorer.same_pictures import crop, draw_row_ids, find_latents, load_run_model, psnr
+from vae_explorer.training.state import load_state, save_config
 
 
 def test_pictures_are_drawn_from_those_that_all_models_have() -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_explorer.checkpoints.card import FORMAT_VERSION
-from vae_explorer.classifier_runs import ClassifierEpoch, best_of
-from vae_explorer.classifier_training import DEGRADED_SHARE, WEIGHT_DECAY
 from vae_explorer.classifiers.network import AttributeClassifier
 from vae_explorer.classifiers.storage import (
     ClassifierCard,
@@ -22,6 +20,7 @@ from vae_explorer.classifiers.storage import (
 from vae_explorer.config import TrainConfig
 from vae_explorer.models import count_parameters
 from vae_explorer.publication import describe_dataset, package_versions
+from vae_explorer.training.classifier import DEGRADED_SHARE, WEIGHT_DECAY, ClassifierEpoch, best_of
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset

@@ -15,10 +15,10 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.checkpoints.storage import read_files
 from vae_explorer.config import ModelConfig
-from vae_explorer.epochs import DECODER, KeptEpochs, Weights
 from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.training.snapshots import DECODER, KeptEpochs, Weights
 
 BUDGET = 5_000_000
 """Bytes that the file may have."""

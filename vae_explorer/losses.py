@@ -17,7 +17,6 @@ values + KL
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -117,50 +116,3 @@ def negative_elbo(
         return LossParts(reconstruction, reconstruction, torch.zeros_like(reconstruction))
     kl = kl_divergence(output.z_mean, output.z_log_var).sum(1).mean()
     return LossParts(reconstruction + beta * kl, reconstruction, kl)
-
-
-def feature_distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """How far the features of two batches of images lie apart, layer by layer.
-
-    Parameters
-    ----------
-    features, targets : sequence of Tensor, (n, channels, height, width)
-        Activations of a fixed network on the reconstructions, and on the images.
-
-    Returns
-    -------
-    Tensor
-        Scalar: of each layer the mean squared difference over the mean square of the targets',
-        summed over the layers. 1 a layer is what features of zero give.
-
-    References
-    ----------
-    Hou, Shen, Sun & Qiu 2017, "Deep Feature Consistent Variational Autoencoder"
-    (https://arxiv.org/abs/1610.00291), equation 4, here with each layer on one scale.
-    """
-    distances = [
-        (ours.float() - theirs.float()).square().mean() / theirs.float().square().mean()
-        for ours, theirs in zip(features, targets, strict=True)
-    ]
-    return torch.stack(distances).sum()
-
-
-def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """What a discriminator minimises: its logits above 1 for real patches, below -1 for others.
-
-    Returns
-    -------
-    Tensor
-        Scalar, the mean over patches (Lim & Ye 2017, https://arxiv.org/abs/1705.02894; for
-        patches, Isola et al. 2017, https://arxiv.org/abs/1611.07004).
-    """
-    return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
-
-
-def hinge_generator_loss(fake: Tensor) -> Tensor:
-    """What a decoder minimises against it: minus the mean logit of its patches, a scalar.
-
-    For a VAE whose decoder is trained against a discriminator: Larsen et al. 2016
-    (https://arxiv.org/abs/1512.09300).
-    """
-    return -fake.float().mean()

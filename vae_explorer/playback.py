@@ -14,11 +14,11 @@ from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_che
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig, unknown_name
 from vae_explorer.epoch_files import DECODERS, crowd_early, decode_epoch, load_epochs
-from vae_explorer.epochs import KeptEpochs, list_epochs, read_epochs
 from vae_explorer.errors import RunError
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
-from vae_explorer.runs import history_columns, load_config, load_state
+from vae_explorer.training.snapshots import KeptEpochs, list_epochs, read_epochs
+from vae_explorer.training.state import history_columns, load_config, load_state
 from vae_explorer.workspace import tell_apart
 
 _GRID_PIXELS, _MOST_TILES = 320, 12

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.batches import split_rows
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import TrainingError
@@ -34,7 +33,8 @@ from vae_explorer.run_status import (
     read_status,
     write_status,
 )
-from vae_explorer.runs import EpochMetrics, StepMetrics, read_history
+from vae_explorer.training.batches import split_rows
+from vae_explorer.training.state import EpochMetrics, StepMetrics, read_history
 
 EVERY = 1.0  # seconds between two writings
 WINDOW = 30  # writings over which the speed is taken

@@ -19,7 +19,7 @@ from vae_explorer import workspace
 from vae_explorer.config import Config
 from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.run_lock import find_holder
-from vae_explorer.runs import read_history
+from vae_explorer.training.state import read_history
 from vae_explorer.workspace import atomic_write
 
 STATUS, REQUEST, EXIT, LOG, STATE = (

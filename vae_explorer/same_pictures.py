@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.runs import read_weights
+from vae_explorer.training.state import read_weights
 
 
 def draw_row_ids(unseen: Sequence[NDArray[np.integer]], count: int, seed: int) -> NDArray[np.int64]:

@@ -10,8 +10,8 @@ from tqdm import tqdm
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.data.files import open_album
+from vae_explorer.device import choose_device
 from vae_explorer.errors import TransferError
-from vae_explorer.inference import choose_device
 from vae_explorer.onnx_export import write_onnx
 from vae_explorer.transfer import decode_table, encode_album
 

@@ -16,11 +16,8 @@ from PIL import Image
 
 from vae_explorer import classifier_commands, workspace
 from vae_explorer.__main__ import main
-from vae_explorer.batches import split_rows
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.classifier_publication import measure_accuracy, publish_classifier
-from vae_explorer.classifier_runs import best_of, load_best, load_config, load_state, save_config
-from vae_explorer.classifier_training import train_classifier
 from vae_explorer.classifiers.network import (
     CHANNELS,
     AttributeClassifier,
@@ -35,10 +32,19 @@ from vae_explorer.classifiers.storage import (
 )
 from vae_explorer.config import JsonValue, TrainConfig
 from vae_explorer.data import ImageDataset
-from vae_explorer.degradation import degraded
 from vae_explorer.errors import CheckpointError, ConfigError, RunError, TrainingError
 from vae_explorer.inference import CHUNK
 from vae_explorer.models import count_parameters
+from vae_explorer.training.batches import split_rows
+from vae_explorer.training.classifier import (
+    best_of,
+    degraded,
+    load_best,
+    load_config,
+    load_state,
+    save_config,
+    train_classifier,
+)
 
 NAMES = ("Bright", "Red", "Blue")
 TINY = {
@@ -300,7 +306,7 @@ def test_a_loss_that_is_not_a_number_stops_it_and_keeps_the_last_state(
     epochs = train_classifier(TINY["strided"], TRAIN, faces, run)
     next(epochs)
     before = (run / "state.safetensors").read_bytes()
-    monkeypatch.setattr("vae_explorer.classifier_training.learning_rate", lambda *_: np.inf)
+    monkeypatch.setattr("vae_explorer.training.classifier.learning_rate", lambda *_: np.inf)
     with pytest.raises(TrainingError, match=r"not a number in epoch 2.*after epoch 1 is kept"):
         next(epochs)
     assert (run / "state.safetensors").read_bytes() == before

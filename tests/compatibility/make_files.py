@@ -43,8 +43,8 @@ from vae_explorer.checkpoints import CHECKPOINTS
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.classifier import load_classifier, predict_attributes
 from vae_explorer.classifier_publication import publish_classifier
-from vae_explorer.classifier_runs import load_best, load_config, load_state, save_config
-from vae_explorer.classifier_training import train_classifier
+from vae_explorer.training.classifier import load_best, load_config, load_state, save_config
+from vae_explorer.training.classifier import train_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import load_dataset, prepare
 from vae_explorer.data.own_sets import add_own_set
@@ -55,8 +55,8 @@ from vae_explorer.own_vectors import make_own_vector, read_own_vector, write_own
 from vae_explorer.recipes import Recipe, editing_vectors, read_recipe, write_recipe
 from vae_explorer.run_lock import find_holder
 from vae_explorer.run_status import read_status
-from vae_explorer.runs import RUNS
-from vae_explorer.runs import read_history
+from vae_explorer.training.state import RUNS
+from vae_explorer.training.state import read_history
 from vae_explorer.sampling import sample_latents
 
 SIDE = 12

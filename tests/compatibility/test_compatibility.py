@@ -21,15 +21,10 @@ from vae_explorer.__main__ import build_parser, main
 from vae_explorer.checkpoint_archives import pack_checkpoint, read_archive, unpack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.classifier_publication import publish_classifier
-from vae_explorer.classifier_runs import load_best
-from vae_explorer.classifier_runs import load_config as load_classifier_config
-from vae_explorer.classifier_runs import load_state as load_classifier_state
-from vae_explorer.classifier_training import train_classifier
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
 from vae_explorer.data import find_prepared, load_dataset
 from vae_explorer.data.user_sets import delete_own_set, list_own_sets
 from vae_explorer.epoch_files import decode_epoch, load_epochs
-from vae_explorer.epochs import list_epochs, load_epoch, read_epochs
 from vae_explorer.evaluation import evaluate
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
@@ -39,8 +34,12 @@ from vae_explorer.own_checkpoints import rename_checkpoint
 from vae_explorer.own_vectors import read_own_vector, write_own_vector
 from vae_explorer.recipes import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe
 from vae_explorer.run_status import RunStatus, can_resume, list_runs, read_status
-from vae_explorer.runs import load_config, load_state, read_history
 from vae_explorer.sampling import available_priors, sample_latents
+from vae_explorer.training.classifier import load_best, train_classifier
+from vae_explorer.training.classifier import load_config as load_classifier_config
+from vae_explorer.training.classifier import load_state as load_classifier_state
+from vae_explorer.training.snapshots import list_epochs, load_epoch, read_epochs
+from vae_explorer.training.state import load_config, load_state, read_history
 
 FILES = Path(__file__).parent / "files"
 EXPECTED = json.loads((FILES / "expected.json").read_text(encoding="utf-8"))

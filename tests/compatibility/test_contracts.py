@@ -39,7 +39,7 @@ FUNCTIONS: list[tuple[Callable[..., object], Wanted]] = [
         load_dataset,
         [
             ("name", EITHER, REQUIRED),
-            ("root", EITHER, Path("data")),
+            ("root", EITHER, None),
             ("size", NAMED, None),
             ("source", NAMED, None),
         ],
@@ -48,7 +48,7 @@ FUNCTIONS: list[tuple[Callable[..., object], Wanted]] = [
         prepare,
         [
             ("name", EITHER, REQUIRED),
-            ("root", EITHER, Path("data")),
+            ("root", EITHER, None),
             ("size", NAMED, None),
             ("source", NAMED, None),
             ("progress", NAMED, None),

@@ -21,8 +21,8 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.images import as_shown, tile, to_uint8
 from vae_explorer.inference import decode
-from vae_explorer.runs import save_config
 from vae_explorer.same_pictures import draw_row_ids, find_latents, psnr
+from vae_explorer.training.state import save_config
 
 PAGE = "compare"
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Session
-from vae_explorer.epochs import DECODER, read_epochs
 from vae_explorer.playback_film import film
+from vae_explorer.training.snapshots import DECODER, read_epochs
 from vae_explorer.ui import playback
 
 PAGE = "playback"

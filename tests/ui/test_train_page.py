@@ -14,11 +14,11 @@ from tests.support.session import Open, Session, read_floats
 from vae_explorer import workspace
 from vae_explorer.__main__ import main
 from vae_explorer.config import ModelConfig
-from vae_explorer.epochs import read_epochs
 from vae_explorer.errors import RunError, RunUnderWayError
 from vae_explorer.run_lock import hold_lock
 from vae_explorer.run_status import RunStatus, read_status, write_status
-from vae_explorer.runs import read_history
+from vae_explorer.training.snapshots import read_epochs
+from vae_explorer.training.state import read_history
 from vae_explorer.ui import run_panel
 from vae_explorer.workspace import READ_ONLY
 

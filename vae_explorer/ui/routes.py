@@ -25,9 +25,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from vae_explorer.anatomy_answers import following, max_subject_bytes, read_subject
+from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import RequestError
 from vae_explorer.fair_pool import FairPool
-from vae_explorer.optimization import keep_freed_memory
 from vae_explorer.serving import (
     decoding,
     encoding,

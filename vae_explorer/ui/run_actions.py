@@ -18,7 +18,7 @@ from vae_explorer.launching import (
     stop_training,
 )
 from vae_explorer.run_status import RunStatus, can_resume
-from vae_explorer.runs import load_config
+from vae_explorer.training.state import load_config
 
 _STARTING = "Starting: Python and the model are loaded …"
 

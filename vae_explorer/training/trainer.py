@@ -8,7 +8,7 @@ on with the same pictures and the same noise.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from math import ceil
 from pathlib import Path
@@ -19,28 +19,29 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vae_explorer.batches import Noise, mirrored, order_of_epoch, split_rows
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.epochs import keep_epoch
-from vae_explorer.errors import NotANumberError
+from vae_explorer.device import chooses_bf16
+from vae_explorer.errors import NotANumberError, TrainingError
 from vae_explorer.losses import LossParts, negative_elbo
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.optimization import (
-    chooses_bf16,
+from vae_explorer.training.batches import Noise, mirrored, order_of_epoch, split_rows
+from vae_explorer.training.distributed import Processes, find_devices
+from vae_explorer.training.optim import (
     learning_rate,
     moving_average,
     read_moments,
     refresh_statistics,
     restore_moments,
 )
-from vae_explorer.perception import Perception
-from vae_explorer.processes import Processes, find_devices
-from vae_explorer.runs import (
+from vae_explorer.training.perceptual import Perception
+from vae_explorer.training.snapshots import keep_epoch
+from vae_explorer.training.state import (
     EpochMetrics,
     RunState,
     StepMetrics,
     best_of,
     load_state,
+    read_weights,
     save_state,
 )
 
@@ -245,3 +246,69 @@ class Trainer:
 
     def _average_weights(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.averaged.state_dict().items()}
+
+
+def train(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    dataset: ImageDataset,
+    run: Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[StepMetrics], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[EpochMetrics]:
+    """Train a model, epoch by epoch.
+
+    Parameters
+    ----------
+    model_config, config : ModelConfig, TrainConfig
+        What to build and how to train it.
+    dataset : ImageDataset
+        Its train split is learnt from, less `config.validation_fraction` of it, by which the best
+        epoch is chosen. The held-out split is only ever encoded, for `keep_epochs`.
+    run : Path
+        Folder of the state under way; it is saved there after every epoch.
+    resume : bool
+        Go on from the state in `run`.
+    on_step : callable, optional
+        Called after every step.
+    should_stop : callable
+        Asked after every step; once it says yes, in one of several processes, the state is saved
+        and the generator ends, in all of them.
+
+    Yields
+    ------
+    EpochMetrics
+        After each epoch, once its state is on disk.
+
+    Raises
+    ------
+    TrainingError
+        If a loss is not a number (the last good state is kept), or the data has too few rows, or
+        pictures of another number of channels than the model.
+    RunError
+        If there is nothing in `run` to resume from, or in `config.start_from` to start from.
+    ConfigError
+        If what is in `config.start_from` is another model.
+    """
+    channels = dataset.images.shape[1]
+    if channels != model_config.image_channels:
+        raise TrainingError(
+            f"The pictures of {dataset.name} have {channels} channels, and the model takes "
+            f"{model_config.image_channels}. Set image_channels to {channels} in --config, or "
+            "choose other data."
+        )
+    trainer = Trainer(model_config, config, dataset, run)
+    if resume:
+        trainer.load()
+    elif config.start_from:
+        trainer.model.load_state_dict(read_weights(Path(config.start_from), model_config))
+    while not trainer.finished:
+        for metrics in trainer.steps_of_epoch():
+            if on_step is not None:
+                on_step(metrics)
+            if trainer.processes.any(should_stop()):
+                trainer.save()
+                return
+        yield trainer.finish_epoch()

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from tests.support import PROJECT
 from vae_explorer.__main__ import main
-from vae_explorer.batches import split_rows
 from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset
-from vae_explorer.epochs import list_epochs
 from vae_explorer.errors import RunError, TrainingError
 from vae_explorer.models import build_model
-from vae_explorer.optimization import learning_rate, moving_average, refresh_statistics
-from vae_explorer.runs import (
+from vae_explorer.training.batches import split_rows
+from vae_explorer.training.optim import learning_rate, moving_average, refresh_statistics
+from vae_explorer.training.snapshots import list_epochs
+from vae_explorer.training.state import (
     EpochMetrics,
     RunState,
     StepMetrics,
@@ -35,7 +35,7 @@ from vae_explorer.runs import (
     load_state,
     save_config,
 )
-from vae_explorer.training import train
+from vae_explorer.training.trainer import train
 
 STEPS_PER_EPOCH = 9
 DIVERGING = 1e6  # a learning rate that breaks any weights in a step

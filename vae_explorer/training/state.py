@@ -5,7 +5,7 @@
 | `config.json` | the model's and the training's configuration |
 | `state.safetensors` | weights, averaged and best weights, optimizer moments, counters, history |
 | `status.json`, `log.txt`, `request` | see `run_status` and `launching` |
-| `epochs/` | what is kept of each epoch, where it is: see `vae_explorer.epochs` |
+| `epochs/` | what is kept of each epoch, where it is: see `vae_explorer.training.snapshots` |
 
 Random numbers are a function of the seed and the step, so no generator's state is stored. Each
 file is written to a sibling and renamed into place: a kill at any moment leaves the last one.

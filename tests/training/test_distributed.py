@@ -19,16 +19,15 @@ from safetensors.torch import load_file
 
 from tests.support.processes import finish, start_processes
 from vae_explorer.__main__ import main
-from vae_explorer.batches import Noise, mirrored
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import TrainingError
 from vae_explorer.evaluation import evaluate
 from vae_explorer.models import build_model
-from vae_explorer.processes import Processes
-from vae_explorer.runs import EpochMetrics, load_state
-from vae_explorer.trainer import Trainer
-from vae_explorer.training import train
+from vae_explorer.training.batches import Noise, mirrored
+from vae_explorer.training.distributed import Processes
+from vae_explorer.training.state import EpochMetrics, load_state
+from vae_explorer.training.trainer import Trainer, train
 
 Task = dict[str, JsonValue]
 STEPS_PER_EPOCH = 9
@@ -44,10 +43,10 @@ from pathlib import Path
 import torch
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import load_dataset
-from vae_explorer.batches import TrainingError
-from vae_explorer.processes import find_devices
-from vae_explorer.trainer import Trainer
-from vae_explorer.training import train
+from vae_explorer.errors import TrainingError
+from vae_explorer.training.distributed import find_devices
+from vae_explorer.training.trainer import Trainer
+from vae_explorer.training.trainer import train
 from safetensors.torch import save_file
 
 torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from vae_explorer.classifiers import storage
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import CheckpointError
-from vae_explorer.perception import PatchDiscriminator, Perception
+from vae_explorer.training.perceptual import PatchDiscriminator, Perception
 
 CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
 

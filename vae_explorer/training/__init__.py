@@ -1,0 +1,1 @@
+"""Training of VAEs and attribute classifiers: batches, optimisation, state, epoch snapshots."""
