@@ -31,7 +31,7 @@ from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.data.base import Record, Source
 from vae_explorer.data.cache import open_cache, read_info, write_cache
 from vae_explorer.encodings import encode_dataset
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.training.state import StepMetrics
 from vae_explorer.training.trainer import Trainer

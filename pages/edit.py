@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.recipes import BEST, Recipe, editing_vectors
+from vae_explorer.editing.recipe import BEST, Recipe, editing_vectors
 from vae_explorer.ui.controls import switch
 from vae_explorer.ui.downloads import offer_files
 from vae_explorer.ui.edited import Edit

@@ -16,7 +16,7 @@ from vae_explorer.config import ConfigError, ModelConfig, TrainConfig, unknown_n
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import RunError
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
 from vae_explorer.options import keep_arguments, list_arguments, read_configs, refuse_changes

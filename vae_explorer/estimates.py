@@ -22,7 +22,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.encodings import encode_dataset
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.latent.prior import CHOOSING_ROWS, COMPONENTS, ROWS, ROWS_PER_COLUMN, fit_prior
 from vae_explorer.latent.statistics import TSNE_ROWS, embed
 from vae_explorer.models import build_model, count_parameters

@@ -57,7 +57,8 @@ PRESETS: dict[str, ModelConfig] = {
 """The published models: Foster 2022 (fashion, faces-vae-32), Keras' "Variational AutoEncoder"
 example (mnist-vae; Chollet 2020), PyTorch's (mnist-mlp-vae, after Kingma & Welling 2014); and our
 own of faces, meant to be trained with perceptual losses and a discriminator
-(vae_explorer/training/perceptual.py), then some epochs more, from what that gave (--start-from), by deeper features too."""
+(vae_explorer/training/perceptual.py), then some epochs more, from what that gave (--start-from),
+by deeper features too."""
 
 RECIPES: dict[str, dict[str, JsonValue]] = {
     "faces-vae-32": {"epochs": 10, "learning_rate": 5e-4},

@@ -17,14 +17,20 @@ from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, M
 from vae_explorer.classifiers.storage import GUIDE, JUDGE, find_classifier
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
+from vae_explorer.editing.selection import (
+    Networks,
+    choose_vectors,
+    is_drift,
+    is_vector,
+    plain_vectors,
+)
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
-from vae_explorer.epoch_files import pack_epochs, read_packed
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.latent.prior import fit_prior
 from vae_explorer.latent.statistics import embed
 from vae_explorer.models import Autoencoder, count_parameters
+from vae_explorer.playback.packed import pack_epochs, read_packed
 from vae_explorer.training.snapshots import KeptEpochs
-from vae_explorer.vector_choice import Networks, choose_vectors, is_drift, is_vector, plain_vectors
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset

@@ -24,15 +24,15 @@ from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
 from vae_explorer.data import find_prepared, load_dataset
 from vae_explorer.data.user_sets import delete_own_set, list_own_sets
-from vae_explorer.epoch_files import decode_epoch, load_epochs
-from vae_explorer.evaluation import evaluate
+from vae_explorer.editing.recipe import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe
+from vae_explorer.editing.user_vectors import read_own_vector, write_own_vector
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import count_parameters
 from vae_explorer.options import keep_arguments
 from vae_explorer.own_checkpoints import rename_checkpoint
-from vae_explorer.own_vectors import read_own_vector, write_own_vector
-from vae_explorer.recipes import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe
+from vae_explorer.playback.packed import decode_epoch, load_epochs
 from vae_explorer.run_status import RunStatus, can_resume, list_runs, read_status
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.training.classifier import load_best, train_classifier

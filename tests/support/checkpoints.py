@@ -14,11 +14,11 @@ from vae_explorer.checkpoints import CARD, load_checkpoint, save_checkpoint
 from vae_explorer.checkpoints.card import Metric, ModelCard
 from vae_explorer.checkpoints.format import MODEL
 from vae_explorer.config import ModelConfig
+from vae_explorer.editing.selection import plain_vectors
 from vae_explorer.encodings import Encodings
-from vae_explorer.evaluation import PERCENTILES
+from vae_explorer.evaluation.metrics import PERCENTILES
 from vae_explorer.latent.prior import fit_prior
 from vae_explorer.models import build_model
-from vae_explorer.vector_choice import plain_vectors
 
 
 def put(

@@ -22,7 +22,7 @@ from vae_explorer.__main__ import main
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import TrainingError
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.models import build_model
 from vae_explorer.training.batches import Noise, mirrored
 from vae_explorer.training.distributed import Processes

@@ -12,10 +12,10 @@ from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
-from vae_explorer.epoch_files import decode_epoch, load_epochs, pack_epochs, unpack_epochs
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.inference import decode
 from vae_explorer.models import build_model
+from vae_explorer.playback.packed import decode_epoch, load_epochs, pack_epochs, unpack_epochs
 from vae_explorer.training import snapshots
 from vae_explorer.training.snapshots import (
     KeptEpochs,

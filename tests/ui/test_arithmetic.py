@@ -8,7 +8,7 @@ import pytest
 from tests.support.checkpoints import put_faces
 from tests.support.session import Files, Open, Session, read_floats
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.own_vectors import read_own_vector
+from vae_explorer.editing.user_vectors import read_own_vector
 from vae_explorer.sampling import sample_latents
 
 PAGE, MODEL = "arithmetic", "faces"

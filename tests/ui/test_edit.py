@@ -12,8 +12,8 @@ from PIL import Image
 from tests.support.checkpoints import put_faces
 from tests.support.session import Files, Open, Picture, Session, read_floats, read_picture
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.editing.recipe import Recipe, write_recipe
 from vae_explorer.faces import edit_photo, find_faces
-from vae_explorer.recipes import Recipe, write_recipe
 from vae_explorer.ui.face_choice import find_astronaut
 
 PAGE, MODEL = "edit", "faces"

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Session
-from vae_explorer.playback_film import film
+from vae_explorer.playback.recording import film
 from vae_explorer.training.snapshots import DECODER, read_epochs
 from vae_explorer.ui import playback
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.support.checkpoints import put_faces
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
-from vae_explorer.errors import ModelFileError
-from vae_explorer.recipes import (
+from vae_explorer.editing.recipe import (
     BEST,
     MAX_BYTES,
     Recipe,
@@ -19,6 +18,7 @@ from vae_explorer.recipes import (
     read_recipe,
     write_recipe,
 )
+from vae_explorer.errors import ModelFileError
 
 RECIPE = Recipe({"Smiling": 1.5, "Male": -3.0}, "plain", ("Wearing_Hat",), 0.25)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from vae_explorer.animations import write_animation
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.editing.recipe import Recipe
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.images import encode_picture, zip_of_files
-from vae_explorer.recipes import Recipe
 from vae_explorer.ui.tray import TrayFace
 
 Pixels = NDArray[np.uint8]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from vae_explorer.attribute_vectors import OFFERED
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.drift import ACCEPTED
-from vae_explorer.recipes import (
+from vae_explorer.editing.recipe import (
     BEST,
     MAX_BYTES,
     REACH,
@@ -19,13 +17,14 @@ from vae_explorer.recipes import (
     read_recipe,
     write_recipe,
 )
+from vae_explorer.editing.selection import ACCEPTED, KINDS
+from vae_explorer.editing.vectors import OFFERED
 from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.sliders import show_sliders
 from vae_explorer.ui.tiles import Setting
 from vae_explorer.ui.uploads import take_model_file
-from vae_explorer.vector_choice import KINDS
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
 OWN = "own."

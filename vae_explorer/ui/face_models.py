@@ -10,7 +10,7 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
-from vae_explorer.evaluation import PERCENTILES
+from vae_explorer.evaluation.metrics import PERCENTILES
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page
 

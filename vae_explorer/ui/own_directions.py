@@ -10,7 +10,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.own_vectors import (
+from vae_explorer.editing.user_vectors import (
     MAX_BYTES,
     MAX_NAME,
     OwnVector,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_explorer.appearance import measure_appearance
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.encodings import Encodings, encode_dataset
+from vae_explorer.evaluation.image_quality import measure_appearance
 from vae_explorer.losses import gaussian_constant, kl_divergence, reconstruction_nll
 from vae_explorer.models import Autoencoder, reparameterize
 

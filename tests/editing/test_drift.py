@@ -6,9 +6,9 @@ import torch
 
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import ModelConfig
-from vae_explorer.drift import ALPHAS, measure_drift, scale_vector
+from vae_explorer.editing.selection import ALPHAS, measure_drift, scale_vector
+from vae_explorer.editing.vectors import steered_vector
 from vae_explorer.models import build_model
-from vae_explorer.steering import steered_vector
 
 RNG = np.random.default_rng(0)
 FACES = RNG.standard_normal((400, 4)).astype(np.float32) - [3, 0, 0, 0]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.editing.recipe import read_model_file, write_model_file
 from vae_explorer.errors import ModelFileError
 from vae_explorer.latent.interpolation import attribute_vector
-from vae_explorer.model_files import read_model_file, write_model_file
 
 MAX_BYTES = 65_536
 MAX_NAME = 40

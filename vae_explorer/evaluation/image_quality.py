@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import laplace
 
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.classifiers.storage import AttributeClassifier, pooled_features
-from vae_explorer.image_quality import (
-    WINDOW,
-    frechet_distance,
-    highest_frequencies,
-    sharpness,
-    ssim,
-)
 from vae_explorer.inference import decode
 from vae_explorer.latent.prior import WEIGHTS, sample_prior
 from vae_explorer.models import Autoencoder
@@ -108,3 +102,80 @@ def _sample(model: Autoencoder, n: int, latent: Mapping[str, np.ndarray]) -> NDA
 
 def _read(dataset: ImageDataset, rows: np.ndarray, model: Autoencoder) -> NDArray[np.float32]:
     return dataset.take(rows, model.config.image_size).astype(np.float32) / np.float32(255)
+
+
+Images = NDArray[np.floating]
+
+WINDOW = 11
+"""Side in pixels of what `ssim` looks through, and so of the smallest images it takes."""
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
+
+
+def luminance(images: Images) -> NDArray[np.float64]:
+    """Return how bright each pixel looks, (n, height, width)."""
+    if images.shape[1] == 1:
+        return images[:, 0].astype(np.float64)
+    return np.einsum("c,nchw->nhw", _LUMINANCE, images.astype(np.float64))
+
+
+def ssim(images: Images, originals: Images) -> NDArray[np.float64]:
+    """Structural similarity of the luminance, (n,): 1 for the same picture.
+
+    References
+    ----------
+    Wang, Bovik, Sheikh & Simoncelli 2004, "Image Quality Assessment: From Error Visibility to
+    Structural Similarity": equation 13, with the Gaussian window of 11 pixels of section III.C.
+    """
+    from skimage.metrics import structural_similarity
+
+    pairs = zip(luminance(images), luminance(originals), strict=True)
+    published = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return np.array([structural_similarity(x, y, data_range=1.0, **published) for x, y in pairs])
+
+
+def sharpness(images: Images) -> float:
+    """Variance of the Laplacian of the luminance, averaged over 2x2 pixels first.
+
+    The variance is of an image, the mean over the images. A checkerboard does not count as sharp,
+    since the average of 2x2 pixels takes it out (Pech-Pacheco et al. 2000, for the measure).
+    """
+    bright = luminance(images)
+    n, height, width = bright.shape
+    bright = bright[:, : height // 2 * 2, : width // 2 * 2]
+    halved = bright.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4))
+    return float(laplace(halved, axes=(1, 2))[:, 1:-1, 1:-1].var((1, 2)).mean())
+
+
+def highest_frequencies(images: Images) -> float:
+    """Mean power of the luminance at 7/16 cycles a pixel and above, along either axis.
+
+    There a checkerboard lives, which strided transposed convolutions weave (Odena et al. 2016),
+    and next to nothing of a photograph.
+    """
+    bright = luminance(images)
+    size_y, size_x = bright.shape[1:]
+    window = np.hanning(size_y)[:, None] * np.hanning(size_x)  # else the frame's edges leak in
+    power = np.abs(np.fft.fft2(bright * window)) ** 2
+    high = np.maximum(np.abs(np.fft.fftfreq(size_y))[:, None], np.abs(np.fft.fftfreq(size_x))[None])
+    return float(power[:, high >= _HIGHEST].mean())
+
+
+def frechet_distance(features: NDArray[np.floating], others: NDArray[np.floating]) -> float:
+    """How far two sets of features (n, d) and (m, d) lie apart, each taken as a Gaussian.
+
+    References
+    ----------
+    Dowson & Landau 1982 (the distance of two Gaussians); Heusel et al. 2017,
+    "GANs Trained by a Two Time-Scale Update Rule" (https://arxiv.org/abs/1706.08500), equation 6,
+    whose features are Inception's: numbers of other features are on another scale.
+    """
+    a, b = features.astype(np.float64), others.astype(np.float64)
+    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # tr (A B)^1/2 by the symmetric A^1/2 B A^1/2, which has the same eigenvalues.
+    values, vectors = np.linalg.eigh(covariance_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    product = np.linalg.eigvalsh(root @ covariance_b @ root)
+    gap = a.mean(0) - b.mean(0)
+    spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product.clip(0)).sum()
+    return float(gap @ gap + spread)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from vae_explorer.image_quality import (
+from vae_explorer.evaluation.image_quality import (
     frechet_distance,
     highest_frequencies,
     luminance,

@@ -11,13 +11,20 @@ from PIL import Image
 from vae_explorer import workspace
 from vae_explorer.animations import write_animation
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.epoch_files import crowd_early
 from vae_explorer.errors import RunError
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.inference import decode
 from vae_explorer.latent.statistics import square_around
-from vae_explorer.playback import Recording, list_sources, load_recording
-from vae_explorer.playback_film import HOLD, SIDE, between, film
+from vae_explorer.playback.packed import crowd_early
+from vae_explorer.playback.recording import (
+    HOLD,
+    SIDE,
+    Recording,
+    between,
+    film,
+    list_sources,
+    load_recording,
+)
 from vae_explorer.training.state import load_state
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import ModelConfig
+from vae_explorer.editing.selection import KINDS, Networks, choose_vectors, plain_vectors
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import build_model
-from vae_explorer.vector_choice import KINDS, Networks, choose_vectors, plain_vectors
 
 NAMES = ("Smiling", "Young", "Attractive", "Wearing_Hat")
 DIMENSIONS = 6

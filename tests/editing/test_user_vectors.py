@@ -9,13 +9,13 @@ import pytest
 
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.errors import ModelFileError
-from vae_explorer.own_vectors import (
+from vae_explorer.editing.user_vectors import (
     MAX_BYTES,
     make_own_vector,
     read_own_vector,
     write_own_vector,
 )
+from vae_explorer.errors import ModelFileError
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.attribute_vectors import (
+from vae_explorer.editing.vectors import (
     ENTAILED,
     OFFERED,
     balanced_vector,

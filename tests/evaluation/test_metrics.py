@@ -10,7 +10,7 @@ import torch
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import ImageDataset
-from vae_explorer.evaluation import evaluate
+from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.inference import decode, encode
 from vae_explorer.losses import gaussian_constant
 from vae_explorer.models import Autoencoder, build_model

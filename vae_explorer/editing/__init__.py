@@ -1,0 +1,1 @@
+"""Attribute vectors: estimation, selection, edit recipes, and vectors defined by the user."""

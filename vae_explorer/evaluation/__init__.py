@@ -1,0 +1,1 @@
+"""Held-out metrics: ELBO terms, reconstruction error, and image quality."""

@@ -1,0 +1,1 @@
+"""Playback of a training: packed epoch snapshots, and their animation."""
