@@ -26,8 +26,8 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import load_dataset
-from vae_explorer.launching import resume_training, start_training
-from vae_explorer.run_status import RunStatus, list_runs, read_status
+from vae_explorer.runs.launcher import resume_training, start_training
+from vae_explorer.runs.status import RunStatus, list_runs, read_status
 from vae_explorer.training.state import read_history
 
 EPOCHS = 30

@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
+from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
+from vae_explorer.errors import ConfigError
 from vae_explorer.presets import PRESETS, find_preset
 
 CONV = ModelConfig(image_size=32, image_channels=1, latent_dim=2, channels=(32, 64, 128))

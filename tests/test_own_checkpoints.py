@@ -20,7 +20,7 @@ from vae_explorer.own_checkpoints import (
     is_shipped,
     rename_checkpoint,
 )
-from vae_explorer.run_status import RunStatus, write_status
+from vae_explorer.runs.status import RunStatus, write_status
 from vae_explorer.workspace import READ_ONLY
 
 

@@ -16,7 +16,7 @@ from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, unknown_name
-from vae_explorer.run_folders import clear_run
+from vae_explorer.runs.folder import clear_run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
 from vae_explorer.workspace import CLASSIFIERS
 

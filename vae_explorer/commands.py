@@ -12,17 +12,18 @@ from tqdm import tqdm
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD, list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
-from vae_explorer.config import ConfigError, ModelConfig, TrainConfig, unknown_name
+from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import RunError
+from vae_explorer.errors import ConfigError, RunError, unknown_name
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
-from vae_explorer.options import keep_arguments, list_arguments, read_configs, refuse_changes
+from vae_explorer.options import read_configs, refuse_changes
 from vae_explorer.publication import evaluate_again, publish
-from vae_explorer.run_folders import PUBLISHED, clear_run, close_published, refuse_unfinished
-from vae_explorer.run_report import RunReport, report_run
+from vae_explorer.runs.arguments import keep_arguments, list_arguments
+from vae_explorer.runs.folder import PUBLISHED, clear_run, close_published, refuse_unfinished
+from vae_explorer.runs.reporter import RunReport, report_run
 from vae_explorer.training.distributed import anywhere, find_devices, part
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import (

@@ -28,7 +28,7 @@ from vae_explorer.data import DATASETS
 from vae_explorer.data.base import name_source
 from vae_explorer.errors import RunError
 from vae_explorer.models import build_model, count_parameters
-from vae_explorer.run_status import read_status
+from vae_explorer.runs.status import read_status
 from vae_explorer.training.state import EpochMetrics, best_of, history_columns, load_config
 
 RUN = "run:"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from vae_explorer import workspace
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig, unknown_name
+from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
+from vae_explorer.errors import ConfigError, unknown_name
 from vae_explorer.presets import RECIPES, find_preset
 
 Options = Mapping[str, JsonValue | Path]
 """The options that were given, by name; absent ones are not in it."""
-_USUAL_ROOT = ("root", workspace.DATA)
-_NOT_LISTED = {"command", "name", "resume", "restart", "finish"}
-_FORGOTTEN = {"--out", "--root", "--source", "--title", "--replace"}
-"""What the folder of a run does not remember."""
 
 
 def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
@@ -58,26 +53,6 @@ def refuse_changes(given: Options, model: ModelConfig, train: TrainConfig) -> No
             f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
             "start another run with it."
         )
-
-
-def list_arguments(args: argparse.Namespace) -> tuple[str, ...]:
-    """Return the options of `train` that were given, but for those that resume or restart."""
-    arguments: list[str] = []
-    for name, value in vars(args).items():
-        option = "--" + name.replace("_", "-")
-        if name in _NOT_LISTED or value is None or value is False or (name, value) == _USUAL_ROOT:
-            continue
-        if value is True:
-            arguments.append(option)
-        else:  # in one word: a title may begin with a hyphen
-            parts = value if isinstance(value, list) else [value]
-            arguments.append(f"{option}={','.join(str(part) for part in parts)}")
-    return tuple(arguments)
-
-
-def keep_arguments(arguments: Iterable[str]) -> list[str]:
-    """Return those of `list_arguments` that are to be given again when the run is resumed."""
-    return [argument for argument in arguments if argument.partition("=")[0] in _FORGOTTEN]
 
 
 def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:

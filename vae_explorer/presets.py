@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, unknown_name
+from vae_explorer.config import JsonValue, ModelConfig
+from vae_explorer.errors import ConfigError, unknown_name
 
 _FACES_64 = ModelConfig(
     image_size=64,

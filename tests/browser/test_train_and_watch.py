@@ -12,8 +12,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.support.server import serve
 from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.run_lock import find_holder
-from vae_explorer.run_status import read_status
+from vae_explorer.runs.lock import find_holder
+from vae_explorer.runs.status import read_status
 
 LINK = "train?train_data=digits&train_model=own&train_epochs={epochs}"
 PATIENCE = 180_000  # ms: a training is waited for

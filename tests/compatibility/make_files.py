@@ -50,11 +50,11 @@ from vae_explorer.data import load_dataset, prepare
 from vae_explorer.data.own_sets import add_own_set
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode
-from vae_explorer.launching import pause_training, start_training
+from vae_explorer.runs.launcher import pause_training, start_training
 from vae_explorer.editing.user_vectors import make_own_vector, read_own_vector, write_own_vector
 from vae_explorer.editing.recipe import Recipe, editing_vectors, read_recipe, write_recipe
-from vae_explorer.run_lock import find_holder
-from vae_explorer.run_status import read_status
+from vae_explorer.runs.lock import find_holder
+from vae_explorer.runs.status import read_status
 from vae_explorer.training.state import RUNS
 from vae_explorer.training.state import read_history
 from vae_explorer.sampling import sample_latents

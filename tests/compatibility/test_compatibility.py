@@ -30,10 +30,10 @@ from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import count_parameters
-from vae_explorer.options import keep_arguments
 from vae_explorer.own_checkpoints import rename_checkpoint
 from vae_explorer.playback.packed import decode_epoch, load_epochs
-from vae_explorer.run_status import RunStatus, can_resume, list_runs, read_status
+from vae_explorer.runs.arguments import keep_arguments
+from vae_explorer.runs.status import RunStatus, can_resume, list_runs, read_status
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.training.classifier import load_best, train_classifier
 from vae_explorer.training.classifier import load_config as load_classifier_config

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from tests.support import PROJECT
 from vae_explorer.__main__ import main
-from vae_explorer.config import ConfigError, JsonValue, ModelConfig, TrainConfig
+from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset
-from vae_explorer.errors import RunError, TrainingError
+from vae_explorer.errors import ConfigError, RunError, TrainingError
 from vae_explorer.models import build_model
 from vae_explorer.training.batches import split_rows
 from vae_explorer.training.optim import learning_rate, moving_average, refresh_statistics

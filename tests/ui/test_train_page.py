@@ -15,8 +15,8 @@ from vae_explorer import workspace
 from vae_explorer.__main__ import main
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError, RunUnderWayError
-from vae_explorer.run_lock import hold_lock
-from vae_explorer.run_status import RunStatus, read_status, write_status
+from vae_explorer.runs.lock import hold_lock
+from vae_explorer.runs.status import RunStatus, read_status, write_status
 from vae_explorer.training.snapshots import read_epochs
 from vae_explorer.training.state import read_history
 from vae_explorer.ui import run_panel
@@ -82,7 +82,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         collected.append(list(arguments))
         return "one"
 
-    monkeypatch.setattr("vae_explorer.launching.start_training", start)
+    monkeypatch.setattr("vae_explorer.runs.launcher.start_training", start)
     monkeypatch.setattr(run_panel, "start_training", start)
     return collected
 
@@ -227,7 +227,7 @@ def test_a_refusal_is_shown(run: Path, open_app: Open, monkeypatch: pytest.Monke
     def refuse(_: Sequence[str]) -> str:
         raise RunUnderWayError("two", 7)
 
-    monkeypatch.setattr("vae_explorer.launching.start_training", refuse)
+    monkeypatch.setattr("vae_explorer.runs.launcher.start_training", refuse)
     put(run, phase="paused")
     session = open_app(PAGE, run="one").click("Go on")
     assert "The run two is training" in said(session)

@@ -34,9 +34,8 @@ from vae_explorer.checkpoints.storage import (
     read_files,
     verify,
 )
-from vae_explorer.config import unknown_name
 from vae_explorer.encodings import Encodings
-from vae_explorer.errors import CheckpointError
+from vae_explorer.errors import CheckpointError, unknown_name
 from vae_explorer.models import Autoencoder
 from vae_explorer.workspace import staged_folder, write_files
 

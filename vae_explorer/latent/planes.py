@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from vae_explorer.config import unknown_name
+from vae_explorer.errors import unknown_name
 
 Spacing = Literal["linear", "quantile"]
 

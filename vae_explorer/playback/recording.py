@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.format import EPOCHS
-from vae_explorer.config import ModelConfig, unknown_name
-from vae_explorer.errors import RunError
+from vae_explorer.config import ModelConfig
+from vae_explorer.errors import RunError, unknown_name
 from vae_explorer.images import as_shown, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around

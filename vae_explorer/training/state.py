@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vae_explorer.checkpoints import CARD, load_checkpoint
-from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
-from vae_explorer.errors import RunError
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.workspace import atomic_write
 
 

@@ -10,14 +10,14 @@ import streamlit as st
 from vae_explorer import workspace
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import RunError
-from vae_explorer.launching import (
+from vae_explorer.runs.launcher import (
     finish_training,
     pause_training,
     restart_training,
     resume_training,
     stop_training,
 )
-from vae_explorer.run_status import RunStatus, can_resume
+from vae_explorer.runs.status import RunStatus, can_resume
 from vae_explorer.training.state import load_config
 
 _STARTING = "Starting: Python and the model are loaded …"

@@ -10,10 +10,9 @@ import streamlit as st
 from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.format import EPOCHS
-from vae_explorer.config import ConfigError
-from vae_explorer.errors import ReadOnlyError, RunError
-from vae_explorer.launching import delete_training, start_training
-from vae_explorer.run_status import Phase, RunStatus, list_runs, read_status
+from vae_explorer.errors import ConfigError, ReadOnlyError, RunError
+from vae_explorer.runs.launcher import delete_training, start_training
+from vae_explorer.runs.status import Phase, RunStatus, list_runs, read_status
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.run_actions import Action, list_actions, offer_deletion
 from vae_explorer.ui.state import plain

@@ -8,8 +8,14 @@ import streamlit as st
 
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import MeasuringError
-from vae_explorer.estimates import Estimate, count_model, estimate
-from vae_explorer.measuring import Measured, Measurer, what_is_measured
+from vae_explorer.runs.estimate import (
+    Estimate,
+    Measured,
+    Measurer,
+    count_model,
+    estimate,
+    what_is_measured,
+)
 from vae_explorer.ui.state import plain
 
 _ASKED = "training_measured"

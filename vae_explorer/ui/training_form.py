@@ -9,12 +9,12 @@ import streamlit as st
 
 from vae_explorer import workspace
 from vae_explorer.__main__ import build_parser
-from vae_explorer.config import ConfigError, ModelConfig, TrainConfig
-from vae_explorer.errors import ReadOnlyError
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.options import read_configs
 from vae_explorer.presets import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.publication import default_title
-from vae_explorer.run_status import command_line
+from vae_explorer.runs.arguments import command_line
 from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain
 from vae_explorer.ui.training_data import TrainingData, choose_data

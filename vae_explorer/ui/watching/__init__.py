@@ -18,7 +18,7 @@ from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.images import as_shown, data_url, tile
-from vae_explorer.run_status import RunStatus, can_resume
+from vae_explorer.runs.status import RunStatus, can_resume
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, load_config, read_history
 from vae_explorer.ui.tiles import pack_floats

@@ -7,13 +7,20 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from vae_explorer import measuring
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import MeasuringError
-from vae_explorer.estimates import Pace, estimate, fitting_work, measure
-from vae_explorer.measuring import Measured, Measurer, what_is_measured
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.presets import PRESETS
+from vae_explorer.runs import estimate as estimate_module
+from vae_explorer.runs.estimate import (
+    Measured,
+    Measurer,
+    Pace,
+    estimate,
+    fitting_work,
+    measure,
+    what_is_measured,
+)
 
 PACE = Pace(start=5, step=0.1, judged=1e-3, encoded=1e-4, evaluated=2e-3, prior=1e-6, embedded=1e-2)
 COUNTS = {"train": 6_000, "test": 1_000}
@@ -111,8 +118,8 @@ def test_a_measurement_that_is_cancelled_ends_and_the_next_one_begins(monkeypatc
         started.append(Idle())
         return started[-1]
 
-    monkeypatch.setattr(measuring.subprocess, "Popen", start)
-    monkeypatch.delattr(measuring.os, "setpriority", raising=False)
+    monkeypatch.setattr(estimate_module.subprocess, "Popen", start)
+    monkeypatch.delattr(estimate_module.os, "setpriority", raising=False)
     assert measurer.ask(first) is None
     assert measurer.ask(second) is None
     assert len(started) == 1  # one at a time

@@ -19,15 +19,16 @@ from safetensors import SafetensorError
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import TrainingError
-from vae_explorer.options import list_arguments
-from vae_explorer.run_faults import describe_fault, find_fault
-from vae_explorer.run_lock import hold_lock
-from vae_explorer.run_status import (
+from vae_explorer.runs.arguments import list_arguments
+from vae_explorer.runs.lock import hold_lock
+from vae_explorer.runs.status import (
     REQUEST,
     Fault,
     Phase,
     RunStatus,
     count_system_kills,
+    describe_fault,
+    find_fault,
     keeps,
     read_request,
     read_status,

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer import launching, workspace
+from vae_explorer import workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.errors import LaunchError, ReadOnlyError, RunError, RunUnderWayError
-from vae_explorer.launching import (
+from vae_explorer.runs import launcher
+from vae_explorer.runs.launcher import (
     delete_training,
     finish_training,
     pause_training,
@@ -24,8 +25,8 @@ from vae_explorer.launching import (
     start_training,
     stop_training,
 )
-from vae_explorer.run_lock import Holder, find_holder
-from vae_explorer.run_status import RunStatus, list_runs, read_status, write_status
+from vae_explorer.runs.lock import Holder, find_holder
+from vae_explorer.runs.status import RunStatus, list_runs, read_status, write_status
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import load_state, read_history
 from vae_explorer.workspace import READ_ONLY
@@ -103,9 +104,9 @@ def test_a_second_start_is_told_which_one_runs(arguments: Arguments) -> None:
 def test_of_two_starts_at_the_same_moment_one_runs(
     arguments: Arguments, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = launching.find_holder
+    looked = launcher.find_holder
     holders = iter([None, None])  # both look before either runs
-    monkeypatch.setattr(launching, "find_holder", lambda root: next(holders, None) or looked(root))
+    monkeypatch.setattr(launcher, "find_holder", lambda root: next(holders, None) or looked(root))
 
     def start(name: str) -> str | RunUnderWayError:
         try:

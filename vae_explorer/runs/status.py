@@ -6,19 +6,29 @@ holds while it lives: a status that says "training" with nobody behind it reads 
 
 from __future__ import annotations
 
+import errno
 import json
-import shlex
 import shutil
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+from safetensors import SafetensorError
+
 from vae_explorer import workspace
 from vae_explorer.config import Config
-from vae_explorer.errors import ConfigError, RunError
-from vae_explorer.run_lock import find_holder
+from vae_explorer.data import DatasetError
+from vae_explorer.errors import (
+    CheckpointError,
+    ConfigError,
+    NotANumberError,
+    RunError,
+    TrainingError,
+)
+from vae_explorer.runs.arguments import command_line
+from vae_explorer.runs.lock import find_holder
 from vae_explorer.training.state import read_history
 from vae_explorer.workspace import atomic_write
 
@@ -96,20 +106,6 @@ class RunStatus(Config):
     def command(self) -> str:
         """The command line that began it."""
         return command_line(self.arguments)
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """Return what a person types to train with these arguments, an option a line."""
-    lines = ["python -m vae_explorer train"]
-    for word in arguments:
-        option, _, value = word.partition("=")
-        if not word.startswith("--"):
-            lines[-1] += f" {shlex.quote(word)}"
-        elif value and not value.startswith("-"):
-            lines.append(f"  {option} {shlex.quote(value)}")
-        else:
-            lines.append(f"  {shlex.quote(word)}")
-    return " \\\n".join(lines)
 
 
 def write_status(run: Path, status: RunStatus) -> None:
@@ -241,3 +237,40 @@ def _name_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
+
+
+def find_fault(error: BaseException) -> Fault:
+    """Tell what ended a training, by the error and by those that caused it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause).lower()
+        if isinstance(cause, NotANumberError):
+            return "not_a_number"
+        if isinstance(cause, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(cause, RuntimeError)
+            and ("not enough memory" in text or "can't allocate memory" in text)
+        ):
+            return "memory"
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "disk"
+        if isinstance(cause, SafetensorError) and "os error 28" in text:
+            return "disk"
+        if isinstance(cause, DatasetError):
+            return "data"
+        cause = cause.__cause__ or cause.__context__
+    return "other"
+
+
+def describe_fault(error: BaseException, run: Path) -> str:
+    """Say what ended a training, what is kept of it, and what helps."""
+    fault = find_fault(error)
+    if fault == "memory":
+        return (
+            "There was not enough memory for a step. Close what else needs much of it and go on, "
+            f"or start again with smaller batches. {keeps(run)}"
+        )
+    if fault == "disk":
+        return f"The disk is full. Free some space, and go on. {keeps(run)}"
+    if isinstance(error, CheckpointError | ConfigError | DatasetError | RunError | TrainingError):
+        return str(error)
+    return f"It ended with {type(error).__name__}, which was not foreseen: {error}. {keeps(run)}"

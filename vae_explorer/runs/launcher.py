@@ -19,10 +19,10 @@ from threading import Thread
 
 from vae_explorer import workspace
 from vae_explorer.errors import LaunchError, RunError, RunUnderWayError
-from vae_explorer.options import keep_arguments
-from vae_explorer.run_folders import delete_run
-from vae_explorer.run_lock import find_holder
-from vae_explorer.run_status import (
+from vae_explorer.runs.arguments import keep_arguments
+from vae_explorer.runs.folder import delete_run
+from vae_explorer.runs.lock import find_holder
+from vae_explorer.runs.status import (
     EXIT,
     LOG,
     REQUEST,
@@ -38,7 +38,7 @@ from vae_explorer.workspace import atomic_write, check_name, refuse_when_read_on
 START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
 """How far a training steps back behind the app, whose pages are to stay quick."""
-_PACKAGE_ROOT = Path(__file__).parents[1]
+_PACKAGE_ROOT = Path(__file__).parents[2]
 
 
 def start_training(arguments: Sequence[str]) -> str:

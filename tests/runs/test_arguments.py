@@ -5,8 +5,7 @@ import shlex
 import pytest
 
 from vae_explorer.__main__ import build_parser
-from vae_explorer.options import keep_arguments, list_arguments
-from vae_explorer.run_status import command_line
+from vae_explorer.runs.arguments import command_line, keep_arguments, list_arguments
 
 OUT = ["--out", "checkpoints/one"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.errors import CheckpointError, RunError, RunUnderWayError
-from vae_explorer.run_lock import find_holder
-from vae_explorer.run_status import LOG, REQUEST, STATE, STATUS, read_status, write_status
+from vae_explorer.runs.lock import find_holder
+from vae_explorer.runs.status import LOG, REQUEST, STATE, STATUS, read_status, write_status
 from vae_explorer.training.state import read_history
 from vae_explorer.workspace import remove_folder
 

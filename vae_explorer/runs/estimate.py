@@ -1,6 +1,7 @@
 """How long a training will take, from a few measured steps of that very model on this machine.
 
-`measure` runs in a process of its own, as the training will: ``python -m vae_explorer.estimates``
+`measure` runs in a process of its own, as the training will:
+``python -m vae_explorer.runs.estimate``
 takes the two configurations as JSON, and writes what it measured. `estimate` then
 counts: how many steps, epochs and pictures there are changes nothing about what was measured.
 """
@@ -8,12 +9,16 @@ counts: how many steps, epochs and pictures there are changes nothing about what
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +27,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.encodings import encode_dataset
+from vae_explorer.errors import MeasuringError
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.latent.prior import CHOOSING_ROWS, COMPONENTS, ROWS, ROWS_PER_COLUMN, fit_prior
 from vae_explorer.latent.statistics import TSNE_ROWS, embed
@@ -214,6 +220,103 @@ def main() -> None:
     # What importing took is part of a start, too.
     pace = measure(model, TrainConfig.from_dict(asked["train"]), time.process_time())
     print(json.dumps(asdict(pace)))
+
+
+NICE = 5
+"""How far it steps back behind the app: as far as a training does."""
+_ROOT = Path(__file__).parents[2]
+
+
+class Measured(NamedTuple):
+    """What a pace depends on."""
+
+    model: ModelConfig
+    config: TrainConfig
+
+
+def what_is_measured(
+    model: ModelConfig, config: TrainConfig, counts: Mapping[str, int]
+) -> Measured:
+    """Return what the pace of a training depends on: without its epochs, seed and the like."""
+    usual = TrainConfig(dataset=config.dataset)
+    return Measured(
+        model,
+        replace(
+            usual,
+            batch_size=max(1, min(config.batch_size, counts.get("train", config.batch_size))),
+            mirror=config.mirror,
+            clip_norm=config.clip_norm,
+            feature_network=config.feature_network,
+            feature_weight=config.feature_weight,
+            feature_layers=config.feature_layers,
+            adversarial_weight=config.adversarial_weight,
+            precision=config.precision,
+            keep_epochs=config.keep_epochs,
+        ),
+    )
+
+
+class Measurer:
+    """Measures what is asked for, one after the other, and remembers it. For all sessions."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[Measured, Pace | MeasuringError] = {}
+        self._running: tuple[Measured, subprocess.Popen[bytes]] | None = None
+
+    def ask(self, wanted: Measured) -> Pace | None:
+        """Return a pace, or None as long as it is being measured; never waits.
+
+        Raises
+        ------
+        MeasuringError
+            If it cannot be measured.
+        """
+        with self._lock:
+            self._collect()
+            if wanted not in self._known:
+                if self._running is None:
+                    self._start(wanted)
+                return None
+            found = self._known[wanted]
+        if isinstance(found, MeasuringError):
+            raise found
+        return found
+
+    def cancel(self, unwanted: Measured) -> None:
+        """Stop measuring that, if it is what is being measured; who still waits asks again."""
+        with self._lock:
+            if self._running and self._running[0] == unwanted:
+                self._running[1].kill()
+                self._running[1].communicate()
+                self._running = None
+
+    def _start(self, wanted: Measured) -> None:
+        asked = {"model": wanted.model.to_dict(), "train": wanted.config.to_dict()}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vae_explorer.runs.estimate", json.dumps(asked)],
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if hasattr(os, "setpriority"):
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+        self._running = (wanted, process)
+
+    def _collect(self) -> None:
+        if self._running is None or self._running[1].poll() is None:
+            return
+        wanted, process = self._running
+        self._running = None
+        answer, said = process.communicate()
+        try:
+            self._known[wanted] = Pace(**json.loads(answer))
+        except (ValueError, TypeError):
+            last = said.decode(errors="replace").strip().splitlines()[-1:]
+            reason = last[0] if last else f"it ended with status {process.returncode}"
+            self._known[wanted] = MeasuringError(f"The time cannot be measured: {reason}")
 
 
 if __name__ == "__main__":

@@ -13,15 +13,22 @@ from typing import Any
 import pytest
 import torch
 
-from vae_explorer import run_report, run_status
 from vae_explorer.__main__ import main
 from vae_explorer.data import DatasetError, ImageDataset, prepare
 from vae_explorer.errors import NotANumberError, RunError, RunUnderWayError
-from vae_explorer.run_faults import find_fault
-from vae_explorer.run_folders import delete_run
-from vae_explorer.run_lock import Holder, find_holder, hold_lock
-from vae_explorer.run_report import CURVE_POINTS, RunReport, report_run
-from vae_explorer.run_status import REQUEST, RunStatus, list_runs, read_status, write_status
+from vae_explorer.runs import reporter
+from vae_explorer.runs import status as status_module
+from vae_explorer.runs.folder import delete_run
+from vae_explorer.runs.lock import Holder, find_holder, hold_lock
+from vae_explorer.runs.reporter import CURVE_POINTS, RunReport, report_run
+from vae_explorer.runs.status import (
+    REQUEST,
+    RunStatus,
+    find_fault,
+    list_runs,
+    read_status,
+    write_status,
+)
 from vae_explorer.training.state import StepMetrics, load_state, read_history
 
 RUN = Path("runs/small")
@@ -121,7 +128,7 @@ def test_a_system_short_of_memory_is_suspected_where_it_ended_a_process(
     tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_status(tmp_path / "small", replace(status, system_kills=3))
-    monkeypatch.setattr(run_status, "count_system_kills", lambda: 4)
+    monkeypatch.setattr(status_module, "count_system_kills", lambda: 4)
     found = read_status(tmp_path / "small")
     assert found is not None
     assert found.fault == "memory"
@@ -135,7 +142,7 @@ def test_what_the_system_ended_later_is_no_cause(
     write_status(tmp_path / "small", replace(status, system_kills=3))
     end = {"pid": status.pid, "code": -9, "system_kills": at_its_end}
     (tmp_path / "small" / "exit.json").write_text(json.dumps(end))
-    monkeypatch.setattr(run_status, "count_system_kills", lambda: 9)
+    monkeypatch.setattr(status_module, "count_system_kills", lambda: 9)
     found = read_status(tmp_path / "small")
     assert found is not None
     assert found.fault == fault
@@ -158,7 +165,7 @@ def test_a_full_disk_is_named(
 def test_the_curve_is_thinned_and_stays_true(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_report, "EVERY", 1e-9)
+    monkeypatch.setattr(reporter, "EVERY", 1e-9)
     status = RunStatus(name="r", phase="preparing", arguments=(), out="x")
     report = RunReport(tmp_path / "r", status)
     count = 3 * CURVE_POINTS
@@ -205,7 +212,7 @@ def test_a_status_that_cannot_be_written_ends_no_training(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     report = RunReport(tmp_path / "r", status)
-    monkeypatch.setattr(run_report, "write_status", refuse)
+    monkeypatch.setattr(reporter, "write_status", refuse)
     report.take_step(step(1))
     assert report.status.step == 1
 
