@@ -38,7 +38,7 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 from vae_explorer.attribute_networks import ClassifierConfig
-from vae_explorer.checkpoint_archives import pack_checkpoint
+from vae_explorer.catalog.archive import pack_checkpoint
 from vae_explorer.checkpoints import CHECKPOINTS
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.classifier import load_classifier, predict_attributes

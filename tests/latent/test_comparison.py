@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vae_explorer.catalog.table import comparable
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.comparison import comparable
 from vae_explorer.latent.statistics import largest_step, out_of_reach, uncovered
 
 

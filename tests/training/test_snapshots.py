@@ -39,7 +39,7 @@ def broken_run(kept_run: Path, tmp_path: Path) -> Path:
 
 def made_up(epochs: int, n: int, latent_dim: int, picture: tuple[int, ...]) -> KeptEpochs:
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, 256, (snapshots, 12, *picture), np.uint8)
+    drawn = rng.integers(0, 256, (epochs, 12, *picture), np.uint8)
     weights = {
         "a.weight": rng.standard_normal((300, 900)).astype(np.float16),
         "a.bias": rng.standard_normal(300).astype(np.float16),
@@ -49,7 +49,7 @@ def made_up(epochs: int, n: int, latent_dim: int, picture: tuple[int, ...]) -> K
         row_id=np.arange(n),
         labels=rng.integers(0, 10, n),
         label_names=tuple("abcdefghij"),
-        z_mean=rng.standard_normal((snapshots, n, latent_dim), np.float32),
+        z_mean=rng.standard_normal((epochs, n, latent_dim), np.float32),
         picture_id=np.arange(12),
         originals=drawn[0],
         reconstructions=drawn,
@@ -227,9 +227,7 @@ def test_a_checkpoint_without_epochs_has_none(checkpoint_root: Path) -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 60, 500])
 @pytest.mark.parametrize("latent_dim", [2, 128])
 def test_what_is_carried_fits(epochs: int, latent_dim: int) -> None:
-    kept = made_up(
-        min(snapshots, 60) if latent_dim > 2 else snapshots, 300, latent_dim, (3, 32, 32)
-    )
+    kept = made_up(min(epochs, 60) if latent_dim > 2 else epochs, 300, latent_dim, (3, 32, 32))
     budget = 1_000_000
     data = pack_epochs(kept, budget)
     assert len(data) <= budget
@@ -237,7 +235,7 @@ def test_what_is_carried_fits(epochs: int, latent_dim: int) -> None:
     assert {numbers[0], numbers[-1]} == {1, kept.numbers[-1]}
     gaps = np.diff(numbers)
     assert gaps.max(initial=1) - gaps.min(initial=99) <= 1  # thinned evenly
-    assert len(numbers) > min(snapshots, 10) - 1
+    assert len(numbers) > min(epochs, 10) - 1
 
 
 def test_no_picture_of_the_data_travels_with_a_model(

@@ -16,12 +16,12 @@ from streamlit.testing.v1.element_tree import Dataframe
 
 from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Session, read_array, read_picture
+from vae_explorer.catalog.reconstructions import draw_row_ids, find_latents, psnr
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.images import as_shown, tile, to_uint8
 from vae_explorer.inference import decode
-from vae_explorer.same_pictures import draw_row_ids, find_latents, psnr
 from vae_explorer.training.state import save_config
 
 PAGE = "compare"

@@ -12,7 +12,7 @@ from streamlit.testing.v1.element_tree import Widget
 
 from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Session
-from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint
+from vae_explorer.catalog.archive import MAX_BYTES, pack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.ui.uploads import keep_uploads_in_memory

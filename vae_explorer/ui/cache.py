@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
+from vae_explorer.catalog.reconstructions import load_run_model
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
@@ -21,7 +22,6 @@ from vae_explorer.inference import decode
 from vae_explorer.latent.planes import PrincipalComponents, principal_components
 from vae_explorer.models import Autoencoder
 from vae_explorer.onnx_export import export_onnx
-from vae_explorer.same_pictures import load_run_model
 
 
 class CheckpointKey(NamedTuple):

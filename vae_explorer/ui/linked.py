@@ -8,9 +8,9 @@ from contextlib import suppress
 import numpy as np
 import streamlit as st
 
+from vae_explorer.catalog.table import comparable
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.comparison import comparable
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.latent.statistics import out_of_reach

@@ -8,9 +8,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from vae_explorer.catalog.table import ModelRow, find_differences
 from vae_explorer.figures import curves_figure, rate_distortion_figure
-from vae_explorer.model_rows import ModelRow
-from vae_explorer.model_table import find_differences
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import plain

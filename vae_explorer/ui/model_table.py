@@ -10,9 +10,16 @@ from streamlit.elements.arrow import DataframeStateInput
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from vae_explorer import workspace
+from vae_explorer.catalog.table import (
+    COLUMNS,
+    RUN,
+    Column,
+    ModelRow,
+    find_differences,
+    list_rows,
+    write_csv,
+)
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.model_rows import RUN, ModelRow, list_rows
-from vae_explorer.model_table import COLUMNS, Column, find_differences, write_csv
 from vae_explorer.ui.controls import choose
 from vae_explorer.ui.state import plain, seed_from_url, write_to_url
 from vae_explorer.workspace import tell_apart

@@ -6,16 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from vae_explorer.checkpoint_archives import MAX_BYTES, pack_checkpoint, unpack_checkpoint
+from vae_explorer.catalog.archive import MAX_BYTES, pack_checkpoint, unpack_checkpoint
+from vae_explorer.catalog.library import MAX_TITLE, delete_checkpoint, is_shipped, rename_checkpoint
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.own_checkpoints import (
-    MAX_TITLE,
-    delete_checkpoint,
-    is_shipped,
-    rename_checkpoint,
-)
 from vae_explorer.ui.cache import get_onnx, key_of
 from vae_explorer.ui.downloads import offer_files
 from vae_explorer.ui.state import plain

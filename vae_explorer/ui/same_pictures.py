@@ -11,14 +11,14 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer import workspace
+from vae_explorer.catalog.reconstructions import crop, draw_row_ids, find_latents, psnr
+from vae_explorer.catalog.table import RUN, ModelRow
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.inference import decode, encode
-from vae_explorer.model_rows import RUN, ModelRow
-from vae_explorer.same_pictures import crop, draw_row_ids, find_latents, psnr
 from vae_explorer.ui.cache import (
     find_dataset,
     get_checkpoint,

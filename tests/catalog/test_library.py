@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import PROJECT
-from vae_explorer import own_checkpoints, workspace
-from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
-from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.own_checkpoints import (
+from vae_explorer import workspace
+from vae_explorer.catalog import library
+from vae_explorer.catalog.library import (
     SHIPPED,
     check_free,
     delete_checkpoint,
@@ -20,6 +19,8 @@ from vae_explorer.own_checkpoints import (
     is_shipped,
     rename_checkpoint,
 )
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.runs.status import RunStatus, write_status
 from vae_explorer.workspace import READ_ONLY
 
@@ -110,7 +111,7 @@ def test_a_renaming_that_the_disk_refuses_changes_nothing(
         raise OSError(28, "No space left on device")
 
     before = read_folder(shelf)
-    monkeypatch.setattr(own_checkpoints, "write_files", fail)
+    monkeypatch.setattr(library, "write_files", fail)
     with pytest.raises(CheckpointError, match="No space left on device"):
         rename_checkpoint("mine", "yours", "Title")
     assert read_folder(shelf) == before

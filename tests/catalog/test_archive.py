@@ -17,14 +17,19 @@ import pytest
 import safetensors.numpy
 
 from tests.support import PROJECT
-from vae_explorer import checkpoint_archives, workspace
-from vae_explorer.checkpoint_archives import pack_checkpoint, read_archive, unpack_checkpoint
+from vae_explorer import workspace
+from vae_explorer.catalog import archive
+from vae_explorer.catalog.archive import (
+    largest_map,
+    pack_checkpoint,
+    read_archive,
+    unpack_checkpoint,
+)
+from vae_explorer.catalog.library import SHIPPED
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.foreign_cards import largest_map
 from vae_explorer.inference import decode
-from vae_explorer.own_checkpoints import SHIPPED
 from vae_explorer.workspace import READ_ONLY
 
 Files = dict[str, bytes]
@@ -237,7 +242,7 @@ def test_a_name_twice_is_refused(shelf: Path, packed: Files) -> None:
 
 
 def test_a_bomb_is_refused_by_what_it_declares(shelf: Path, packed: Files) -> None:
-    bomb = pack({**packed, "extra.csv": bytes(checkpoint_archives.MAX_BYTES)})
+    bomb = pack({**packed, "extra.csv": bytes(archive.MAX_BYTES)})
     assert len(bomb) < 2**20
     refuse(shelf, bomb, "Unpacked, this zip has")
 
@@ -259,7 +264,7 @@ def test_an_archive_over_the_limit_is_refused_unread(
     shelf: Path, packed: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pack(packed)
-    monkeypatch.setattr(checkpoint_archives, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(archive, "MAX_BYTES", len(data) - 1)
     refuse(shelf, data, "more than the 0 MB that are taken")
 
 
@@ -385,7 +390,7 @@ def test_a_disk_that_is_full_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_archives, "write_files", fail)
+    monkeypatch.setattr(archive, "write_files", fail)
     refuse(shelf, pack(packed), "No space left on device")
 
 

@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vae_explorer.catalog.reconstructions import (
+    crop,
+    draw_row_ids,
+    find_latents,
+    load_run_model,
+    psnr,
+)
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import RunError
 from vae_explorer.inference import decode
-from vae_explorer.same_pictures import crop, draw_row_ids, find_latents, load_run_model, psnr
 from vae_explorer.training.state import load_state, save_config
 
 

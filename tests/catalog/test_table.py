@@ -12,10 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vae_explorer.catalog.table import (
+    COLUMNS,
+    RUN,
+    ModelRow,
+    find_differences,
+    list_rows,
+    write_csv,
+)
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.model_rows import RUN, ModelRow, list_rows
-from vae_explorer.model_table import COLUMNS, find_differences, write_csv
 from vae_explorer.models import build_model, count_parameters
 from vae_explorer.training.state import load_state, save_config
 

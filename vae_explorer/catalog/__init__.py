@@ -1,0 +1,1 @@
+"""The models at hand: a table of all of them, renaming and deleting, import and export."""
