@@ -1,8 +1,9 @@
 """Faces in photos: found, aligned as CelebA's are, and changed where they are."""
 
 from vae_explorer.faces.alignment import AlignedFace, align, face_from_eyes, whole_face
-from vae_explorer.faces.detection import Face, find_faces
+from vae_explorer.faces.detection import find_faces
 from vae_explorer.faces.editing import edit_photo
+from vae_explorer.faces.geometry import Face
 
 __all__ = [
     "AlignedFace",

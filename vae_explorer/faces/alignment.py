@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vae_explorer.faces.detection import Face
 from vae_explorer.faces.geometry import (
+    Face,
     Matrix,
     Points,
     fit_similarity,

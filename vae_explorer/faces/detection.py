@@ -9,23 +9,31 @@ size by the landmarks that it found, which also drops what looked like a face on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vae_explorer.faces.boxes import Boxes, move_edges, squares, suppress
 from vae_explorer.faces.geometry import (
-    Points,
+    Face,
     fit_similarity,
     invert,
     mean_landmarks,
     transform_points,
 )
-from vae_explorer.faces.networks import Networks, OutputNet, ProposalNet, RefineNet, load_networks
-from vae_explorer.faces.pyramid import Pyramid
+from vae_explorer.faces.mtcnn import (
+    Boxes,
+    Networks,
+    OutputNet,
+    ProposalNet,
+    Pyramid,
+    RefineNet,
+    load_networks,
+    move_edges,
+    squares,
+    suppress,
+)
 
 SEARCHED_SIDE = 1024
 """Larger photos are searched at this length of their longer side, in pixels."""
@@ -40,25 +48,6 @@ _PATCH_CENTRE, _PATCH_SIDE = (0.5, 0.55), 0.65
 _LOOKS = 2
 _TURNED_SIDE = 640
 _TURNS = (35.0, -35.0, 90.0, -90.0, 180.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """A face found in a photo.
-
-    Attributes
-    ----------
-    box : tuple of 4 floats
-        x0, y0, x1, y1 in pixels of the photo; may reach beyond its edges.
-    score : float
-        Probability that it is a face, in [0, 1].
-    landmarks : ndarray of float64 (5, 2)
-        As (x, y): the eye at the picture's left, the other, nose, mouth left, mouth right.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    landmarks: Points
 
 
 def find_faces(image: Image.Image) -> list[Face]:

@@ -10,8 +10,7 @@ from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces.alignment import align
-from vae_explorer.faces.detection import Face
-from vae_explorer.faces.geometry import Matrix, invert, transform_points
+from vae_explorer.faces.geometry import Face, Matrix, invert, transform_points
 from vae_explorer.inference import decode, encode
 
 Pixels = NDArray[np.float32]

@@ -7,6 +7,8 @@ p to `matrix[:, :2] @ p + matrix[:, 2]`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,3 +90,22 @@ def invert(matrix: Matrix) -> Matrix:
     """Return the matrix (2, 3) of the way back."""
     back = np.linalg.inv(matrix[:, :2])
     return np.column_stack([back, -back @ matrix[:, 2]])
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face found in a photo.
+
+    Attributes
+    ----------
+    box : tuple of 4 floats
+        x0, y0, x1, y1 in pixels of the photo; may reach beyond its edges.
+    score : float
+        Probability that it is a face, in [0, 1].
+    landmarks : ndarray of float64 (5, 2)
+        As (x, y): the eye at the picture's left, the other, nose, mouth left, mouth right.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: Points

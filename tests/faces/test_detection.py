@@ -14,11 +14,9 @@ import skimage.data
 from PIL import Image, ImageOps
 
 from vae_explorer.errors import WeightsError
-from vae_explorer.faces import Face, align, face_from_eyes, find_faces, networks
-from vae_explorer.faces.boxes import suppress
+from vae_explorer.faces import Face, align, face_from_eyes, find_faces, mtcnn
 from vae_explorer.faces.geometry import fit_similarity, invert, mean_landmarks, transform_points
-from vae_explorer.faces.networks import find_weights, load_networks, read_weights
-from vae_explorer.faces.pyramid import Pyramid
+from vae_explorer.faces.mtcnn import Pyramid, find_weights, load_networks, read_weights, suppress
 
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(skimage.data.astronaut())
@@ -255,7 +253,7 @@ def test_two_threads_at_once_find_the_same_as_one_and_every_time(
     face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[object] = []
-    monkeypatch.setattr(networks, "_loaded", loaded)
+    monkeypatch.setattr(mtcnn, "_loaded", loaded)
     with ThreadPoolExecutor(2) as pool:
         a, b = pool.map(lambda _: load_networks(), range(2))
         both = list(pool.map(find_faces, [PHOTO, MIRRORED] * 3))
@@ -424,7 +422,7 @@ def test_a_changed_weight_file_is_refused_before_it_can_do_anything(tmp_path: Pa
     assert not harm.exists()
 
 
-@pytest.mark.parametrize("name", networks.SHA256)
+@pytest.mark.parametrize("name", mtcnn.SHA256)
 def test_one_changed_bit_is_enough_to_refuse_a_weight_file(tmp_path: Path, name: str) -> None:
     data = bytearray((find_weights() / f"{name}.lz4").read_bytes())
     (tmp_path / f"{name}.lz4").write_bytes(data)
@@ -441,6 +439,6 @@ def test_missing_weights_say_what_to_install(
     with pytest.raises(WeightsError, match=r"cannot be read.*pip install"):
         read_weights(tmp_path, "pnet")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(networks, "_loaded", [])
+    monkeypatch.setattr(mtcnn, "_loaded", [])
     with pytest.raises(WeightsError, match=r"package mtcnn.*pip install"):
         find_faces(PHOTO)

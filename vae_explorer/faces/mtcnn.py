@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import NamedTuple, TypeVar
 import joblib
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from vae_explorer.errors import WeightsError
@@ -219,3 +223,131 @@ def _fill(network: Network, weights: Sequence[np.ndarray]) -> Network:
     # Three times as fast: the first network slides over pictures, with few channels.
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network.eval().requires_grad_(False)
+
+
+Boxes = NDArray[np.float64]
+"""(n, 4), as x0, y0, x1, y1."""
+Scores = NDArray[np.float32]
+"""(n,), in [0, 1]."""
+
+
+def squares(boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the centres (n, 2) and sides (n,) of the squares around boxes."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+
+
+def move_edges(
+    centres: NDArray[np.float64], sides: NDArray[np.float64], offsets: NDArray[np.float32]
+) -> Boxes:
+    """Move the four edges of squares by offsets (n, 4), given in sides of the square."""
+    half = sides[:, None] / 2
+    edges = np.concatenate([centres - half, centres + half], axis=1)
+    return edges + sides[:, None] * offsets
+
+
+def suppress(
+    boxes: Boxes,
+    scores: Scores,
+    overlap: float,
+    nested: bool = False,
+    most: int | None = None,
+) -> NDArray[np.intp]:
+    """Choose the boxes that no better one overlaps: non-maximum suppression.
+
+    Parameters
+    ----------
+    boxes, scores : ndarray
+        n boxes and how good each is.
+    overlap : float
+        In [0, 1]; a box goes if its overlap with a better one, intersection over union, is more.
+    nested : bool
+        Measure the overlap by the smaller of the two instead: a box inside another goes.
+    most : int, optional
+        How many to keep at most. Five times as many are looked at.
+
+    Returns
+    -------
+    ndarray of int
+        Rows, best first.
+    """
+    order = np.argsort(-scores, kind="stable")[: None if most is None else 5 * most]
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept: list[int] = []
+    while len(order) and (most is None or len(kept) < most):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[order, :2])
+        high = np.minimum(boxes[best, 2:], boxes[order, 2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        least = np.minimum(area[best], area[order])
+        whole = least if nested else area[best] + area[order] - shared
+        order = order[shared <= overlap * whole]
+    return np.array(kept, dtype=np.intp)
+
+
+_SHRINK = 0.5**0.5
+_SMALLEST = 12
+
+_Array = NDArray[np.float64]
+
+
+class Pyramid:
+    """A picture at smaller and smaller sizes, each of half the area of the one before.
+
+    Parameters
+    ----------
+    image : Image
+        RGB.
+
+    Attributes
+    ----------
+    width, height : int
+        Of the picture.
+    levels : list of Tensor (1, 3, rows, columns)
+        Values in [-1, 1], as MTCNN takes them; down to sides of 12 pixels.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self.width, self.height = image.size
+        self.levels: list[Tensor] = []
+        width, height = image.size
+        while min(width, height) >= _SMALLEST:
+            small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            pixels = torch.from_numpy(np.asarray(small, np.float32)).permute(2, 0, 1)[None]
+            self.levels.append((pixels - 127.5) / 128)
+            shrink = _SHRINK ** len(self.levels)
+            width, height = round(image.width * shrink), round(image.height * shrink)
+
+    def cut(self, centres: _Array, sides: _Array, angles: _Array, size: int) -> Tensor:
+        """Cut squares out of the picture, grey where they reach beyond it.
+
+        Parameters
+        ----------
+        centres : ndarray (n, 2)
+            As (x, y), in pixels of the picture.
+        sides, angles : ndarray (n,)
+            In pixels of the picture, and in radians from the x axis towards the y axis.
+        size : int
+            Side of a patch in its own pixels.
+
+        Returns
+        -------
+        Tensor (n, 3, size, size)
+            Sampled bilinearly from the level whose pixels are nearest in size to the patch's.
+        """
+        steps = (np.arange(size) + 0.5) / size - 0.5
+        u, v = np.meshgrid(steps, steps)
+        cos, sin = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+        side = sides[:, None, None]
+        x = centres[:, 0, None, None] + side * (cos * u - sin * v)
+        y = centres[:, 1, None, None] + side * (sin * u + cos * v)
+        places = np.stack([2 * x / self.width - 1, 2 * y / self.height - 1], axis=-1)
+        patches = torch.empty(len(centres), 3, size, size)
+        level = np.log(np.maximum(sides, 1e-6) / size) / -math.log(_SHRINK)
+        levels = np.clip(np.rint(level), 0, len(self.levels) - 1)
+        for index in np.unique(levels):
+            rows = np.flatnonzero(levels == index)
+            grid = torch.from_numpy(places[rows].astype(np.float32)).view(1, -1, size, 2)
+            cuts = F.grid_sample(self.levels[int(index)], grid, align_corners=False)
+            patches[rows] = cuts[0].view(3, len(rows), size, size).transpose(0, 1)
+        return patches

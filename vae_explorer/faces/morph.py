@@ -1,0 +1,59 @@
+"""A face becoming another: the path in latent space, and what of the photos is laid over it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vae_explorer.images import to_uint8
+from vae_explorer.latent.interpolation import Images
+from vae_explorer.morphs import enlarge
+
+
+def detail_of(portrait: Images, reconstruction: Images) -> Images:
+    """Return what a reconstruction lacks of a portrait.
+
+    Parameters
+    ----------
+    portrait : ndarray of float32 (channels, size, size)
+        The aligned photo, in [0, 1].
+    reconstruction : ndarray of float32 (channels, s, s)
+        What the model redraws of it, at its own size.
+
+    Returns
+    -------
+    ndarray of float32 (channels, size, size)
+        In [-1, 1]: portrait - enlarged reconstruction.
+    """
+    return portrait - enlarge(reconstruction[None], portrait.shape[-1])[0]
+
+
+def lay_over(frames: Images, details: tuple[Images, Images], amount: float) -> NDArray[np.uint8]:
+    """Lay the details of both ends over the frames of a morph, each faded with its distance.
+
+    Parameters
+    ----------
+    frames : ndarray of float32 (n, channels, s, s)
+        The path decoded, from one end to the other.
+    details : pair of ndarray of float32 (channels, size, size)
+        Of the first end and of the last; see `detail_of`.
+    amount : float
+        From 0, the model's own frames, to 1, at which the ends are the photos themselves.
+
+    Returns
+    -------
+    ndarray of uint8 (n, size, size, channels)
+    """
+    first, last = details
+    t = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
+    large = enlarge(frames, first.shape[-1])
+    return to_uint8(large + np.float32(amount) * (fade(t) * first + fade(1 - t) * last))
+
+
+def fade(t: Images) -> Images:
+    """Return how much of an end's detail is left at t in [0, 1] of the way from it.
+
+    Squared: in a straight fade both faces' hair and eyes shine through in the middle, and without
+    an overlap the middle is plainly blurred.
+    """
+    return (1 - t) ** 2
