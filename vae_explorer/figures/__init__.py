@@ -1,5 +1,6 @@
 """Plotly figures from arrays, in one look that sits on a light and on a dark page."""
 
+from vae_explorer.figures.comparison import rate_distortion_figure
 from vae_explorer.figures.curves import curves_figure, loss_figure
 from vae_explorer.figures.dimensions import (
     bars_figure,
@@ -7,12 +8,9 @@ from vae_explorer.figures.dimensions import (
     histograms_figure,
     norms_figure,
 )
-from vae_explorer.figures.marks import DecodedTiles
+from vae_explorer.figures.maps import panels_figure, scatter_figure
 from vae_explorer.figures.mosaic import mosaic_figure
-from vae_explorer.figures.panels import panels_figure
-from vae_explorer.figures.rate_distortion import rate_distortion_figure
-from vae_explorer.figures.scatter import scatter_figure
-from vae_explorer.figures.style import ACCENT, CLASS_COLOURS, Template
+from vae_explorer.figures.style import ACCENT, CLASS_COLOURS, DecodedTiles, Template
 
 __all__ = [
     "ACCENT",

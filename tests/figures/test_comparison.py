@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from vae_explorer.figures import CLASS_COLOURS, curves_figure, rate_distortion_figure
-from vae_explorer.figures.labels import LETTER, LINE, place_labels
+from vae_explorer.figures.comparison import LETTER, LINE, place_labels
 
 NAMES = ["weak", "plain", "strong", "autoencoder", "under way"]
 RATE = [10.1, 6.74, 3.38, np.nan, 5.0]
