@@ -21,7 +21,7 @@ from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.errors import UploadError
 from vae_explorer.faces import Face, align, edit_photo, find_faces
 from vae_explorer.faces.geometry import invert, transform_points
-from vae_explorer.uploads import read_upload
+from vae_explorer.preprocessing import read_upload
 
 MODEL = "faces-vae-64"
 SIDE = 3464  # a square of 12 megapixels

@@ -31,7 +31,7 @@ from vae_explorer.faces.geometry import (
     mean_landmarks,
     transform_points,
 )
-from vae_explorer.uploads import read_upload
+from vae_explorer.preprocessing import read_upload
 
 RUNS = 20
 NEAR = 0.15

@@ -3,9 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.animations import write_animation
 from vae_explorer.faces.morph import detail_of, lay_over
-from vae_explorer.images import png_bytes, tile
+from vae_explorer.images import png_bytes, tile, write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
 from vae_explorer.ui.controls import choose, count

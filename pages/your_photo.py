@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.morphs import enlarge
-from vae_explorer.placement import place_image
+from vae_explorer.images import enlarge
+from vae_explorer.inference import place_image
 from vae_explorer.ui.controls import switch
 from vae_explorer.ui.face_models import describe_likeness, needs_faces, other_models_of_faces
 from vae_explorer.ui.page import open_page

@@ -15,7 +15,7 @@ from vae_explorer import workspace
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
 from vae_explorer.models import build_model
-from vae_explorer.publication import publish
+from vae_explorer.publishing import publish
 from vae_explorer.training.snapshots import read_epochs
 from vae_explorer.training.state import history_columns, load_state, save_config
 from vae_explorer.training.trainer import train

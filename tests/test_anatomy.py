@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from vae_explorer.anatomy import Passage, add_noise, draw_epsilon, follow
-from vae_explorer.anatomy_layers import describe_modules, group_layers, name_kind
+from vae_explorer.anatomy import (
+    Passage,
+    add_noise,
+    describe_modules,
+    draw_epsilon,
+    follow,
+    group_layers,
+    name_kind,
+)
 from vae_explorer.config import ModelConfig
 from vae_explorer.inference import decode, encode
 from vae_explorer.losses import kl_divergence

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from vae_explorer.animations import Format, write_animation
+from vae_explorer.images import Format, write_animation
 
 COLOURS = [(200, 30, 30), (160, 80, 40), (120, 130, 60), (40, 180, 90)]
 FRAMES = np.stack([np.full((24, 32, 3), colour, np.uint8) for colour in COLOURS])

@@ -25,12 +25,11 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings
 from vae_explorer.images import as_shown, to_uint8
-from vae_explorer.inference import encode
+from vae_explorer.inference import encode, place_image
 from vae_explorer.models import build_model
-from vae_explorer.placement import place_image
+from vae_explorer.preprocessing import MAX_BYTES, fit_garment
 from vae_explorer.ui import points
 from vae_explorer.ui.uploads import keep_uploads_in_memory
-from vae_explorer.uploads import MAX_BYTES, fit_garment
 
 ROWS = 12
 VAE = ModelConfig(image_size=32, image_channels=1, latent_dim=2, channels=(4,))

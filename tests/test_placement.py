@@ -9,9 +9,8 @@ from torch.distributions import Bernoulli, Normal
 from torch.distributions import kl_divergence as kl_of
 
 from vae_explorer.config import ModelConfig
-from vae_explorer.inference import decode, encode
+from vae_explorer.inference import decode, encode, place_image
 from vae_explorer.models import build_model
-from vae_explorer.placement import place_image
 
 CONFIG = ModelConfig(image_size=8, image_channels=1, latent_dim=3, channels=(4,))
 

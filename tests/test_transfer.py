@@ -22,8 +22,7 @@ from vae_explorer.data.files import open_album
 from vae_explorer.faces import align, find_faces
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
-from vae_explorer.model_inputs import fit_picture
-from vae_explorer.uploads import fit_garment
+from vae_explorer.preprocessing import fit_garment, fit_picture
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 

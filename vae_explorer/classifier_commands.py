@@ -9,13 +9,13 @@ from tqdm import tqdm
 
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
-from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
 from vae_explorer.commands import open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, unknown_name
+from vae_explorer.publishing import publish_classifier
 from vae_explorer.runs.folder import clear_run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
 from vae_explorer.workspace import CLASSIFIERS

@@ -20,7 +20,7 @@ from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
 from vae_explorer.options import read_configs, refuse_changes
-from vae_explorer.publication import evaluate_again, publish
+from vae_explorer.publishing import evaluate_again, publish
 from vae_explorer.runs.arguments import keep_arguments, list_arguments
 from vae_explorer.runs.folder import PUBLISHED, clear_run, close_published, refuse_unfinished
 from vae_explorer.runs.reporter import RunReport, report_run

@@ -23,8 +23,8 @@ from vae_explorer.data.files import Album
 from vae_explorer.errors import NoFaceError, PictureError, TransferError
 from vae_explorer.images import png_bytes
 from vae_explorer.inference import decode, encode
-from vae_explorer.model_inputs import fit_picture
 from vae_explorer.models import Autoencoder
+from vae_explorer.preprocessing import fit_picture
 from vae_explorer.workspace import atomic_write, staged_folder
 
 BATCH = 64

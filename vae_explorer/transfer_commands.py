@@ -12,7 +12,7 @@ from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.data.files import open_album
 from vae_explorer.device import choose_device
 from vae_explorer.errors import TransferError
-from vae_explorer.onnx_export import write_onnx
+from vae_explorer.export import write_onnx
 from vae_explorer.transfer import decode_table, encode_album
 
 __all__ = ["TransferError", "add_parsers", "run_decode", "run_encode", "run_export"]

@@ -25,10 +25,9 @@ from tests.support.live_stage import (
 from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, edit_photo, find_faces, whole_face
-from vae_explorer.images import to_uint8
+from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
-from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import sample_latents
 
 MODEL = "faces-vae-64"

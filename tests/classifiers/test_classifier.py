@@ -17,7 +17,6 @@ from PIL import Image
 from vae_explorer import classifier_commands, workspace
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints
-from vae_explorer.classifier_publication import measure_accuracy, publish_classifier
 from vae_explorer.classifiers.network import (
     CHANNELS,
     AttributeClassifier,
@@ -35,6 +34,7 @@ from vae_explorer.data import ImageDataset
 from vae_explorer.errors import CheckpointError, ConfigError, RunError, TrainingError
 from vae_explorer.inference import CHUNK
 from vae_explorer.models import count_parameters
+from vae_explorer.publishing import measure_accuracy, publish_classifier
 from vae_explorer.training.batches import split_rows
 from vae_explorer.training.classifier import (
     best_of,

@@ -42,7 +42,7 @@ from vae_explorer.catalog.archive import pack_checkpoint
 from vae_explorer.checkpoints import CHECKPOINTS
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.classifier import load_classifier, predict_attributes
-from vae_explorer.classifier_publication import publish_classifier
+from vae_explorer.publishing import publish_classifier
 from vae_explorer.training.classifier import load_best, load_config, load_state, save_config
 from vae_explorer.training.classifier import train_classifier
 from vae_explorer.config import TrainConfig

@@ -21,7 +21,6 @@ from vae_explorer.__main__ import build_parser, main
 from vae_explorer.catalog.archive import pack_checkpoint, read_archive, unpack_checkpoint
 from vae_explorer.catalog.library import rename_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
-from vae_explorer.classifier_publication import publish_classifier
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
 from vae_explorer.data import find_prepared, load_dataset
 from vae_explorer.data.user_sets import delete_own_set, list_own_sets
@@ -32,6 +31,7 @@ from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import count_parameters
 from vae_explorer.playback.packed import decode_epoch, load_epochs
+from vae_explorer.publishing import publish_classifier
 from vae_explorer.runs.arguments import keep_arguments
 from vae_explorer.runs.status import RunStatus, can_resume, list_runs, read_status
 from vae_explorer.sampling import available_priors, sample_latents

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from vae_explorer.faces.morph import detail_of, lay_over
-from vae_explorer.images import to_uint8
+from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.latent.interpolation import corner_grid, morph_path, slerp
-from vae_explorer.morphs import enlarge
 
 RNG = np.random.default_rng(0)
 PORTRAITS = RNG.random((2, 3, 32, 32)).astype(np.float32)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from vae_explorer import workspace
-from vae_explorer.animations import write_animation
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.errors import RunError
 from vae_explorer.figures import CLASS_COLOURS
+from vae_explorer.images import write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback.packed import crowd_early

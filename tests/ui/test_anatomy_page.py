@@ -18,7 +18,7 @@ from vae_explorer.config import ModelConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import build_model
-from vae_explorer.uploads import fit_garment
+from vae_explorer.preprocessing import fit_garment
 
 PAGE, DIGITS, AUTOENCODER = "anatomy", "digits-vae-2d", "digits-ae-2d"
 VIEW = f"anatomy-{DIGITS}"

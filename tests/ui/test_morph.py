@@ -10,10 +10,9 @@ from PIL import Image
 from tests.support.checkpoints import put_faces
 from tests.support.session import Files, Open, Picture, Session, read_floats, read_picture
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import to_uint8
+from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, lerp, slerp
-from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import sample_latents
 
 PAGE, MODEL = "morph", "faces"

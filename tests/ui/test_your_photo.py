@@ -13,7 +13,7 @@ from tests.support.checkpoints import put, put_faces
 from tests.support.session import Open, Picture, Session
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, face_from_eyes, find_faces
-from vae_explorer.placement import place_image
+from vae_explorer.inference import place_image
 
 PAGE, MODEL = "your_photo", "faces"
 PORTRAIT = Image.fromarray(astronaut())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.images import to_uint8
-from vae_explorer.latent.interpolation import Images
-from vae_explorer.morphs import enlarge
+from vae_explorer.images import enlarge, to_uint8
+
+Images = NDArray[np.float32]
 
 
 def detail_of(portrait: Images, reconstruction: Images) -> Images:

@@ -219,7 +219,6 @@ def _limits(points: Points) -> list[tuple[float, float]]:
 
 
 _COLUMNS = 2
-_ANGLES = np.linspace(0, 2 * np.pi, 61)
 
 
 def panels_figure(
@@ -278,8 +277,8 @@ def panels_figure(
             figure.update_yaxes(range=(-half_side, half_side), **place)
         for sigma in (1, 2, 3):
             figure.add_scatter(
-                x=sigma * np.cos(_ANGLES),
-                y=sigma * np.sin(_ANGLES),
+                x=sigma * _CIRCLE[:, 0],
+                y=sigma * _CIRCLE[:, 1],
                 mode="lines",
                 line={"color": TEXT[template], "width": 2 if sigma == 1 else 1},
                 hoverinfo="skip",

@@ -17,6 +17,8 @@ _MIN_SINE = 1e-4
 # ndtri(1e-12) is -7.03: further out than any sample, and still finite.
 _MIN_P_VALUE = 1e-12
 
+Interpolation = Literal["linear", "spherical"]
+
 
 def lerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> NDArray[np.float32]:
     """Go straight from `a` (t = 0) to `b` (t = 1).
@@ -179,11 +181,9 @@ def _check_path(
     return start, end, np.asarray(t, np.float64)[..., None]
 
 
-Path = Literal["linear", "spherical"]
-Images = NDArray[np.float32]
-
-
-def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical") -> Images:
+def morph_path(
+    a: ArrayLike, b: ArrayLike, steps: int, path: Interpolation = "spherical"
+) -> NDArray[np.float32]:
     """Return `steps` latents (steps, latent_dim) from a to b, both (latent_dim,), ends included.
 
     Raises
@@ -197,7 +197,9 @@ def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical")
     return slerp(a, b, t) if path == "spherical" else lerp(a, b, t)
 
 
-def corner_grid(corners: ArrayLike, columns: int, path: Path = "spherical") -> Images:
+def corner_grid(
+    corners: ArrayLike, columns: int, path: Interpolation = "spherical"
+) -> NDArray[np.float32]:
     """Return latents (columns², latent_dim) between four corners, in reading order.
 
     Parameters

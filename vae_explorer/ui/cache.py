@@ -17,11 +17,11 @@ from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset
+from vae_explorer.export import export_onnx
 from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import PrincipalComponents, principal_components
 from vae_explorer.models import Autoencoder
-from vae_explorer.onnx_export import export_onnx
 
 
 class CheckpointKey(NamedTuple):

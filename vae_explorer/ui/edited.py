@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.animations import write_animation
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.editing.recipe import Recipe
 from vae_explorer.faces import edit_photo, whole_face
-from vae_explorer.images import encode_picture, zip_of_files
+from vae_explorer.images import encode_picture, write_animation, zip_of_files
 from vae_explorer.ui.tray import TrayFace
 
 Pixels = NDArray[np.uint8]

@@ -11,9 +11,8 @@ from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces import Face, find_faces
-from vae_explorer.images import as_shown, to_pil
+from vae_explorer.images import as_shown, enlarge, to_pil
 from vae_explorer.inference import decode, encode
-from vae_explorer.morphs import enlarge
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.face_models import FACES
 from vae_explorer.ui.state import seed_from_url, write_to_url

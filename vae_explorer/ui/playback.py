@@ -10,11 +10,10 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.animations import Format, write_animation
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.images import as_shown, encode_picture, tile, to_uint8
+from vae_explorer.images import Format, as_shown, encode_picture, tile, to_uint8, write_animation
 from vae_explorer.playback.recording import Recording, Source, film, list_sources, load_recording
 from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.component import draw_view

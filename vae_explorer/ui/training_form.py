@@ -13,7 +13,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.options import read_configs
 from vae_explorer.presets import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
-from vae_explorer.publication import default_title
+from vae_explorer.publishing import default_title
 from vae_explorer.runs.arguments import command_line
 from vae_explorer.ui.controls import enter, slide
 from vae_explorer.ui.state import plain

@@ -11,8 +11,8 @@ from streamlit import config
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer.errors import ModelFileError
+from vae_explorer.preprocessing import MAX_BYTES
 from vae_explorer.ui.state import plain
-from vae_explorer.uploads import MAX_BYTES
 from vae_explorer.workspace import is_read_only
 
 T = TypeVar("T")

@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 
 from tests.support import PROJECT
-from vae_explorer import onnx_export
+from vae_explorer import export
 from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CheckpointError
+from vae_explorer.export import TOLERANCE, compare_onnx, export_onnx, write_onnx
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import build_model
-from vae_explorer.onnx_export import TOLERANCE, compare_onnx, export_onnx, write_onnx
 
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
 
@@ -102,7 +102,7 @@ def test_what_differs_from_pytorch_is_not_written(
     other = build_model(checkpoint.card.model, seed=9).eval()
     assert compare_onnx(checkpoint.model, files) < TOLERANCE < compare_onnx(other, files)
     for difference in (2 * TOLERANCE, float("nan")):
-        monkeypatch.setattr(onnx_export, "compare_onnx", lambda *_, found=difference: found)
+        monkeypatch.setattr(export, "compare_onnx", lambda *_, found=difference: found)
         with pytest.raises(CheckpointError, match="was not exported: ONNX and PyTorch differ"):
             write_onnx(checkpoint, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []

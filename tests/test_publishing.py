@@ -13,7 +13,7 @@ from vae_explorer.checkpoints.card import Metric
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.models import build_model
-from vae_explorer.publication import evaluate_again, publish
+from vae_explorer.publishing import evaluate_again, publish
 
 NAME, DRIFT = "attribute_vector.even", "drift.even.plain"
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from vae_explorer.errors import UploadError
-from vae_explorer.uploads import fit_garment, read_upload
+from vae_explorer.preprocessing import fit_garment, read_upload
 
 # Outline of a dress, in a frame of 100 wide and 160 high that it touches on all sides.
 DRESS = np.array([(30, 0), (70, 0), (62, 50), (100, 160), (0, 160), (38, 50)], float)
