@@ -11,9 +11,9 @@ import streamlit as st
 import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from vae_explorer.server.routes import live_routes
 from vae_explorer.ui.lecture import is_lecturing, lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
-from vae_explorer.ui.routes import live_routes
 from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
 from vae_explorer.ui.uploads import keep_uploads_in_memory
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.app_server import run_app
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.serving import decoding
+from vae_explorer.server.requests import decoding
 
 ROUNDS = 10
 GRID = 20

@@ -9,9 +9,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.support.live_stage import assert_same_picture, no_rerun, read_canvas, watch
 from tests.support.stage import wait_for_run
-from vae_explorer.anatomy_answers import Subject
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import as_shown, to_uint8
+from vae_explorer.server.trace import Subject
 
 OpenPage = Callable[..., Page]
 MODELS = (

@@ -23,7 +23,7 @@ from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.sampling import sample_latents
-from vae_explorer.ui.routes import live_routes
+from vae_explorer.server.routes import live_routes
 
 FILES = Path(__file__).parent / "files"
 EITHER, NAMED = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY

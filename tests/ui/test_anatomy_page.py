@@ -12,13 +12,13 @@ from PIL import Image
 
 from tests.support.checkpoints import put_colour_mlp, put_faces
 from tests.support.session import Open, Session, read_floats
-from vae_explorer.anatomy_answers import Subject, pack_passage
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import build_model
 from vae_explorer.preprocessing import fit_garment
+from vae_explorer.server.trace import Subject, pack_passage
 
 PAGE, DIGITS, AUTOENCODER = "anatomy", "digits-vae-2d", "digits-ae-2d"
 VIEW = f"anatomy-{DIGITS}"

@@ -6,8 +6,8 @@ import base64
 
 import streamlit as st
 
-from vae_explorer.anatomy_answers import MAX_NOISE, MAX_SEED, Subject, pack_passage
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, Subject, pack_passage
 from vae_explorer.ui.component import draw_view, is_live
 from vae_explorer.ui.controls import read_number, switch
 from vae_explorer.ui.live import describe_model

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from vae_explorer.anatomy import Passage
-from vae_explorer.anatomy_answers import (
+from vae_explorer.config import ModelConfig
+from vae_explorer.errors import RequestError
+from vae_explorer.images import to_uint8
+from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.server.trace import (
     MAX_NOISE,
     Subject,
     following,
@@ -14,10 +18,6 @@ from vae_explorer.anatomy_answers import (
     pack_passage,
     read_subject,
 )
-from vae_explorer.config import ModelConfig
-from vae_explorer.errors import RequestError
-from vae_explorer.images import to_uint8
-from vae_explorer.models import Autoencoder, build_model
 
 CONFIG = ModelConfig(
     image_size=8, image_channels=3, latent_dim=5, channels=(4,), activation="leaky_relu"

@@ -11,7 +11,7 @@ from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.serving import (
+from vae_explorer.server.requests import (
     MAX_ANSWER_BYTES,
     MAX_IMAGES,
     PIECE_PIXELS,

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import torch
 
-from vae_explorer import fair_pool
 from vae_explorer.errors import RequestError
-from vae_explorer.fair_pool import PIECE_SECONDS, FairPool
+from vae_explorer.server import scheduler
+from vae_explorer.server.scheduler import PIECE_SECONDS, FairPool
 
 TIMEOUT = 10
 
@@ -177,7 +177,7 @@ def test_an_overload_is_refused_at_once() -> None:
 
 def test_how_much_may_wait_follows_from_what_pieces_take(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(fair_pool, "perf_counter", lambda: now)
+    monkeypatch.setattr(scheduler, "perf_counter", lambda: now)
 
     def take_seconds() -> str:
         nonlocal now

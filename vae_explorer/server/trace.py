@@ -19,7 +19,7 @@ from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.models import Autoencoder
-from vae_explorer.serving import LITTLE_ENDIAN, max_image_bytes, read_image
+from vae_explorer.server.requests import LITTLE_ENDIAN, max_image_bytes, read_image
 
 MAX_NOISE = 0.5
 """Standard deviation, of pixels in [0, 1]."""

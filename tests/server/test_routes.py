@@ -22,14 +22,14 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from vae_explorer import workspace
-from vae_explorer.anatomy_answers import Subject, pack_passage
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.errors import CheckpointError
-from vae_explorer.fair_pool import FairPool
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
-from vae_explorer.serving import MAX_IMAGES, latent_bound
-from vae_explorer.ui import model_finder, routes
+from vae_explorer.server import routes
+from vae_explorer.server.requests import MAX_IMAGES, latent_bound
+from vae_explorer.server.scheduler import FairPool
+from vae_explorer.server.trace import Subject, pack_passage
 from vae_explorer.ui.cache import CheckpointKey
 
 TIMEOUT = 10
@@ -361,7 +361,7 @@ def test_a_checkpoint_that_breaks_while_it_is_loaded_is_refused(
     def fail(key: CheckpointKey) -> Checkpoint:
         raise CheckpointError(f"{key.name} is broken.")
 
-    monkeypatch.setattr(model_finder, "get_checkpoint", fail)
+    monkeypatch.setattr(routes, "get_checkpoint", fail)
     with serve() as server:
         assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
