@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from vae_explorer.lecture import shipped_lecture
+from vae_explorer.teaching.lecture import shipped_lecture
 from vae_explorer.ui.controls import switch
 from vae_explorer.ui.lecture import draw_keys, is_lecturing, read_scenes, start_lecture, take_list
 from vae_explorer.ui.page import open_page

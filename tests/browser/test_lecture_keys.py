@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support import PROJECT
 from tests.support.stage import wait_for_run
-from vae_explorer.lecture import read_lecture, shipped_lecture
+from vae_explorer.teaching.lecture import read_lecture, shipped_lecture
 
 OpenPage = Callable[..., Page]
 PAGES = {path.stem for path in PROJECT.joinpath("pages").glob("*.py")}

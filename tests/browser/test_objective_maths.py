@@ -13,24 +13,22 @@ import torch
 from playwright.sync_api import BrowserContext, Page
 
 from vae_explorer import ui
-from vae_explorer.bubbles import (
+from vae_explorer.losses import bernoulli_nll, gaussian_nll, kl_divergence
+from vae_explorer.teaching.objective import (
     CONFUSION,
     FARTHEST,
     FIRST_RATE,
     TAIL,
     Bubbles,
+    LineModel,
     bubble_gradients,
     bubble_terms,
     descend,
-    scatter_bubbles,
-)
-from vae_explorer.losses import bernoulli_nll, gaussian_nll, kl_divergence
-from vae_explorer.objective import (
-    LineModel,
     gradient_deviations,
     gradient_estimates,
     importance_bound,
     reverse_kl,
+    scatter_bubbles,
 )
 
 SCRIPT = Path(ui.__file__).parent / "objective" / "maths.js"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.session import Open, Session
-from vae_explorer.lecture import read_lecture, shipped_lecture
+from vae_explorer.teaching.lecture import read_lecture, shipped_lecture
 
 PAGE, DIGITS = "lecture", "digits-vae-2d"
 KEYS, LIST = "lecture_keys", "lecture_list"

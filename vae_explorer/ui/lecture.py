@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from vae_explorer.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
+from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
 from vae_explorer.ui.component import hand_over
 from vae_explorer.ui.controls import read_number
 from vae_explorer.ui.state import forget_settings, plain, seed_from_url, write_to_url

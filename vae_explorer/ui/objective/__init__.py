@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from vae_explorer import bubbles
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
-from vae_explorer.objective import LineModel
+from vae_explorer.teaching import objective
+from vae_explorer.teaching.objective import LineModel
 from vae_explorer.ui.component import hand_over
 from vae_explorer.ui.sliders import current_value, take_values
 from vae_explorer.ui.tiles import Setting
@@ -112,15 +112,15 @@ def _snap(slider: Slider) -> float:
 
 def _constants() -> Mapping[str, object]:
     """Return what the formulas of the page have in them beside what is moved."""
-    start = bubbles.scatter_bubbles()
+    start = objective.scatter_bubbles()
     return {
         "target": TARGET,
         "variance": PIXEL_VARIANCE,
         "noise": LineModel().noise,
-        "confusion": bubbles.CONFUSION,
-        "tail": bubbles.TAIL,
-        "rate": bubbles.FIRST_RATE,
-        "farthest": bubbles.FARTHEST,
+        "confusion": objective.CONFUSION,
+        "tail": objective.TAIL,
+        "rate": objective.FIRST_RATE,
+        "farthest": objective.FARTHEST,
         "start": np.column_stack([start.means, np.exp(start.log_radii)]).round(4).tolist(),
     }
 

@@ -6,7 +6,8 @@ import torch
 from torch.distributions import MultivariateNormal
 from torch.distributions import kl_divergence as reference_kl
 
-from vae_explorer.bubbles import (
+from vae_explorer.losses import kl_divergence
+from vae_explorer.teaching.objective import (
     CONFUSION,
     TAIL,
     Bubbles,
@@ -15,7 +16,6 @@ from vae_explorer.bubbles import (
     descend,
     scatter_bubbles,
 )
-from vae_explorer.losses import kl_divergence
 
 
 def objective(means: torch.Tensor, log_radii: torch.Tensor, beta: float) -> torch.Tensor:

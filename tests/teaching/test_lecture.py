@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.support import PROJECT
-from vae_explorer.lecture import MAX_SCENES, read_lecture, shipped_lecture
+from vae_explorer.teaching.lecture import MAX_SCENES, read_lecture, shipped_lecture
 
 PAGES = {path.stem for path in PROJECT.joinpath("pages").glob("*.py")}
 

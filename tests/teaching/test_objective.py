@@ -9,7 +9,7 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
 from vae_explorer.losses import gaussian_constant, gaussian_nll, kl_divergence
-from vae_explorer.objective import (
+from vae_explorer.teaching.objective import (
     LineModel,
     gradient_deviations,
     gradient_estimates,
