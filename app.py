@@ -12,6 +12,7 @@ import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vae_explorer.server.routes import live_routes
+from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.lecture import is_lecturing, lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
@@ -59,7 +60,7 @@ if get_script_run_ctx() is None:
     # for seconds where a core is busy.
     torch.set_num_threads(1)
     keep_uploads_in_memory()  # once, before the server takes any
-    app = st.App(Path(__file__), routes=live_routes())
+    app = st.App(Path(__file__), routes=live_routes(lambda card: get_checkpoint(key_of(card))))
 else:
     st.set_page_config(
         page_title="VAE Explorer",

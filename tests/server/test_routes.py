@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from vae_explorer import workspace
-from vae_explorer.checkpoints import Checkpoint, load_checkpoint
+from vae_explorer.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from vae_explorer.errors import CheckpointError
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
@@ -30,7 +30,6 @@ from vae_explorer.server import routes
 from vae_explorer.server.requests import MAX_IMAGES, latent_bound
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import Subject, pack_passage
-from vae_explorer.ui.cache import CheckpointKey
 
 TIMEOUT = 10
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
@@ -80,11 +79,11 @@ def read_answer(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
+def serve(get_checkpoint: routes.GetCheckpoint | None = None) -> Iterator[Server]:
     """Start the routes behind a socket made as `streamlit run` makes it."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1])
-    app = Starlette(routes=routes.live_routes())
+    app = Starlette(routes=routes.live_routes(get_checkpoint))
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
         server.connections.append(receive)
@@ -355,14 +354,11 @@ def test_a_removed_checkpoint_is_unknown_at_once(
         assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
 
-def test_a_checkpoint_that_breaks_while_it_is_loaded_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(key: CheckpointKey) -> Checkpoint:
-        raise CheckpointError(f"{key.name} is broken.")
+def test_a_checkpoint_that_breaks_while_it_is_loaded_is_refused() -> None:
+    def fail(card: ModelCard) -> Checkpoint:
+        raise CheckpointError(f"{card.name} is broken.")
 
-    monkeypatch.setattr(routes, "get_checkpoint", fail)
-    with serve() as server:
+    with serve(fail) as server:
         assert_refused(server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()), 404)
 
 

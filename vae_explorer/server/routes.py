@@ -24,7 +24,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from vae_explorer.checkpoints import CARD, Checkpoint, find_checkpoint, list_checkpoints
+from vae_explorer.checkpoints import (
+    CARD,
+    Checkpoint,
+    ModelCard,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+)
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import CheckpointError, RequestError
 from vae_explorer.server.requests import (
@@ -38,7 +45,6 @@ from vae_explorer.server.requests import (
 )
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import following, max_subject_bytes, read_subject
-from vae_explorer.ui.cache import get_checkpoint, key_of
 
 MAX_WORKERS = 8
 """Threads that compute; fewer where there are fewer cores."""
@@ -47,16 +53,17 @@ PLOTLY_VERSION = plotly.__version__
 """As `?v=` of the script's address, it lets a browser keep the script for good."""
 
 T = TypeVar("T")
+GetCheckpoint = Callable[[ModelCard], Checkpoint]
 
 
-def live_routes() -> list[Route]:
+def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
     """Return the routes for `st.App`, with one pool behind them.
 
     | address | body | answer |
     |---|---|---|
     | `POST /api/decode/NAME` | float32 (n, latent_dim) | RGBA bytes (n, height, width, 4) |
     | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
-    | `POST /api/anatomy/NAME` | as `anatomy_answers` says | every layer's activations |
+    | `POST /api/anatomy/NAME` | as `server.trace` says | every layer's activations |
     | `GET /api/plotly.min.js` | | the script of the installed plotly |
 
     Numbers are little-endian. A decoded answer has the headers X-Count, X-Height and X-Width, an
@@ -65,8 +72,17 @@ def live_routes() -> list[Route]:
     has waiting, only the newest is answered. A refusal is one line of text.
 
     Each address also answers below any base path, which Streamlit does not add to these.
+
+    Parameters
+    ----------
+    get_checkpoint : callable (ModelCard) -> Checkpoint, optional
+        Loads a listed checkpoint, from a cache if it has one; by default it is read from disk.
+
+    Returns
+    -------
+    list of Route
     """
-    models = ModelFinder()
+    models = ModelFinder(get_checkpoint or _load)
     keep_freed_memory(block=2**25, total=2**28)
     pool = FairPool(min(os.cpu_count() or 1, MAX_WORKERS))
     endpoints: dict[str, Callable[..., object]] = {
@@ -243,8 +259,9 @@ class ModelFinder:
     Verifying all folders, in another thread, takes a third of what a picture does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, get_checkpoint: GetCheckpoint) -> None:
         self._found: dict[str, FoundModel] = {}
+        self._get_checkpoint = get_checkpoint
 
     async def find(self, name: str) -> FoundModel:
         """Return a model by its checkpoint's name, which is only compared.
@@ -260,11 +277,15 @@ class ModelFinder:
                 if found.card.stat().st_mtime_ns == found.written:
                     return found
             del self._found[name]
-        found = self._found[name] = await run_in_threadpool(_find, name)
+        found = self._found[name] = await run_in_threadpool(_find, name, self._get_checkpoint)
         return found
 
 
-def _find(name: str) -> FoundModel:
+def _load(card: ModelCard) -> Checkpoint:
+    return load_checkpoint(card.name)
+
+
+def _find(name: str, get_checkpoint: GetCheckpoint) -> FoundModel:
     cards, _ = list_checkpoints()
     if name not in cards:
         raise RequestError(
@@ -273,7 +294,7 @@ def _find(name: str) -> FoundModel:
     try:
         card = find_checkpoint(name) / CARD
         written = card.stat().st_mtime_ns
-        checkpoint = get_checkpoint(key_of(cards[name]))
+        checkpoint = get_checkpoint(cards[name])
     except (CheckpointError, OSError) as error:
         raise RequestError(404, "This model was removed or broken just now.") from error
     return FoundModel(checkpoint, latent_bound(checkpoint.encodings), card, written)

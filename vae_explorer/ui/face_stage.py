@@ -9,7 +9,7 @@ import numpy as np
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode, encode
-from vae_explorer.latent.interpolation import Path, corner_grid, morph_path
+from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
 from vae_explorer.ui.component import is_live
 from vae_explorer.ui.face_choice import SIDE, ChosenFace
 from vae_explorer.ui.live_faces import draw_corners, draw_edit, draw_morph
@@ -21,7 +21,7 @@ _FINE = 65  # places of the path that are sent to the browser, which goes straig
 
 def show_morph(
     faces: Sequence[ChosenFace],
-    path: Path,
+    path: Interpolation,
     key: str,
     checkpoint: Checkpoint,
     *,
@@ -70,7 +70,7 @@ def show_morph(
 
 
 def show_corners(
-    faces: Sequence[ChosenFace], path: Path, key: str, checkpoint: Checkpoint, columns: int
+    faces: Sequence[ChosenFace], path: Interpolation, key: str, checkpoint: Checkpoint, columns: int
 ) -> None:
     """Show the faces between four, top left, top right, bottom left, bottom right."""
     corners = np.stack([face.z for face in faces])
