@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import PROJECT
 from vae_explorer import export
-from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CheckpointError
 from vae_explorer.export import TOLERANCE, compare_onnx, export_onnx, write_onnx

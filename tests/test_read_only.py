@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
+from vae_explorer.cli import main
 from vae_explorer.data import DatasetError, load_dataset
 from vae_explorer.errors import ReadOnlyError
 from vae_explorer.workspace import READ_ONLY, is_read_only, refuse_when_read_only

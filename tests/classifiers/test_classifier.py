@@ -14,8 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vae_explorer import classifier_commands, workspace
-from vae_explorer.__main__ import main
+from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.classifiers.network import (
     CHANNELS,
@@ -29,6 +28,8 @@ from vae_explorer.classifiers.storage import (
     predict_attributes,
     save_classifier,
 )
+from vae_explorer.cli import classifier as classifier_command
+from vae_explorer.cli import main
 from vae_explorer.config import JsonValue, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import CheckpointError, ConfigError, RunError, TrainingError
@@ -503,8 +504,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., in
     """Run `train-classifier` in a folder of its own, on 40 pictures with a table."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(workspace, "CHECKPOINTS", tmp_path / "checkpoints")
-    monkeypatch.setattr(classifier_commands, "IMAGE_SIZE", 16)
-    monkeypatch.setattr(classifier_commands, "CHANNELS", {"strided": (8,), "residual": (8,)})
+    monkeypatch.setattr(classifier_command, "IMAGE_SIZE", 16)
+    monkeypatch.setattr(classifier_command, "CHANNELS", {"strided": (8,), "residual": (8,)})
     images, attributes = make_faces(40)
     Path("faces").mkdir()
     with Path("faces/attributes.csv").open("w", newline="") as table:
@@ -552,7 +553,7 @@ def test_a_stopped_command_goes_on_and_keeps_its_configuration(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(classifier_commands.tqdm, "write", interrupt)  # after the first epoch
+        patch.setattr(classifier_command.tqdm, "write", interrupt)  # after the first epoch
         assert command(*NEW) == 130
     told = capsys.readouterr().out
     assert "train-classifier --resume --out checkpoints/classifiers/small" in told

@@ -17,11 +17,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from vae_explorer import workspace
-from vae_explorer.__main__ import build_parser, main
 from vae_explorer.catalog.archive import pack_checkpoint, read_archive, unpack_checkpoint
 from vae_explorer.catalog.library import rename_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
+from vae_explorer.cli import build_parser, main
 from vae_explorer.data import find_prepared, load_dataset
 from vae_explorer.data.user_sets import delete_own_set, list_own_sets
 from vae_explorer.editing.recipe import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe

@@ -16,8 +16,8 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from vae_explorer import workspace
-from vae_explorer.__main__ import build_parser
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.cli import build_parser
 from vae_explorer.data import load_dataset, prepare
 from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import to_uint8

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_explorer.__main__ import main
 from vae_explorer.catalog.table import list_rows
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.cli import main
 from vae_explorer.data import DATASETS, DatasetError, find_prepared, load_dataset, prepare
 from vae_explorer.data import user_sets as sets
 from vae_explorer.data.user_sets import add_own_set, delete_own_set, list_own_sets

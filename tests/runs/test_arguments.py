@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from vae_explorer.__main__ import build_parser
+from vae_explorer.cli import build_parser
 from vae_explorer.runs.arguments import command_line, keep_arguments, list_arguments
 
 OUT = ["--out", "checkpoints/one"]

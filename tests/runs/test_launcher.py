@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from vae_explorer import workspace
-from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.cli import main
 from vae_explorer.errors import LaunchError, ReadOnlyError, RunError, RunUnderWayError
 from vae_explorer.runs import launcher
 from vae_explorer.runs.launcher import (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from vae_explorer.__main__ import main
+from vae_explorer.cli import main
 from vae_explorer.data import DatasetError, ImageDataset, prepare
 from vae_explorer.errors import NotANumberError, RunError, RunUnderWayError
 from vae_explorer.runs import reporter
@@ -320,7 +320,7 @@ def test_a_fault_of_the_program_is_no_kill(
     def fail(*_: object) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("vae_explorer.commands._epoch_line", fail)
+    monkeypatch.setattr("vae_explorer.cli.train._epoch_line", fail)
     with pytest.raises(KeyError):
         train_small(data_root)
     status = read_status(RUN)
@@ -338,7 +338,7 @@ def test_data_that_is_gone_is_named_and_the_run_before_stays(
         raise DatasetError("The pictures are gone.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("vae_explorer.commands.prepare", refuse)
+        patch.setattr("vae_explorer.cli.data.prepare", refuse)
         assert train_small(data_root, "--replace") == 2
         status = read_status(RUN)
         assert status is not None
@@ -371,7 +371,7 @@ def test_what_is_asked_for_while_it_begins_is_not_lost(
         (RUN / REQUEST).write_text("pause")
         return prepare(*given, **options)
 
-    monkeypatch.setattr("vae_explorer.commands.prepare", prepare_while_somebody_asks)
+    monkeypatch.setattr("vae_explorer.cli.data.prepare", prepare_while_somebody_asks)
     assert train_small(data_root) == 130
     status = read_status(RUN)
     assert status is not None

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from tests.support.processes import finish, start_processes
-from vae_explorer.__main__ import main
+from vae_explorer.cli import main
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import TrainingError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, load_file, save
 
-from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.format import EPOCHS
+from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.errors import CheckpointError, RunError

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from tests.support import PROJECT
-from vae_explorer.__main__ import main
+from vae_explorer.cli import main
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset

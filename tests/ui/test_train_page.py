@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.session import Open, Session, read_floats
 from vae_explorer import workspace
-from vae_explorer.__main__ import main
+from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError, RunUnderWayError
 from vae_explorer.runs.lock import hold_lock

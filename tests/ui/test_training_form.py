@@ -13,10 +13,10 @@ from PIL import Image
 from streamlit.testing.v1.element_tree import Button
 
 from tests.support.session import Open, Session
-from vae_explorer.__main__ import build_parser
+from vae_explorer.cli import build_parser
+from vae_explorer.cli.train import read_configs
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data.user_sets import add_own_set, list_own_sets
-from vae_explorer.options import read_configs
 from vae_explorer.presets import PRESETS
 from vae_explorer.runs.estimate import Pace, count_model
 from vae_explorer.ui import own_pictures, training_estimate, training_form

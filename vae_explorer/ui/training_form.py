@@ -8,10 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.__main__ import build_parser
+from vae_explorer.cli import build_parser
+from vae_explorer.cli.train import read_configs
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
-from vae_explorer.options import read_configs
 from vae_explorer.presets import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.publishing import default_title
 from vae_explorer.runs.arguments import command_line

@@ -14,9 +14,9 @@ import skimage.data
 from PIL import Image
 
 from tests.support import PROJECT
-from vae_explorer import transfer, workspace
-from vae_explorer.__main__ import main
+from vae_explorer import workspace
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.cli import main, transfer
 from vae_explorer.data import ImageDataset
 from vae_explorer.data.files import open_album
 from vae_explorer.faces import align, find_faces

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer.__main__ import main
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.presets import PRESETS, find_preset
@@ -39,7 +39,7 @@ def stop_half_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("vae_explorer.commands._epoch_line", cut)
+        patch.setattr("vae_explorer.cli.train._epoch_line", cut)
         command("train", *SMALL, "--out", OUT)
 
 

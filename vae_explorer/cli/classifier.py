@@ -1,4 +1,4 @@
-"""What `train-classifier` does; `vae_explorer.__main__` says how it is called."""
+"""What `train-classifier` does; `vae_explorer.cli` says how it is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
 from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
-from vae_explorer.commands import open_dataset
+from vae_explorer.cli.data import open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError
 from vae_explorer.device import keep_freed_memory

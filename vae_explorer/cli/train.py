@@ -1,26 +1,27 @@
-"""What the commands do; `vae_explorer.__main__` says how they are called."""
+"""The command `train`: parse, prepare the data, open the run, train, publish."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.checkpoints import CARD, list_checkpoints, load_checkpoint
-from vae_explorer.checkpoints.card import Metric
-from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+from vae_explorer.checkpoints import CARD
+from vae_explorer.cli.data import check_dataset, open_dataset, print_metrics
+from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
+from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, unknown_name
-from vae_explorer.evaluation.metrics import evaluate
-from vae_explorer.interrupts import StopRequest
 from vae_explorer.models import build_model
-from vae_explorer.options import read_configs, refuse_changes
-from vae_explorer.publishing import evaluate_again, publish
+from vae_explorer.presets import RECIPES, find_preset
+from vae_explorer.publishing import publish
 from vae_explorer.runs.arguments import keep_arguments, list_arguments
 from vae_explorer.runs.folder import PUBLISHED, clear_run, close_published, refuse_unfinished
 from vae_explorer.runs.reporter import RunReport, report_run
@@ -36,17 +37,6 @@ from vae_explorer.training.state import (
     save_config,
 )
 from vae_explorer.training.trainer import train
-
-
-def run_prepare(args: argparse.Namespace) -> int:
-    """Fetch and cache a data set."""
-    dataset = open_dataset(args, args.dataset, args.size)
-    parts = (f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
-    size = "x".join(str(side) for side in dataset.images.shape[1:])
-    print(f"{len(dataset.images):,} images of {size}: {', '.join(parts)}")
-    if dataset.damaged:
-        print(f"{len(dataset.damaged)} damaged and left out: {', '.join(dataset.damaged[:20])}")
-    return 0
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -151,7 +141,7 @@ def _publish_best(
         title=vars(args).get("title"),
         epochs=read_epochs(report.run) if list_epochs(report.run) else None,
     )
-    _print_metrics(card.metrics)
+    print_metrics(card.metrics)
     (report.run / PUBLISHED).touch()
     print(f"Published {args.out}. See it with: streamlit run app.py")
     report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
@@ -162,69 +152,6 @@ def _refuse_taken(args: argparse.Namespace) -> None:
         raise RunError(f"{args.out} is there already. Choose another --out, or add --replace.")
     if args.out.exists() and not (args.out / CARD).is_file():
         raise RunError(f"{args.out} is no checkpoint, so it is not replaced. Choose another --out.")
-
-
-def run_evaluate(args: argparse.Namespace) -> int:
-    """Measure a checkpoint; with --write, publish it anew with these numbers."""
-    checkpoint = load_checkpoint(args.checkpoint)
-    data = checkpoint.card.dataset
-    dataset = open_dataset(args, data.name, data.image_size)
-    samples = args.importance_samples
-    if samples < 0:
-        raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
-    if args.write:
-        metrics = evaluate_again(
-            checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
-        ).metrics
-    else:
-        metrics = evaluate(checkpoint.model, dataset, importance_samples=samples).metrics
-    if args.json:
-        print(json.dumps({name: metric.value for name, metric in metrics.items()}, indent=2))
-    else:
-        _print_metrics(metrics)
-    return 0
-
-
-def run_list(args: argparse.Namespace) -> int:
-    """Show the checkpoints, and why the broken ones are."""
-    cards, errors = list_checkpoints()
-    for name, card in cards.items():
-        loss = card.metrics.get("negative_elbo") or card.metrics.get("reconstruction")
-        print(f"{name:24} {card.title:32} {_metric_line(loss) if loss else 'not evaluated'}")
-    for name, reason in errors.items():
-        print(f"{name:24} BROKEN: {reason}")
-    if not cards and not errors:
-        print(
-            f"No checkpoints in {workspace.CHECKPOINTS}. "
-            "Train one: python -m vae_explorer train --help"
-        )
-    return 0
-
-
-def check_dataset(name: str) -> None:
-    """Raise a `DatasetError` for a data set that there is not."""
-    if name not in DATASETS:
-        raise DatasetError(unknown_name("data set", name, list(DATASETS)))
-
-
-def open_dataset(
-    args: argparse.Namespace,
-    name: str,
-    size: int | None,
-    *,
-    check: Callable[[], None] = lambda: None,
-) -> ImageDataset:
-    """Open a data set, preparing it first where that was not done yet; `check` may raise."""
-    check_dataset(name)
-    size = None if DATASETS[name].image_size else size
-    with tqdm(unit="image", desc=f"Preparing {name}", leave=False, delay=1) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            check()
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return prepare(name, args.root, size=size, source=args.source, progress=show)
 
 
 def _show_step(bar: tqdm, metrics: StepMetrics) -> None:
@@ -245,14 +172,113 @@ def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
     )
 
 
-def _print_metrics(metrics: Mapping[str, Metric]) -> None:
-    for metric in metrics.values():
-        print(f"{_metric_line(metric)} ({metric.protocol})")
+Options = Mapping[str, JsonValue | Path]
+"""The options that were given, by name; absent ones are not in it."""
 
 
-def _metric_line(metric: Metric) -> str:
-    if isinstance(metric.value, tuple):
-        value = " ".join(f"{part:.3g}" for part in metric.value)
-    else:
-        value = f"{metric.value:.2f}"
-    return f"{metric.name:24} {value} {metric.unit}"
+def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
+    """Build the configurations that a new run is asked to have.
+
+    Raises
+    ------
+    ConfigError
+        If no model or no data set is named, or a value cannot be.
+    """
+    model_values, train_values = _asked(given)
+    if not model_values:
+        raise ConfigError('Which model? Name one with --model, or give "model" in --config.')
+    model = ModelConfig.from_dict(model_values)
+    if "dataset" not in train_values:
+        raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
+    return model, TrainConfig.from_dict(train_values)
+
+
+def refuse_changes(given: Options, model: ModelConfig, train: TrainConfig) -> None:
+    """Refuse options that differ from a run that is to be resumed: it goes on as it began.
+
+    Raises
+    ------
+    ConfigError
+        If one differs; the message names each, and what the run has.
+    """
+    began = {**model.to_dict(), **train.to_dict()}
+    model_values, train_values = _asked(given)
+    changes = [
+        f"{name} {value!r} (the run has {began.get(name)!r})"
+        for name, value in {**model_values, **train_values}.items()
+        if value != began.get(name)
+    ]
+    if changes:
+        raise ConfigError(
+            f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
+            "start another run with it."
+        )
+
+
+def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
+    """Merge the preset of --model with its recipe, the file of --config, and single options.
+
+    The latter win.
+    """
+    path = given.get("config")
+    file = _read_config(path) if isinstance(path, Path) else {}
+    model_values: JsonValue = file.get("model", {})
+    if "model" in given:
+        model_values = str(given["model"])
+    recipe: Mapping[str, JsonValue] = {}
+    if isinstance(model_values, str):
+        recipe = RECIPES.get(model_values, {})
+        model_values = find_preset(model_values).to_dict()
+    options = {name: v for name, v in given.items() if not isinstance(v, Path) and v is not None}
+    if "lr" in options:
+        options["learning_rate"] = options["lr"]
+
+    def single(config: type[ModelConfig] | type[TrainConfig]) -> dict[str, JsonValue]:
+        names = {field.name for field in fields(config)}
+        return {name: value for name, value in options.items() if name in names}
+
+    return (
+        {**_table(model_values), **single(ModelConfig)},
+        {**recipe, **_table(file.get("train", {})), **single(TrainConfig)},
+    )
+
+
+def _read_config(path: Path) -> dict[str, JsonValue]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(f"--config {path} is not JSON: {error}.") from error
+    parts = _table(values)
+    for name in parts:
+        if name not in ("model", "train"):
+            raise ConfigError(unknown_name("part of --config", name, ["model", "train"]))
+    return parts
+
+
+def _table(value: JsonValue) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"A configuration is a JSON object {{...}}; found {value!r}.")
+    return value
+
+
+class StopRequest:
+    """Turns the first Ctrl-C into a wish, so that the step under way is finished and saved.
+
+    The system's request to end, SIGTERM, is the same.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self.requested = True
+        self.withdraw()  # a second one ends at once
+
+    def withdraw(self) -> None:
+        """Let both end the process at once again, as nothing is left to be saved."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,105 @@
+"""What the commands do; `vae_explorer.cli` says how they are called."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+
+from tqdm import tqdm
+
+from vae_explorer import workspace
+from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints.card import Metric
+from vae_explorer.data import DATASETS, ImageDataset, prepare
+from vae_explorer.errors import DatasetError, unknown_name
+from vae_explorer.evaluation.metrics import evaluate
+from vae_explorer.publishing import evaluate_again
+
+
+def run_prepare(args: argparse.Namespace) -> int:
+    """Fetch and cache a data set."""
+    dataset = open_dataset(args, args.dataset, args.size)
+    parts = (f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
+    size = "x".join(str(side) for side in dataset.images.shape[1:])
+    print(f"{len(dataset.images):,} images of {size}: {', '.join(parts)}")
+    if dataset.damaged:
+        print(f"{len(dataset.damaged)} damaged and left out: {', '.join(dataset.damaged[:20])}")
+    return 0
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Measure a checkpoint; with --write, publish it anew with these numbers."""
+    checkpoint = load_checkpoint(args.checkpoint)
+    data = checkpoint.card.dataset
+    dataset = open_dataset(args, data.name, data.image_size)
+    samples = args.importance_samples
+    if samples < 0:
+        raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
+    if args.write:
+        metrics = evaluate_again(
+            checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
+        ).metrics
+    else:
+        metrics = evaluate(checkpoint.model, dataset, importance_samples=samples).metrics
+    if args.json:
+        print(json.dumps({name: metric.value for name, metric in metrics.items()}, indent=2))
+    else:
+        print_metrics(metrics)
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Show the checkpoints, and why the broken ones are."""
+    cards, errors = list_checkpoints()
+    for name, card in cards.items():
+        loss = card.metrics.get("negative_elbo") or card.metrics.get("reconstruction")
+        print(f"{name:24} {card.title:32} {_metric_line(loss) if loss else 'not evaluated'}")
+    for name, reason in errors.items():
+        print(f"{name:24} BROKEN: {reason}")
+    if not cards and not errors:
+        print(
+            f"No checkpoints in {workspace.CHECKPOINTS}. "
+            "Train one: python -m vae_explorer train --help"
+        )
+    return 0
+
+
+def check_dataset(name: str) -> None:
+    """Raise a `DatasetError` for a data set that there is not."""
+    if name not in DATASETS:
+        raise DatasetError(unknown_name("data set", name, list(DATASETS)))
+
+
+def open_dataset(
+    args: argparse.Namespace,
+    name: str,
+    size: int | None,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> ImageDataset:
+    """Open a data set, preparing it first where that was not done yet; `check` may raise."""
+    check_dataset(name)
+    size = None if DATASETS[name].image_size else size
+    with tqdm(unit="image", desc=f"Preparing {name}", leave=False, delay=1) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            check()
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return prepare(name, args.root, size=size, source=args.source, progress=show)
+
+
+def print_metrics(metrics: Mapping[str, Metric]) -> None:
+    """Print one metric a line: name, value, unit."""
+    for metric in metrics.values():
+        print(f"{_metric_line(metric)} ({metric.protocol})")
+
+
+def _metric_line(metric: Metric) -> str:
+    if isinstance(metric.value, tuple):
+        value = " ".join(f"{part:.3g}" for part in metric.value)
+    else:
+        value = f"{metric.value:.2f}"
+    return f"{metric.name:24} {value} {metric.unit}"
