@@ -13,10 +13,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vae_explorer.server.routes import live_routes
 from vae_explorer.ui.cache import get_checkpoint, key_of
-from vae_explorer.ui.lecture import is_lecturing, lead_lecture
+from vae_explorer.ui.files import keep_uploads_in_memory
+from vae_explorer.ui.lecture import lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
-from vae_explorer.ui.uploads import keep_uploads_in_memory
+from vae_explorer.ui.state import is_lecturing
 
 PAGES = {
     "Explore": [

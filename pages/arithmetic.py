@@ -4,16 +4,16 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.inference import decode
-from vae_explorer.ui.controls import choose
-from vae_explorer.ui.downloads import offer_pictures
 from vae_explorer.ui.face_choice import THREE, choose_faces
+from vae_explorer.ui.files import offer_pictures
 from vae_explorer.ui.own_directions import choose_own_vector
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.points import show_nearest
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.sliders import show_sliders, take_values
-from vae_explorer.ui.stage import show_grid, show_picture
-from vae_explorer.ui.tiles import ListTiles, Setting
+from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.tiles import ListTiles, Setting
+from vae_explorer.ui.stage.views import show_grid, show_picture
+from vae_explorer.ui.widgets import choose
 
 SENTENCE = (
     "A − B + C with pictures; or a direction of your own, from some without a thing to some with."

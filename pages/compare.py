@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.model_plots import QUANTITIES, TIMES, WHY, show_curves, show_plane
 from vae_explorer.ui.model_table import (
     choose_models,
@@ -15,6 +14,7 @@ from vae_explorer.ui.model_table import (
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.same_pictures import offer_another, show_pictures
 from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.widgets import choose
 
 SENTENCE = (
     "Which model is best, and at what? Tick rows of the table: the plots and pictures show those."

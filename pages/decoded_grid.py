@@ -7,16 +7,16 @@ import streamlit as st
 
 from vae_explorer.latent.planes import Spacing
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.controls import choose, count
-from vae_explorer.ui.downloads import offer_pictures
+from vae_explorer.ui.files import offer_pictures
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.points import show_latent
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.sliders import show_sliders, take_values
-from vae_explorer.ui.stage import show_grid
+from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
+from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.tiles import PlaneTiles, Setting
 from vae_explorer.ui.views import choose_axes, other_settings, span_plane
+from vae_explorer.ui.widgets import choose, count
 
 SPACINGS: dict[Spacing, str] = {"linear": "Even steps", "quantile": "Quantiles"}
 _TILE = "grid_tile"

@@ -13,13 +13,13 @@ from vae_explorer.latent.interpolation import latent_traversal
 from vae_explorer.latent.planes import coordinate_plane
 from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.dimension_words import LOOKS, WHY, correlate, read_strengths
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.sliders import show_sliders, take_values
-from vae_explorer.ui.stage import show_grid, show_row
-from vae_explorer.ui.tiles import PlaneTiles, Setting
+from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
+from vae_explorer.ui.stage.views import show_grid, show_row
+from vae_explorer.ui.widgets import choose
 
 SENTENCE = (
     "A model uses as many dimensions as the pictures are worth, and leaves the rest to the prior. "

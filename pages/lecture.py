@@ -3,10 +3,11 @@
 import streamlit as st
 
 from vae_explorer.teaching.lecture import shipped_lecture
-from vae_explorer.ui.controls import switch
-from vae_explorer.ui.lecture import draw_keys, is_lecturing, read_scenes, start_lecture, take_list
+from vae_explorer.ui.lecture import draw_keys, read_scenes, start_lecture, take_list
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.state import is_lecturing
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import switch
 
 SENTENCE = (
     "A lecture through the app: each scene is a page with one sentence and something to try. "

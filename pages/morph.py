@@ -7,15 +7,15 @@ from vae_explorer.faces.morph import detail_of, lay_over
 from vae_explorer.images import png_bytes, tile, write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
-from vae_explorer.ui.controls import choose, count
-from vae_explorer.ui.downloads import offer_files
 from vae_explorer.ui.face_choice import FOUR, TWO, choose_faces
 from vae_explorer.ui.face_models import needs_faces
 from vae_explorer.ui.face_stage import show_corners, show_morph
+from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.sliders import show_sliders
-from vae_explorer.ui.tiles import Setting
+from vae_explorer.ui.stage.sliders import show_sliders
+from vae_explorer.ui.stage.tiles import Setting
+from vae_explorer.ui.widgets import choose, count
 
 SENTENCE = "Every face between others is a face too. Drag along the way, or move across the field."
 PATHS = {"spherical": "Spherical", "linear": "Linear"}

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from vae_explorer.ui.controls import choose, switch
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.playback import (
     ALIGNMENTS,
@@ -12,6 +11,7 @@ from vae_explorer.ui.playback import (
     offer_film,
 )
 from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.widgets import choose, switch
 
 SENTENCE = (
     "Press play, or drag the slider, to see a map form: an epoch is one pass of the training over "

@@ -5,7 +5,6 @@ import streamlit as st
 
 from vae_explorer.images import enlarge
 from vae_explorer.inference import place_image
-from vae_explorer.ui.controls import switch
 from vae_explorer.ui.face_models import describe_likeness, needs_faces, other_models_of_faces
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.photos import (
@@ -16,8 +15,9 @@ from vae_explorer.ui.photos import (
     show_found,
 )
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage import show_picture
+from vae_explorer.ui.stage.views import show_picture
 from vae_explorer.ui.tray_panel import show_tray
+from vae_explorer.ui.widgets import switch
 
 SENTENCE = (
     "A model of faces has never seen you: it redraws the nearest face that it knows. Upload a "

@@ -29,7 +29,7 @@ from vae_explorer.inference import encode, place_image
 from vae_explorer.models import build_model
 from vae_explorer.preprocessing import MAX_BYTES, fit_garment
 from vae_explorer.ui import points
-from vae_explorer.ui.uploads import keep_uploads_in_memory
+from vae_explorer.ui.files import keep_uploads_in_memory
 
 ROWS = 12
 VAE = ModelConfig(image_size=32, image_channels=1, latent_dim=2, channels=(4,))

@@ -25,7 +25,7 @@ from tests.support.stage import find_plot, read_image, wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.latent.planes import Plane, coordinate_plane, principal_components
 from vae_explorer.sampling import sample_latents
-from vae_explorer.ui.tiles import PlaneTiles, Setting
+from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 
 OpenPage = Callable[..., Page]
 

@@ -16,7 +16,7 @@ from vae_explorer.catalog.archive import MAX_BYTES, pack_checkpoint
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.preprocessing import MAX_BYTES as PICTURE_BYTES
-from vae_explorer.ui.uploads import keep_uploads_in_memory
+from vae_explorer.ui.files import keep_uploads_in_memory
 from vae_explorer.workspace import READ_ONLY
 
 VAE, DEEP = "digits-vae-2d", "digits-vae-5d"

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from tests.support.session import read_floats
 from vae_explorer.latent.planes import Plane
-from vae_explorer.ui.tiles import ListTiles, PlaneTiles, Setting
+from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, Setting
 
 PLANE = Plane(np.array([10.0, 20, 30]), np.array([[0.0, 1, 0], [0, 0, 1]]), ("z₂", "z₃"))
 EXTENT = Setting("extent", "Extent", 0.1, 4.0, 3.0)

@@ -12,7 +12,7 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.data import DATASETS, ImageDataset, prepare
-from vae_explorer.errors import DatasetError, unknown_name
+from vae_explorer.errors import ConfigError, DatasetError, unknown_name
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.publishing import evaluate_again
 

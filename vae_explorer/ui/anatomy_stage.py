@@ -8,14 +8,13 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, Subject, pack_passage
-from vae_explorer.ui.component import draw_view, is_live
-from vae_explorer.ui.controls import read_number, switch
-from vae_explorer.ui.live import describe_model
-from vae_explorer.ui.sliders import show_sliders, take_values
-from vae_explorer.ui.stage import explain_release
+from vae_explorer.ui.stage.component import draw_view, is_live
+from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.tiles import Setting, pack_floats
+from vae_explorer.ui.stage.views import describe_model, explain_release
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.subjects import ChosenPicture
-from vae_explorer.ui.tiles import Setting, pack_floats
+from vae_explorer.ui.widgets import read_number, switch
 
 NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.ui.controls import choose
+from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.widgets import choose
 
 _FIRST_ATTRIBUTE = "Smiling"
 
@@ -29,8 +30,3 @@ def choose_classes(checkpoint: Checkpoint) -> tuple[np.ndarray | None, tuple[str
     chosen = choose("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
     has = encodings.attributes[:, card.attribute_names.index(chosen)]
     return has.astype(int), (f"not {names[chosen]}", names[chosen])
-
-
-def read_attribute(name: str) -> str:
-    """Return an attribute's name as people read it."""
-    return name.replace("_", " ")

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.ui.controls import choose, enter
+from vae_explorer.ui.widgets import choose, enter
 
 LOOKS = {
     "cursor": "One cursor",

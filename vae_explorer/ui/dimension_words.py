@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.statistics import correlations
-from vae_explorer.ui.colours import read_attribute
+from vae_explorer.ui.text import read_attribute
 
 LOOKS = {"kl": "Strength", "spread": "Spread", "length": "Length", "labels": "Labels"}
 WHY = {

@@ -19,12 +19,12 @@ from vae_explorer.editing.recipe import (
 )
 from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
-from vae_explorer.ui.colours import read_attribute
-from vae_explorer.ui.controls import choose, choose_many
+from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.own_directions import own_vectors
-from vae_explorer.ui.sliders import show_sliders
-from vae_explorer.ui.tiles import Setting
-from vae_explorer.ui.uploads import take_model_file
+from vae_explorer.ui.stage.sliders import show_sliders
+from vae_explorer.ui.stage.tiles import Setting
+from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.widgets import choose, choose_many
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
 OWN = "own."

@@ -10,10 +10,10 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
-from vae_explorer.ui.component import is_live
 from vae_explorer.ui.face_choice import SIDE, ChosenFace
 from vae_explorer.ui.live_faces import draw_corners, draw_edit, draw_morph
-from vae_explorer.ui.stage import explain_release, show_picture
+from vae_explorer.ui.stage.component import is_live
+from vae_explorer.ui.stage.views import explain_release, show_picture
 
 _EDIT_SIDE = 256
 _FINE = 65  # places of the path that are sent to the browser, which goes straight between them

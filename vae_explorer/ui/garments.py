@@ -11,9 +11,9 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
 from vae_explorer.inference import Placement, place_image
 from vae_explorer.preprocessing import fit_garment, read_upload
+from vae_explorer.ui.files import ask_for_picture
 from vae_explorer.ui.points import MANY_DIMENSIONS, describe_posterior, show_nearest
-from vae_explorer.ui.stage import show_picture
-from vae_explorer.ui.uploads import ask_for_picture
+from vae_explorer.ui.stage.views import show_picture
 
 _DATASET = "fashion-mnist"
 _GARMENT = "garment"

@@ -14,8 +14,8 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.sampling import available_priors, sample_latents
+from vae_explorer.ui.stage.tiles import ListTiles
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.tiles import ListTiles
 
 _KEEPS = "keep"
 _SEEDS = 10**6

@@ -9,12 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
-from vae_explorer.ui.component import hand_over
-from vae_explorer.ui.controls import read_number
-from vae_explorer.ui.state import forget_settings, plain, seed_from_url, write_to_url
+from vae_explorer.ui.stage.component import hand_over
+from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import read_number
 
-LECTURE = "lecture"
-"""Which scene is shown, counted from 1, in the session and in the URL; 0 without a lecture."""
 _OWN, _GOES, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
 _LIST, _SEEN = "lecture_list", "lecture_list_seen"
 _PAGES = Path(__file__).parents[2] / "pages"
@@ -32,11 +31,6 @@ _mount = st.components.v2.component(
     "vae_explorer_presenter",
     js=(Path(__file__).parent / "browser" / "presenter.js").read_text(encoding="utf-8"),
 )
-
-
-def is_lecturing() -> bool:
-    """Say whether a lecture is going on."""
-    return bool(st.session_state.get(LECTURE, 0))
 
 
 def read_scenes() -> tuple[list[Scene], list[str]]:

@@ -15,11 +15,11 @@ from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.latent.statistics import out_of_reach
 from vae_explorer.ui.cache import get_checkpoint, key_of
-from vae_explorer.ui.component import draw_view, is_live
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.sidebar import FIRST_MODEL
-from vae_explorer.ui.stage import explain_release
-from vae_explorer.ui.tiles import pack_floats
+from vae_explorer.ui.stage.component import draw_view, is_live
+from vae_explorer.ui.stage.tiles import pack_floats
+from vae_explorer.ui.stage.views import explain_release
 
 LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
 _MOST = 4

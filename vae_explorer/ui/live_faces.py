@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.ui.component import Callback, draw_view
-from vae_explorer.ui.live import describe_model
-from vae_explorer.ui.tiles import pack_floats
+from vae_explorer.ui.stage.component import Callback, draw_view
+from vae_explorer.ui.stage.tiles import pack_floats
+from vae_explorer.ui.stage.views import describe_model
 
 
 def draw_photo(

@@ -11,7 +11,7 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage import show_row
+from vae_explorer.ui.stage.views import show_row
 
 _STRIP = 12
 _SHORT_UNITS = {

@@ -12,7 +12,7 @@ from vae_explorer.catalog.table import ModelRow, find_differences
 from vae_explorer.figures import curves_figure, rate_distortion_figure
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.page import theme
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.text import plain
 
 QUANTITIES = {
     "reconstruction": "Reconstruction",

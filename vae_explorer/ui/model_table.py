@@ -20,8 +20,9 @@ from vae_explorer.catalog.table import (
     write_csv,
 )
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.ui.controls import choose
-from vae_explorer.ui.state import plain, seed_from_url, write_to_url
+from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import choose
 from vae_explorer.workspace import tell_apart
 
 _CHOSEN = "models"

@@ -13,8 +13,8 @@ from vae_explorer.latent.interpolation import from_p_values
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.controls import choose, choose_many
 from vae_explorer.ui.views import MapView
+from vae_explorer.ui.widgets import choose, choose_many
 
 SAMPLES = 200
 TILES = 20  # along a side

@@ -20,8 +20,9 @@ from vae_explorer.editing.user_vectors import (
     write_own_vector,
 )
 from vae_explorer.ui.face_choice import choose_some
-from vae_explorer.ui.state import plain, recall
-from vae_explorer.ui.uploads import take_model_file
+from vae_explorer.ui.files import take_model_file
+from vae_explorer.ui.state import recall
+from vae_explorer.ui.text import plain
 
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
 _CHOSEN = "own_chosen"

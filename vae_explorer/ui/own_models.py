@@ -12,8 +12,8 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.ui.cache import get_onnx, key_of
-from vae_explorer.ui.downloads import offer_files
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.files import offer_files
+from vae_explorer.ui.text import plain
 from vae_explorer.workspace import LONGEST, is_read_only
 
 _MODEL = "model"  # the key of the sidebar's picker

@@ -18,7 +18,7 @@ from vae_explorer.data.user_sets import (
     list_own_sets,
 )
 from vae_explorer.errors import ReadOnlyError
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.text import plain
 from vae_explorer.workspace import suggest_name
 
 _SEEN, _ROUND = "own_zip_seen", "own_zip_round"

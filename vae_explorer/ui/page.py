@@ -8,8 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.ui.lecture import LECTURE, is_lecturing
-from vae_explorer.ui.state import reset_view, take_notices, tidy_url
+from vae_explorer.ui.lecture import LECTURE
+from vae_explorer.ui.state import is_lecturing, reset_view, take_notices, tidy_url
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
 _BRAND = "#7664fb"  # one picture for both sidebars: 3.9 : 1 on the light one, 4 : 1 on the dark

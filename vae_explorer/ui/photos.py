@@ -18,9 +18,9 @@ from vae_explorer.inference import decode
 from vae_explorer.preprocessing import kept_format, read_upload
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.face_choice import find_astronaut
+from vae_explorer.ui.files import ask_for_picture, say_where_it_stays
 from vae_explorer.ui.live_faces import draw_photo
 from vae_explorer.ui.tray import TrayFace, keep_face
-from vae_explorer.ui.uploads import ask_for_picture, say_where_it_stays
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one

@@ -10,8 +10,8 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
-from vae_explorer.ui.controls import read_number
 from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.widgets import read_number
 
 _PIN, _OWNER = "pin", "pin_model"
 _FARTHEST = 1e4

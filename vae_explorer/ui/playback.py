@@ -16,10 +16,10 @@ from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.images import Format, as_shown, encode_picture, tile, to_uint8, write_animation
 from vae_explorer.playback.recording import Recording, Source, film, list_sources, load_recording
 from vae_explorer.ui.cache import find_originals
-from vae_explorer.ui.component import draw_view
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.page import close_page, is_smooth
+from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
+from vae_explorer.ui.widgets import choose
 
 ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
 COMMAND = (

@@ -14,9 +14,9 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.interpolation import slerp
 from vae_explorer.latent.statistics import nearest
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
-from vae_explorer.ui.colours import read_attribute
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage import show_picture, show_row, show_strip
+from vae_explorer.ui.stage.views import show_picture, show_row, show_strip
+from vae_explorer.ui.text import read_attribute
 
 NEIGHBOURS = 6
 MIN_STOPS = 2

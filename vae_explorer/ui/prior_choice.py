@@ -6,7 +6,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.sampling import available_priors
-from vae_explorer.ui.controls import choose
+from vae_explorer.ui.widgets import choose
 
 _SOURCES = {
     "standard": "z is drawn from the prior N(0, I), which the model was trained to follow.",

@@ -13,11 +13,10 @@ from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.errors import ConfigError, ReadOnlyError, RunError
 from vae_explorer.runs.launcher import delete_training, start_training
 from vae_explorer.runs.status import Phase, RunStatus, list_runs, read_status
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.run_actions import Action, list_actions, offer_deletion
-from vae_explorer.ui.state import plain
-from vae_explorer.ui.training_estimate import say_seconds
+from vae_explorer.ui.text import plain, say_seconds
 from vae_explorer.ui.watching import draw_training
+from vae_explorer.ui.widgets import choose
 from vae_explorer.workspace import is_read_only
 
 NEW = ":new"  # no run can be called so

@@ -26,11 +26,12 @@ from vae_explorer.ui.cache import (
     get_run_model,
     key_of,
 )
-from vae_explorer.ui.controls import read_number
 from vae_explorer.ui.model_table import name_rows
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
-from vae_explorer.ui.state import plain, seed_from_url, write_to_url
+from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import read_number
 
 COUNT = 12
 _SEED, _MOST_SEED = "twelve", 99_999

@@ -9,8 +9,9 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.errors import CheckpointError
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
-from vae_explorer.ui.controls import choose, switch
-from vae_explorer.ui.state import add_notice, plain, start_page
+from vae_explorer.ui.state import add_notice, start_page
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import choose, switch
 from vae_explorer.workspace import tell_apart
 
 FIRST_MODEL = "fashion-vae-2d"

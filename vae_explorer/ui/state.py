@@ -6,7 +6,6 @@ view. A value in the URL that a page cannot use falls back to the default and le
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container
 from typing import TypeVar
 
@@ -14,6 +13,8 @@ import streamlit as st
 
 T = TypeVar("T")
 
+LECTURE = "lecture"
+"""Which scene is shown, counted from 1, in the session and in the URL; 0 without a lecture."""
 _NOTICES = "notices"
 _SEEDED, _EVER = "seeded_keys", "ever_seeded_keys"
 _SHOWN = 40  # characters of a value that cannot be used
@@ -102,11 +103,6 @@ def take_notices() -> list[str]:
     return notices
 
 
-def plain(text: str) -> str:
-    """Escape somebody's words for where Streamlit reads Markdown: no link, no foreign picture."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
-
-
 def _note(key: str) -> None:
     for kind in (_SEEDED, _EVER):
         st.session_state.setdefault(kind, set()).add(key)
@@ -127,3 +123,8 @@ def _quote(raw: str) -> str:
     """Write what a link holds as code, where nothing is markup: no link, no foreign picture."""
     words = " ".join(raw[:_SHOWN].replace("`", "'").split()) or "(empty)"
     return f"`{words}…`" if len(raw) > _SHOWN else f"`{words}`"
+
+
+def is_lecturing() -> bool:
+    """Say whether a lecture is going on."""
+    return bool(st.session_state.get(LECTURE, 0))

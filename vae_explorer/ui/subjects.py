@@ -9,13 +9,13 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.face_choice import ONE, choose_faces
 from vae_explorer.ui.face_models import FACES
 from vae_explorer.ui.garments import ask_for_garment, knows_garments
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.points import name_label
-from vae_explorer.ui.stage import show_drawing
+from vae_explorer.ui.stage.views import show_drawing
+from vae_explorer.ui.widgets import choose
 
 _OF_EACH = 3  # pictures of a label
 _UNLABELLED = 20  # pictures to pick from where there are no labels

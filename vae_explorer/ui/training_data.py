@@ -12,14 +12,14 @@ from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetSpec, find_prepared
 from vae_explorer.data.base import SPLITS
 from vae_explorer.data.user_sets import list_own_sets, split_counts
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.own_pictures import (
     ask_for_path,
     ask_for_zip,
     is_at_this_machine,
     show_own_set,
 )
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import choose
 
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)

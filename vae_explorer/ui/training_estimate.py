@@ -16,7 +16,7 @@ from vae_explorer.runs.estimate import (
     estimate,
     what_is_measured,
 )
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.text import plain, say_seconds
 
 _ASKED = "training_measured"
 _LOOK_EVERY = 1.0  # seconds, while it is being measured
@@ -45,18 +45,6 @@ def stop_measuring() -> None:
     """Leave the machine to the training that starts."""
     if asked := st.session_state.get(_ASKED):
         _measurer().cancel(asked)
-
-
-def say_seconds(seconds: float) -> str:
-    """Say a time as people do, no more exactly than it is known."""
-    if seconds < 10:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 60:
-        return f"{round(seconds / 5) * 5} s"
-    if seconds < 3600:
-        return f"{round(seconds / 60)} min"
-    hours, minutes = divmod(round(seconds / 600) * 10, 60)
-    return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
 
 
 def _say_time(found: Estimate, config: TrainConfig) -> str:

@@ -15,11 +15,11 @@ from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.presets import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
 from vae_explorer.publishing import default_title
 from vae_explorer.runs.arguments import command_line
-from vae_explorer.ui.controls import enter, slide
-from vae_explorer.ui.state import plain
+from vae_explorer.ui.text import plain
 from vae_explorer.ui.training_data import TrainingData, choose_data
 from vae_explorer.ui.training_estimate import show_estimate, stop_measuring
 from vae_explorer.ui.training_model import TrainingModel, choose_model
+from vae_explorer.ui.widgets import enter, slide
 from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
 _OF_THE_DATA = (

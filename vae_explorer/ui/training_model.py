@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from vae_explorer.presets import PRESETS, fitting_presets, suggest_widths
-from vae_explorer.ui.controls import choose, enter
 from vae_explorer.ui.training_data import TrainingData
+from vae_explorer.ui.widgets import choose, enter
 
 OWN = "own"
 _WORDS = {

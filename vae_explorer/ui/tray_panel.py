@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from vae_explorer.ui.photos import current_photo, forget_photo, is_example
-from vae_explorer.ui.stage import show_picture
+from vae_explorer.ui.stage.views import show_picture
 from vae_explorer.ui.tray import (
     TrayFace,
     faces_in_tray,

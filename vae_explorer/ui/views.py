@@ -10,9 +10,9 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.planes import Plane, coordinate_plane, dimension_name, posterior_ellipse
 from vae_explorer.ui.cache import get_components, key_of
-from vae_explorer.ui.controls import choose
 from vae_explorer.ui.pins import Pin
-from vae_explorer.ui.tiles import Setting
+from vae_explorer.ui.stage.tiles import Setting
+from vae_explorer.ui.widgets import choose
 
 _COMPONENTS_OFFERED = 20
 

@@ -18,9 +18,9 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
 from vae_explorer.teaching.objective import LineModel
-from vae_explorer.ui.component import hand_over
-from vae_explorer.ui.sliders import current_value, take_values
-from vae_explorer.ui.tiles import Setting
+from vae_explorer.ui.stage.component import hand_over
+from vae_explorer.ui.stage.sliders import current_value, take_values
+from vae_explorer.ui.stage.tiles import Setting
 
 VIEWS = {
     "trick": "Reparameterise",

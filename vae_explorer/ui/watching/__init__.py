@@ -21,8 +21,8 @@ from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.runs.status import RunStatus, can_resume
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, load_config, read_history
-from vae_explorer.ui.tiles import pack_floats
-from vae_explorer.ui.training_estimate import say_seconds
+from vae_explorer.ui.stage.tiles import pack_floats
+from vae_explorer.ui.text import _short, say_seconds
 
 POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
@@ -75,16 +75,6 @@ def describe_progress(status: RunStatus) -> str:
     if status.seconds_left >= 0:
         parts.append(f"{say_seconds(status.seconds_left)} left")
     return " · ".join(parts)
-
-
-def _short(value: float) -> str:
-    """Write a number with three significant digits."""
-    digits = max(0, 2 - int(np.floor(np.log10(value)))) if value else 0
-    return (
-        f"{value:,.{digits}f}"
-        if value < 1000
-        else f"{round(value, -len(str(int(value))) + 3):,.0f}"
-    )
 
 
 def _share(status: RunStatus) -> float:

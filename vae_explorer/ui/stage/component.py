@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.state.common import WidgetCallback
 
-_HERE = Path(__file__).parent / "browser"
+_HERE = Path(__file__).parents[1] / "browser"
 _PARTS = (
     "source",
     "drawing",

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from vae_explorer.ui.component import is_live
-from vae_explorer.ui.controls import read_number, slide
-from vae_explorer.ui.live import draw_sliders
-from vae_explorer.ui.state import plain, seed_from_url, write_to_url
-from vae_explorer.ui.tiles import Setting
+from vae_explorer.ui.stage.component import is_live
+from vae_explorer.ui.stage.tiles import Setting
+from vae_explorer.ui.stage.views import draw_sliders
+from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.text import plain
+from vae_explorer.ui.widgets import read_number, slide
 
 
 def show_sliders(
