@@ -7,15 +7,15 @@ import streamlit as st
 
 from vae_explorer.latent.planes import Spacing
 from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.explore.map_points import show_latent
+from vae_explorer.ui.explore.map_view import choose_axes, other_settings, span_plane
 from vae_explorer.ui.files import offer_pictures
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.points import show_latent
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.views import choose_axes, other_settings, span_plane
 from vae_explorer.ui.widgets import choose, count
 
 SPACINGS: dict[Spacing, str] = {"linear": "Even steps", "quantile": "Quantiles"}

@@ -7,11 +7,17 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.explore.generate import (
+    Roll,
+    choose_prior,
+    draw_tiles,
+    forget_keeps,
+    kept_slots,
+    toggle_keep,
+)
+from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_walk
 from vae_explorer.ui.files import offer_pictures
-from vae_explorer.ui.keeps import Roll, draw_tiles, forget_keeps, kept_slots, toggle_keep
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.points import find_nearest, show_latent, show_walk
-from vae_explorer.ui.prior_choice import choose_prior
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import Setting, still_tiles

@@ -4,16 +4,21 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.figures import scatter_figure
-from vae_explorer.ui.colours import choose_classes
-from vae_explorer.ui.garments import show_garment_upload
-from vae_explorer.ui.overlays import choose_overlays
+from vae_explorer.ui.explore.garments import show_garment_upload
+from vae_explorer.ui.explore.map_points import (
+    current_pin,
+    find_neighbours,
+    offer_unpin,
+    show_latent,
+    show_pin,
+    show_selection,
+    take_pin,
+)
+from vae_explorer.ui.explore.map_view import choose_classes, choose_overlays, choose_view
 from vae_explorer.ui.own_directions import offer_selection
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.pins import current_pin, offer_unpin, take_pin
-from vae_explorer.ui.points import find_neighbours, show_latent, show_pin, show_selection
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import MAP_HEIGHT, show_drawing, show_map
-from vae_explorer.ui.views import choose_view
 from vae_explorer.ui.widgets import choose
 
 DRAGS = {"pan": "Click", "select": "Box", "lasso": "Lasso"}

@@ -3,8 +3,13 @@
 import streamlit as st
 
 from vae_explorer.figures import loss_figure
-from vae_explorer.ui.model_cards import show_facts, show_metrics, show_strip, show_terms
-from vae_explorer.ui.own_models import offer_models
+from vae_explorer.ui.explore.overview import (
+    offer_models,
+    show_facts,
+    show_metrics,
+    show_strip,
+    show_terms,
+)
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
 

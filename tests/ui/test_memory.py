@@ -7,7 +7,7 @@ import math
 import pytest
 import streamlit as st
 
-from vae_explorer.ui.pins import Pin, take_pin
+from vae_explorer.ui.explore.map_points import Pin, take_pin
 from vae_explorer.ui.stage.sliders import take_values
 from vae_explorer.ui.state import add_notice, recall, take_notices
 

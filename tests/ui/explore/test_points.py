@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
-from vae_explorer.ui.points import find_neighbours, write_csv
+from vae_explorer.ui.explore.map_points import find_neighbours, write_csv
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from vae_explorer.images import as_shown, to_uint8
 from vae_explorer.inference import encode, place_image
 from vae_explorer.models import build_model
 from vae_explorer.preprocessing import MAX_BYTES, fit_garment
-from vae_explorer.ui import points
+from vae_explorer.ui.explore import map_points
 from vae_explorer.ui.files import keep_uploads_in_memory
 
 ROWS = 12
@@ -45,7 +45,7 @@ def app(name: str) -> None:
     import streamlit as st
 
     from vae_explorer.checkpoints import load_checkpoint
-    from vae_explorer.ui.garments import show_garment_upload
+    from vae_explorer.ui.explore.garments import show_garment_upload
 
     chosen = st.session_state.get("model", name)
     st.session_state["z_mean"] = show_garment_upload(load_checkpoint(chosen))
@@ -265,13 +265,13 @@ def test_nothing_of_an_upload_goes_into_the_link_or_a_shared_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[np.ndarray] = []
-    decode = points.get_decoded
+    decode = map_points.get_decoded
 
     def spy(key: object, z: np.ndarray) -> np.ndarray:
         seen.append(z)
         return decode(key, z)
 
-    monkeypatch.setattr(points, "get_decoded", spy)
+    monkeypatch.setattr(map_points, "get_decoded", spy)
     session = upload(open_app(), png(garment()))
     assert not session.query_params
     assert len(seen) == 1

@@ -11,8 +11,8 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
 from vae_explorer.inference import Placement, place_image
 from vae_explorer.preprocessing import fit_garment, read_upload
+from vae_explorer.ui.explore.map_points import MANY_DIMENSIONS, describe_posterior, show_nearest
 from vae_explorer.ui.files import ask_for_picture
-from vae_explorer.ui.points import MANY_DIMENSIONS, describe_posterior, show_nearest
 from vae_explorer.ui.stage.views import show_picture
 
 _DATASET = "fashion-mnist"

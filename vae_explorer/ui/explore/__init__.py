@@ -1,0 +1,1 @@
+"""The section Explore: latent map, overview, decoded grid, samples, dimensions."""
