@@ -5,9 +5,9 @@ import streamlit as st
 
 from vae_explorer.inference import decode
 from vae_explorer.ui.explore.map_points import show_nearest
-from vae_explorer.ui.face_choice import THREE, choose_faces
+from vae_explorer.ui.faces.directions import choose_own_vector
+from vae_explorer.ui.faces.picker import THREE, choose_faces
 from vae_explorer.ui.files import offer_pictures
-from vae_explorer.ui.own_directions import choose_own_vector
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values

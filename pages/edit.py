@@ -4,10 +4,11 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.editing.recipe import BEST, Recipe, editing_vectors
-from vae_explorer.ui.edited import Edit
-from vae_explorer.ui.edits import (
+from vae_explorer.ui.faces.directions import own_vectors
+from vae_explorer.ui.faces.editor import (
     DETAIL,
     OWN,
+    Edit,
     choose_amounts,
     choose_kind_and_locks,
     compare_kinds,
@@ -16,15 +17,13 @@ from vae_explorer.ui.edits import (
     setting_of,
     take_up_loaded,
 )
-from vae_explorer.ui.face_choice import ONE, choose_faces
-from vae_explorer.ui.face_models import needs_faces
-from vae_explorer.ui.face_stage import show_edit
+from vae_explorer.ui.faces.picker import ONE, choose_faces, needs_faces
+from vae_explorer.ui.faces.tray import faces_in_tray
+from vae_explorer.ui.faces.views import show_edit
 from vae_explorer.ui.files import offer_files
-from vae_explorer.ui.own_directions import own_vectors
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_photo, show_row
-from vae_explorer.ui.tray import faces_in_tray
 from vae_explorer.ui.widgets import switch
 
 SENTENCE = "Drag a slider: the model changes the face, and only the change is added to the photo."

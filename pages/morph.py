@@ -7,9 +7,8 @@ from vae_explorer.faces.morph import detail_of, lay_over
 from vae_explorer.images import png_bytes, tile, write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
-from vae_explorer.ui.face_choice import FOUR, TWO, choose_faces
-from vae_explorer.ui.face_models import needs_faces
-from vae_explorer.ui.face_stage import show_corners, show_morph
+from vae_explorer.ui.faces.picker import FOUR, TWO, choose_faces, needs_faces
+from vae_explorer.ui.faces.views import show_corners, show_morph
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint

@@ -5,18 +5,18 @@ import streamlit as st
 
 from vae_explorer.images import enlarge
 from vae_explorer.inference import place_image
-from vae_explorer.ui.face_models import describe_likeness, needs_faces, other_models_of_faces
-from vae_explorer.ui.page import open_page
-from vae_explorer.ui.photos import (
+from vae_explorer.ui.faces.photos import (
     ask_for_photo,
     current_photo,
     is_example,
     offer_eyes,
     show_found,
+    show_tray,
 )
+from vae_explorer.ui.faces.picker import describe_likeness, needs_faces, other_models_of_faces
+from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_picture
-from vae_explorer.ui.tray_panel import show_tray
 from vae_explorer.ui.widgets import switch
 
 SENTENCE = (

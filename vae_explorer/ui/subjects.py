@@ -11,8 +11,7 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.explore.garments import ask_for_garment, knows_garments
 from vae_explorer.ui.explore.map_points import name_label
-from vae_explorer.ui.face_choice import ONE, choose_faces
-from vae_explorer.ui.face_models import FACES
+from vae_explorer.ui.faces.picker import FACES, ONE, choose_faces
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage.views import show_drawing
 from vae_explorer.ui.widgets import choose

@@ -17,10 +17,18 @@ from vae_explorer.images import PictureFormat, picture_url, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.preprocessing import kept_format, read_upload
 from vae_explorer.sampling import available_priors, sample_latents
-from vae_explorer.ui.face_choice import find_astronaut
+from vae_explorer.ui.faces.picker import find_astronaut
+from vae_explorer.ui.faces.tray import (
+    TrayFace,
+    faces_in_tray,
+    keep_face,
+    remove_all_faces,
+    remove_face,
+    rename_face,
+)
+from vae_explorer.ui.faces.views import draw_photo
 from vae_explorer.ui.files import ask_for_picture, say_where_it_stays
-from vae_explorer.ui.live_faces import draw_photo
-from vae_explorer.ui.tray import TrayFace, keep_face
+from vae_explorer.ui.stage.views import show_picture
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
@@ -205,3 +213,56 @@ def _mark_eyes(sent: Mapping[str, object]) -> None:
         return
     marked = face_from_eyes(left, right)
     _look_at(replace(photo, marked=marked, chosen=len(photo.found), aims=False))
+
+
+_SIDE = 64
+
+
+def show_tray() -> None:
+    """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
+    tray = faces_in_tray()
+    if tray:
+        st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
+    for kept in tray:
+        picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
+        with picture:
+            show_picture(kept.pixels(_SIDE), "", _SIDE)
+        key = f"name-{kept.id}"
+        st.session_state.setdefault(key, kept.name)
+        name.text_input(
+            "Name",
+            key=key,
+            label_visibility="collapsed",
+            max_chars=40,
+            on_change=_rename,
+            args=(kept, key),
+        )
+        button.button(
+            "",
+            icon=":material/close:",
+            key=f"remove-{kept.id}",
+            help="Forget this face",
+            on_click=_remove,
+            args=(kept,),
+            type="tertiary",
+        )
+    if tray or not is_example(current_photo()):
+        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
+
+
+def _rename(kept: TrayFace, key: str) -> None:
+    if not rename_face(kept.id, st.session_state[key]):
+        st.session_state[key] = kept.name
+
+
+def _remove(kept: TrayFace) -> None:
+    remove_face(kept.id)
+    if current_photo().image is kept.photo and all(
+        other.photo is not kept.photo for other in faces_in_tray()
+    ):
+        forget_photo()
+
+
+def _forget_all() -> None:
+    remove_all_faces()
+    forget_photo()

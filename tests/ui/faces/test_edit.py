@@ -14,7 +14,7 @@ from tests.support.session import Files, Open, Picture, Session, read_floats, re
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.editing.recipe import Recipe, write_recipe
 from vae_explorer.faces import edit_photo, find_faces
-from vae_explorer.ui.face_choice import find_astronaut
+from vae_explorer.ui.faces.picker import find_astronaut
 
 PAGE, MODEL = "edit", "faces"
 VIEW = f"edit-{MODEL}"

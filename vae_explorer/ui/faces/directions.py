@@ -19,7 +19,7 @@ from vae_explorer.editing.user_vectors import (
     read_own_vector,
     write_own_vector,
 )
-from vae_explorer.ui.face_choice import choose_some
+from vae_explorer.ui.faces.picker import choose_some
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import plain

@@ -1,0 +1,1 @@
+"""The section Faces: photos of the session, morphs, edits, latent arithmetic."""
