@@ -2,11 +2,15 @@
 
 import streamlit as st
 
-from vae_explorer.ui.anatomy_stage import choose_subject, show_layer, show_network
-from vae_explorer.ui.anatomy_words import explain_anatomy
+from vae_explorer.ui.learn.anatomy import (
+    choose_picture,
+    choose_subject,
+    explain_anatomy,
+    show_layer,
+    show_network,
+)
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.subjects import choose_picture
 
 SENTENCE = (
     "Follow a picture through the network, to z and back. Click a layer to see what it does; "

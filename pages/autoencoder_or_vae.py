@@ -8,8 +8,16 @@ from vae_explorer.latent.interpolation import lerp, to_p_values
 from vae_explorer.latent.statistics import largest_step, uncovered
 from vae_explorer.sampling import sample_box
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.comparing import LOOKS, SOURCES, WHY, choose_two, show_losses
-from vae_explorer.ui.linked import LINKS, draw_linked, needs_siblings
+from vae_explorer.ui.learn.siblings import (
+    LINKS,
+    LOOKS,
+    SOURCES,
+    WHY,
+    choose_two,
+    draw_linked,
+    needs_siblings,
+    show_losses,
+)
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_row

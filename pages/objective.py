@@ -1,6 +1,6 @@
 """The objective: what a VAE minimises, in five pieces to move by hand."""
 
-from vae_explorer.ui.objective import VIEWS, draw_objective
+from vae_explorer.ui.learn.objective import VIEWS, draw_objective
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.widgets import choose

@@ -16,7 +16,7 @@ from tests.support.live_stage import (
     watch,
 )
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.ui.linked import REACH
+from vae_explorer.ui.learn.siblings import REACH
 
 OpenPage = Callable[..., Page]
 MODELS = ("fashion-ae-2d", "fashion-vae-2d-beta-0.1", "fashion-vae-2d", "fashion-vae-2d-beta-10")

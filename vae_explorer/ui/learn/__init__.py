@@ -1,0 +1,1 @@
+"""The section Learn: anatomy, sibling models under one cursor, the objective."""
