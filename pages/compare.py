@@ -2,18 +2,22 @@
 
 import streamlit as st
 
-from vae_explorer.ui.model_plots import QUANTITIES, TIMES, WHY, show_curves, show_plane
-from vae_explorer.ui.model_table import (
+from vae_explorer.ui.page import open_page
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.train.compare import (
+    QUANTITIES,
+    TIMES,
+    WHY,
     choose_models,
     explain_nats,
     offer_table,
     read_rows,
+    show_curves,
+    show_plane,
     show_table,
     take_chosen,
 )
-from vae_explorer.ui.page import open_page
-from vae_explorer.ui.same_pictures import offer_another, show_pictures
-from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.train.reconstructions import offer_another, show_pictures
 from vae_explorer.ui.widgets import choose
 
 SENTENCE = (

@@ -3,14 +3,14 @@
 import streamlit as st
 
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.playback import (
+from vae_explorer.ui.sidebar import current_checkpoint
+from vae_explorer.ui.train.playback import (
     ALIGNMENTS,
     draw_playback,
     load_sources,
     needs_sources,
     offer_film,
 )
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.widgets import choose, switch
 
 SENTENCE = (

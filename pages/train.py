@@ -1,8 +1,8 @@
 """Train and watch: choose what to train, start it, and see it learn."""
 
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.run_panel import choose_run, launch, watch_run
-from vae_explorer.ui.training_form import choose_training
+from vae_explorer.ui.train.form import choose_training
+from vae_explorer.ui.train.run_panel import choose_run, launch, watch_run
 
 SENTENCE = (
     "Choose pictures and a model, and watch it learn. Training goes on when you leave the page, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -12,14 +13,20 @@ from vae_explorer.cli import build_parser
 from vae_explorer.cli.train import read_configs
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
-from vae_explorer.presets import FEW_PICTURES, FEWEST_PICTURES, suggest_pace
+from vae_explorer.presets import (
+    FEW_PICTURES,
+    FEWEST_PICTURES,
+    PRESETS,
+    fitting_presets,
+    suggest_pace,
+    suggest_widths,
+)
 from vae_explorer.publishing import default_title
 from vae_explorer.runs.arguments import command_line
 from vae_explorer.ui.text import plain
-from vae_explorer.ui.training_data import TrainingData, choose_data
-from vae_explorer.ui.training_estimate import show_estimate, stop_measuring
-from vae_explorer.ui.training_model import TrainingModel, choose_model
-from vae_explorer.ui.widgets import enter, slide
+from vae_explorer.ui.train.data import TrainingData, choose_data
+from vae_explorer.ui.train.estimate import show_estimate, stop_measuring
+from vae_explorer.ui.widgets import choose, enter, slide
 from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
 _OF_THE_DATA = (
@@ -199,3 +206,97 @@ def _relative(name: str) -> Path:
     """Return where a model is published, as short as it can be said from here."""
     path = workspace.CHECKPOINTS / name
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+OWN = "own"
+_WORDS = {
+    "fashion-vae": "convolutional, 2-D, on 32×32; Foster 2022",
+    "fashion-ae": "the same as a plain autoencoder",
+    "mnist-vae": "convolutional, 2-D, on 28×28; Keras, Chollet 2020",
+    "mnist-mlp-vae": "one hidden layer, 20-D; PyTorch, after Kingma & Welling 2014",
+    "faces-vae-32": "convolutional, 200-D, on 32×32; Foster 2022",
+    "faces-vae-64": "128-D, on 64×64, for faces: learns by features too, and slowly",
+}
+
+
+@dataclass(frozen=True)
+class TrainingModel:
+    """The model that was chosen."""
+
+    preset: str | None
+    """A published one's name; None for one's own."""
+    arguments: list[str]
+    """What names it on the command line."""
+    is_variational: bool
+
+
+def choose_model(data: TrainingData) -> TrainingModel:
+    """Draw the choice."""
+    fitting = fitting_presets(data.channels, data.sizes, resized=data.is_resized)
+    options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
+    options[OWN] = "Your own · you say how large"
+    first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
+    name = choose(
+        "train_model",
+        "Model",
+        options,
+        first,
+        dropdown=True,
+        help="A variational autoencoder (VAE) squeezes each picture into z, a few numbers, and "
+        f"draws it again from them. Of {len(PRESETS)} published models, {len(fitting)} fit these "
+        "pictures.",
+    )
+    if not fitting:
+        st.caption(f"None of the {len(PRESETS)} published models fits these pictures.")
+    if name != OWN:
+        model = PRESETS[name]
+        return TrainingModel(name, ["--model", name], model.kind == "vae")
+    return TrainingModel(None, _ask_for_own(data), True)
+
+
+def _ask_for_own(data: TrainingData) -> list[str]:
+    size = data.sizes[0]
+    if len(data.sizes) > 1:
+        sizes = {str(side): f"{side}×{side}" for side in data.sizes}
+        size = int(choose("train_size", "Size of the pictures, in pixels", sizes, "64"))
+    wide, latent, likely = st.columns(3)
+    with wide:
+        widths = ",".join(str(width) for width in suggest_widths(size))
+        channels = (
+            st.text_input(
+                "Channels",
+                placeholder=widths,
+                key="train_channels",
+                help="Of the encoder's "
+                "convolutions, each of which halves the picture; the decoder mirrors them.",
+            )
+            or widths
+        )
+    with latent:
+        usual = 2 if data.channels == 1 else 32
+        latent_dim = enter(
+            "train_latent",
+            "Latent size",
+            (2, 512),
+            usual,
+            help="How many numbers z is. "
+            "With 2 the latent map shows all there is; with more, pictures are redrawn sharper.",
+        )
+    with likely:
+        likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
+        default = "gaussian" if data.channels == 3 else "bernoulli"
+        likelihood = choose("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
+    return [
+        "--image-size",
+        str(size),
+        "--image-channels",
+        str(data.channels),
+        "--channels",
+        channels,
+        "--latent-dim",
+        str(latent_dim),
+        "--likelihood",
+        likelihood,
+        *(["--variance", "0.05"] if likelihood == "gaussian" else []),
+        *(["--normalization", "batch"] if data.channels == 3 else []),
+    ]

@@ -190,7 +190,7 @@ def test_without_the_data_the_page_says_how_to_get_it(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    monkeypatch.setattr("vae_explorer.ui.same_pictures.find_dataset", lambda *_: None)
+    monkeypatch.setattr("vae_explorer.ui.train.reconstructions.find_dataset", lambda *_: None)
     session = open_app(PAGE, compare="pictures")
     assert "The original is not here" in session.words
     assert "Fetch Digits, 8×8" in session.labels()

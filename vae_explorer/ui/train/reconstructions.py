@@ -19,18 +19,12 @@ from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.inference import decode, encode
-from vae_explorer.ui.cache import (
-    find_dataset,
-    get_checkpoint,
-    get_decoded,
-    get_run_model,
-    key_of,
-)
-from vae_explorer.ui.model_table import name_rows
+from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.text import plain
+from vae_explorer.ui.train.compare import name_rows
 from vae_explorer.ui.widgets import read_number
 
 COUNT = 12

@@ -13,7 +13,7 @@ from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Session
 from vae_explorer.playback.recording import film
 from vae_explorer.training.snapshots import DECODER, read_epochs
-from vae_explorer.ui import playback
+from vae_explorer.ui.train import playback
 
 PAGE = "playback"
 

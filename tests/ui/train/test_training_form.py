@@ -19,7 +19,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data.user_sets import add_own_set, list_own_sets
 from vae_explorer.presets import PRESETS
 from vae_explorer.runs.estimate import Pace, count_model
-from vae_explorer.ui import own_pictures, training_estimate, training_form
+from vae_explorer.ui.train import data, estimate, form
 from vae_explorer.workspace import READ_ONLY
 
 PAGE, START = "train", "Start training"
@@ -41,14 +41,14 @@ class Stopwatch:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Collect what would be started; nothing is, and nothing is measured."""
     found: list[list[str]] = []
-    choose = training_form.choose_training
+    choose = form.choose_training
 
     def note() -> None:
         if arguments := choose():
             found.append(arguments)
 
-    monkeypatch.setattr(training_form, "choose_training", note)
-    monkeypatch.setattr(training_estimate, "_measurer", Stopwatch)
+    monkeypatch.setattr(form, "choose_training", note)
+    monkeypatch.setattr(estimate, "_measurer", Stopwatch)
     return found
 
 
@@ -283,7 +283,7 @@ def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Pa
         archive.extractall(folder)
     session = open_app(PAGE, train_data="yours")
     assert not any("on this machine" in label for label in session.labels())
-    monkeypatch.setattr("vae_explorer.ui.training_data.is_at_this_machine", lambda: True)
+    monkeypatch.setattr("vae_explorer.ui.train.data.is_at_this_machine", lambda: True)
     session.run().set(own_path=str(folder))
     arguments, *_ = read_command(session)
     assert arguments[arguments.index("--source") + 1] == str(folder)
@@ -312,4 +312,4 @@ def test_who_is_at_this_machine(monkeypatch, headers: dict[str, str], address, h
     context = Context()
     context.headers, context.ip_address = headers, address
     monkeypatch.setattr(st, "context", context)
-    assert own_pictures.is_at_this_machine() == here
+    assert data.is_at_this_machine() == here

@@ -19,7 +19,7 @@ from vae_explorer.runs.lock import hold_lock
 from vae_explorer.runs.status import RunStatus, read_status, write_status
 from vae_explorer.training.snapshots import read_epochs
 from vae_explorer.training.state import read_history
-from vae_explorer.ui import run_panel
+from vae_explorer.ui.train import run_panel
 from vae_explorer.workspace import READ_ONLY
 
 PAGE, DIGITS = "train", "digits-vae-2d"

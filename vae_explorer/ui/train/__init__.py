@@ -1,0 +1,1 @@
+"""The section Train: the training form, run progress, playback, model comparison."""
