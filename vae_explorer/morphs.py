@@ -14,6 +14,9 @@ from vae_explorer.latent import lerp, slerp
 Path = Literal["linear", "spherical"]
 Images = NDArray[np.float32]
 
+FADE_POWER = 2
+"""Of the share of an end's detail that is left; `browser/faces/blend.js` is given it."""
+
 
 def morph_path(a: ArrayLike, b: ArrayLike, steps: int, path: Path = "spherical") -> Images:
     """Return `steps` latents (steps, latent_dim) from a to b, both (latent_dim,), ends included.
@@ -105,4 +108,4 @@ def fade(t: Images) -> Images:
     Squared: in a straight fade both faces' hair and eyes shine through in the middle, and without
     an overlap the middle is plainly blurred.
     """
-    return (1 - t) ** 2
+    return (1 - t) ** FADE_POWER

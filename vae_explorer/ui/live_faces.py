@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vae_explorer.cards import ModelCard
+from vae_explorer.faces.editing import BLENDING
+from vae_explorer.morphs import FADE_POWER
 from vae_explorer.ui.component import Callback, draw_view
 from vae_explorer.ui.live import describe_model
 from vae_explorer.ui.tiles import pack_floats
@@ -103,6 +105,7 @@ def draw_morph(
         "channel": channel,
         "values": dict(values),
         "detail": detail,
+        "constants": {"fade_power": FADE_POWER},
         "description": description,
         **describe_model(card),
     }
@@ -186,6 +189,7 @@ def draw_edit(
         "channel": channel,
         "values": dict(values),
         "detail": detail,
+        "constants": dict(BLENDING),
         "description": description,
         **describe_model(card),
     }
