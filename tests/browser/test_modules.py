@@ -150,13 +150,14 @@ def slider(load_modules: LoadModules) -> Page:
           window.commits = 0;
           window.add = (setting, snap) => {
             const made = createSlider(document.body, setting, {
-              snap, commit: debounce(() => commits++, 50),
+              snap, commit: debounce(() => commits++, 1000),
               move: (value) => { moves.push(value); made.show(value, String(value)); },
             });
             made.show(setting.value, "");
           };
           add({ label: "plain", low: -1, high: 1, step: 0.1, reset: 0.25, value: 0 }, false);
-          add({ label: "double", low: 1, high: 256, step: 1, reset: 16, value: 8, doubling: true }, true);
+          const powers = { low: 1, high: 256, doubling: true };
+          add({ label: "double", ...powers, reset: 16, value: 8 }, true);
         }"""
     )
     return page
@@ -216,7 +217,10 @@ def test_a_wheel_moves_only_the_slider_that_has_the_focus(slider: Page) -> None:
 def test_a_player_goes_there_and_back(load_modules: LoadModules) -> None:
     page = load_modules("lib/player.js")
     found = page.evaluate(
-        "() => { const go = thereAndBack(2)(0.5); return [500, 500, 1000, 1500].map((ms) => go(ms).at); }"
+        """() => {
+          const advance = thereAndBack(2)(0.5);
+          return [500, 500, 1000, 1500].map((elapsed) => advance(elapsed).at);
+        }"""
     )
     assert found == pytest.approx([0.75, 1, 0.5, 0.25])
 
@@ -256,7 +260,8 @@ def test_of_many_requests_only_the_newest_waits(load_modules: LoadModules) -> No
           const [answers, asked, drawn] = [[], [], []];
           const decode = (z) => new Promise((answer) => { asked.push(z); answers.push(answer); });
           const notes = { show() {}, hide() {} };
-          const ask = createFeed({ decode }, notes, (images, { z }) => drawn.push(z), () => {}, lanes);
+          const draw = (images, { z }) => drawn.push(z);
+          const ask = createFeed({ decode }, notes, draw, () => {}, lanes);
           for (let z = 1; z <= 6; z++) ask(() => ({ z }));
           const before = [...asked];
           while (answers.length) {

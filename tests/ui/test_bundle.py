@@ -77,10 +77,11 @@ def test_what_cannot_be_bundled_is_named(tmp_path: Path, script: str, message: s
 def test_modules_may_use_the_same_names(tmp_path: Path) -> None:
     main = write(
         tmp_path,
-        main='import { value as first } from "./a.js";\nimport {\n  value,\n  Thing,\n} from "./b.js";\n'
+        main='import { value as first } from "./a.js";\n'
+        'import {\n  value,\n  Thing,\n} from "./b.js";\n'
         "const scale = 100;\nconsole.log(first, value, scale, new Thing().name());\n",
         a="const scale = 2;\nexport const value = 1 * scale;\n",
-        b="const scale = 3;\nexport function value_() {}\nexport const value = 1 * scale;\n"
+        b="const scale = 3;\nexport const value = 1 * scale;\n"
         "export class Thing {\n  name() {\n    return scale;\n  }\n}\n",
     )
     assert run(bundle_script(main), tmp_path) == "2 3 100 3"

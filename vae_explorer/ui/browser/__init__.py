@@ -1,8 +1,8 @@
 """The browser code: ES modules, bundled into the one inline script that Streamlit takes.
 
-The sources import each other by relative paths, so that browsers and Node can also load them as they
-are. A bundle holds each module in a function of its own: `const __main = (() => { ... })();`, ordered
-by imports.
+The sources import each other by relative paths, so that browsers and Node can also load them as
+they are. In a bundle each module is a function's scope, `const __module_1 = (() => { ... })();`, so
+that modules may use the same names; they are ordered by their imports.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ def _in_order(path: Path, importers: tuple[Path, ...]) -> Iterator[Path]:
 def _exports_of(path: Path) -> dict[str, str]:
     """Return the names that a module exports, and what they are called in it."""
     script = path.read_text(encoding="utf-8")
-    default = {"default": name for name in _DEFAULT.findall(script)}
-    return {**{name: name for name in _EXPORT.findall(script)}, **default}
+    exports = {name: name for name in _EXPORT.findall(script)}
+    if default := _DEFAULT.search(script):
+        exports["default"] = default[1]
+    return exports
 
 
 def _wrap(path: Path, names: dict[Path, str], exports: dict[Path, dict[str, str]]) -> str:
