@@ -6,7 +6,6 @@ import { createScatter, project, projection, toInks, unproject } from "../lib/sc
 import { createFeed, createSource } from "../lib/source.js";
 
 const KEY_STEP = 0.04; // of half a map's side
-const DOT_RADIUS = 1.5; // px
 const CONTOURS = [2, 1, 1]; // px, line widths
 const UNIT = { x: 0, y: 0, half: 1 }; // the frame of the cursor
 
@@ -31,7 +30,7 @@ export function createLinked(host) {
     const picture = element(side, "canvas", "vae-picture");
     const near = element(side, "div", "vae-caption");
     const map = { cell, title, note, cross, near, checkpoint: given.checkpoint };
-    map.scatter = createScatter(points, { radius: DOT_RADIUS, lines: CONTOURS });
+    map.scatter = createScatter(points, { lines: CONTOURS });
     map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
       paint(picture, images, 1, map.ink);
       picture.style.width = `${images.width * wholeMultiple(images.width, 100)}px`;

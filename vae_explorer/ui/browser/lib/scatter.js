@@ -5,6 +5,9 @@ import { toWord } from "./canvas.js";
 /** Standard deviations of the prior at which contours are drawn. */
 export const SIGMAS = [1, 2, 3];
 
+/** CSS pixels: five pixels of the screen, and four half-covered. */
+export const DOT_RADIUS = 1.4;
+
 const MAX_SCALE = 2; // device pixels a CSS pixel: more takes time and is not seen
 
 /** "#rrggbb" colours as RGBA words. */
@@ -45,7 +48,7 @@ export function dotOffsets(radius, width) {
  *
  * `radius` of a dot and `lines`, the widths of the contours, in CSS pixels; no `lines`, no contours.
  */
-export function createScatter(canvas, { radius, lines = null, opacity = 1 }) {
+export function createScatter(canvas, { radius = DOT_RADIUS, lines = null, opacity = 1 }) {
   let side = 0; // CSS pixels
   let scale = 1;
   let image, words, dot;

@@ -84,7 +84,6 @@ function createLossPanels(host) {
 // ------------------------------------------------------------------ latent map
 
 const GLIDE = 190; // ms, between two epochs
-const RADIUS = 1.6; // px
 
 /** Rotate or reflect points about the origin to lie near others (orthogonal Procrustes in two
  *  dimensions): the signs of principal components are arbitrary. */
@@ -144,7 +143,7 @@ function createLatentMap(host) {
       const isNew = number !== epoch;
       data = given;
       epoch = number;
-      scatter ??= createScatter(canvas, { radius: RADIUS, lines: data.rings ? [1, 1, 1] : null, opacity: 0.45 });
+      scatter ??= createScatter(canvas, { lines: data.rings ? [1, 1, 1] : null, opacity: 0.45 });
       heading.innerHTML = `<b>Latent map</b><span>after epoch ${number}</span>`;
       canvas.setAttribute("aria-label", `Latent map after epoch ${number}: ${data.axes.join(" and ")}`);
       legend.replaceChildren();

@@ -1,9 +1,8 @@
 // One training in the playback: its latent map, its decoded grid, its reconstructions.
 
 import { element, formatNumber, toBytes } from "../lib/dom.js";
-import { SIGMAS, createScatter } from "../lib/scatter.js";
+import { DOT_RADIUS, SIGMAS, createScatter } from "../lib/scatter.js";
 
-const DOT_RADIUS = 1.4; // px
 const FEW_DOTS = 800;
 const FEW_RADIUS = 2.6; // px, of so few dots or fewer
 const CONTOURS = [1.5, 0.75, 0.75]; // px, line widths
