@@ -11,7 +11,7 @@ const INNER = 20; // px: the box that MNIST's digits were scaled to
 const NEAREST = 6; // neighbours whose labels are shown
 
 /** Scale and centre a drawing as in MNIST: into 20x20, the centre of mass in the middle of 28x28. */
-export function likeMnist(drawing, size) {
+function likeMnist(drawing, size) {
   const { width, height } = drawing;
   const ink = drawing.getContext("2d").getImageData(0, 0, width, height).data;
   let [left, top, right, bottom] = [width, height, -1, -1];

@@ -28,7 +28,7 @@ export function createFrame(host, figure) {
   element(host, "p", "do").innerHTML = figure.sentence;
   const columns = element(host, "div", "columns");
   const stage = element(columns, "figure", "stage");
-  const picture = svgElement(stage, "svg");
+  const svg = svgElement(stage, "svg");
   addFullScreen(stage, host);
   const panel = element(columns, "div", "panel");
   const formula = element(panel, "div", "formula");
@@ -42,11 +42,11 @@ export function createFrame(host, figure) {
   // -- drawing
 
   function draw() {
-    if (!data || !picture.clientWidth) return;
-    const [width, height] = [picture.clientWidth, picture.clientHeight];
-    picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    if (figure.paint) figure.paint(picture, state, width, height);
-    else picture.innerHTML = ARROWS + figure.draw(state, width, height);
+    if (!data || !svg.clientWidth) return;
+    const [width, height] = [svg.clientWidth, svg.clientHeight];
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    if (figure.paint) figure.paint(svg, state, width, height);
+    else svg.innerHTML = ARROWS + figure.draw(state, width, height);
     const wanted = figure.formula(state);
     if (equation !== wanted) formula.innerHTML = equation = wanted;
     showNumbers();
@@ -124,22 +124,22 @@ export function createFrame(host, figure) {
     stage.classList.add("draggable");
     let held = false;
     const place = (event) => {
-      const edge = picture.getBoundingClientRect();
-      return [event.clientX - edge.left, event.clientY - edge.top, picture.clientWidth, picture.clientHeight];
+      const edge = svg.getBoundingClientRect();
+      return [event.clientX - edge.left, event.clientY - edge.top, svg.clientWidth, svg.clientHeight];
     };
-    picture.addEventListener("pointerdown", (event) => {
+    svg.addEventListener("pointerdown", (event) => {
       const moved = figure.drag(state, ...place(event));
       if (!moved) return;
       held = true;
-      picture.setPointerCapture(event.pointerId);
+      svg.setPointerCapture(event.pointerId);
       move(moved);
     });
-    picture.addEventListener("pointermove", (event) => {
+    svg.addEventListener("pointermove", (event) => {
       const moved = held && figure.drag(state, ...place(event));
       if (moved) move(moved);
     });
     for (const end of ["pointerup", "pointercancel"]) {
-      picture.addEventListener(end, () => {
+      svg.addEventListener(end, () => {
         if (held) commit.now();
         held = false;
       });
@@ -148,7 +148,7 @@ export function createFrame(host, figure) {
 
   const resize = new ResizeObserver(draw);
   resize.observe(stage);
-  const frame = { state, picture, draw, move, commit: commit.now };
+  const frame = { state, svg, draw, move, commit: commit.now };
 
   return {
     update(component) {
@@ -158,8 +158,8 @@ export function createFrame(host, figure) {
       for (const [name, colour] of Object.entries(data.colours)) host.style.setProperty(`--${name}`, colour);
       if (first) {
         for (const each of [...data.sliders, ...(figure.derived ?? [])]) addSlider(each);
-        picture.setAttribute("role", figure.paint ? "group" : "img");
-        picture.setAttribute("aria-label", figure.description);
+        svg.setAttribute("role", figure.paint ? "group" : "img");
+        svg.setAttribute("aria-label", figure.description);
       }
       // What comes back after it was sent is known, and may be older than the present values.
       const packed = JSON.stringify(data.values);

@@ -16,7 +16,7 @@ export function drawNormals(count, seed) {
     Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())); // Box & Muller
 }
 
-export const logNormal = (x, mean, std) => -0.5 * ((x - mean) / std) ** 2 - Math.log(std) - 0.5 * LOG_2_PI;
+const logNormal = (x, mean, std) => -0.5 * ((x - mean) / std) ** 2 - Math.log(std) - 0.5 * LOG_2_PI;
 export const normalDensity = (x, mean, std) => Math.exp(logNormal(x, mean, std));
 
 export function meanOf(values) {
@@ -25,7 +25,7 @@ export function meanOf(values) {
   return sum / values.length;
 }
 
-export function deviationOf(values) {
+function deviationOf(values) {
   const mean = meanOf(values);
   return Math.sqrt(meanOf(Array.from(values, (value) => (value - mean) ** 2)));
 }
@@ -76,7 +76,7 @@ export function klMonteCarlo(mu, sigma, noise) {
 // ------------------------------------------------------------------ one pixel
 
 export const logit = (p) => Math.log(p / (1 - p));
-export const sigmoid = (t) => 1 / (1 + Math.exp(-t));
+const sigmoid = (t) => 1 / (1 + Math.exp(-t));
 /** Binary cross-entropy of a logit, without overflow. */
 export const bernoulliNll = (t, target) => Math.max(t, 0) - t * target + Math.log1p(Math.exp(-Math.abs(t)));
 export const gaussianNll = (t, target, variance) => (sigmoid(t) - target) ** 2 / (2 * variance);
