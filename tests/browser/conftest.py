@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, e
 from tests.support import PROJECT
 from tests.support.server import serve
 from tests.support.stage import wait_for_run
+from vae_explorer.ui.browser import ROOT as MODULES
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -71,6 +72,30 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shelf = Path(os.environ.get("VAE_EXPLORER_CHECKPOINTS", PROJECT / "checkpoints")).resolve()
     with serve(folder, folder / "log.txt", VAE_EXPLORER_CHECKPOINTS=str(shelf)) as url:
         yield url
+
+
+@pytest.fixture
+def load_modules(new_context: Callable[..., BrowserContext]) -> Callable[..., Page]:
+    """Return `load_modules("lib/a.js", ...)`: an empty page that has what these modules export."""
+
+    def load_modules(*paths: str) -> Page:
+        page = new_context().new_page()
+        page.route(
+            "http://127.0.0.1:1/**",
+            lambda route, request: (
+                route.fulfill(path=MODULES / request.url.split("/", 3)[3])
+                if request.url.endswith(".js")
+                else route.fulfill(body="<!doctype html>", content_type="text/html")
+            ),
+        )
+        page.goto("http://127.0.0.1:1/")
+        for path in paths:
+            page.evaluate(
+                "async (path) => void Object.assign(window, await import(path))", f"/{path}"
+            )
+        return page
+
+    return load_modules
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Page
 
-from vae_explorer import ui
 from vae_explorer.losses import bernoulli_nll, gaussian_nll, kl_divergence
 from vae_explorer.teaching.objective import (
     CONFUSION,
@@ -31,7 +29,6 @@ from vae_explorer.teaching.objective import (
     scatter_bubbles,
 )
 
-SCRIPT = Path(ui.__file__).parent / "objective" / "maths.js"
 MODEL = LineModel()
 CONSTANTS = {"confusion": CONFUSION, "tail": TAIL, "farthest": FARTHEST}
 POSTERIORS = [*product((-2.5, 0.0, 1.0), (0.05, 0.5, 1.0, 3.0))]
@@ -39,11 +36,9 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # of the losses' float32
 
 
 @pytest.fixture
-def browser(new_context: Callable[..., BrowserContext]) -> Page:
+def browser(load_modules: Callable[..., Page]) -> Page:
     """A page with nothing but the functions."""
-    page = new_context().new_page()
-    page.add_script_tag(path=SCRIPT)
-    return page
+    return load_modules("learn/objective/maths.js")
 
 
 def pixels(values: np.ndarray) -> torch.Tensor:

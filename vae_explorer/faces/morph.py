@@ -9,6 +9,9 @@ from vae_explorer.images import enlarge, to_uint8
 
 Images = NDArray[np.float32]
 
+FADE_POWER = 2
+"""Exponent of the share of an end's residual that is left; `browser/faces/blend.js` gets it too."""
+
 
 def detail_of(portrait: Images, reconstruction: Images) -> Images:
     """Return what a reconstruction lacks of a portrait.
@@ -56,4 +59,4 @@ def fade(t: Images) -> Images:
     Squared: in a straight fade both faces' hair and eyes shine through in the middle, and without
     an overlap the middle is plainly blurred.
     """
-    return (1 - t) ** 2
+    return (1 - t) ** FADE_POWER

@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
+from vae_explorer.ui.browser import ROOT, bundle_script
 from vae_explorer.ui.stage.component import hand_over
 from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
 from vae_explorer.ui.text import plain
@@ -29,7 +30,7 @@ _STYLE = """
 """
 _mount = st.components.v2.component(
     "vae_explorer_presenter",
-    js=(Path(__file__).parent / "browser" / "presenter.js").read_text(encoding="utf-8"),
+    js=bundle_script(ROOT / "learn" / "presenter.js"),
 )
 
 

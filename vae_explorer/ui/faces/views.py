@@ -8,6 +8,8 @@ import numpy as np
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.faces.editing import BLENDING
+from vae_explorer.faces.morph import FADE_POWER
 from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
@@ -228,6 +230,7 @@ def draw_morph(
         "channel": channel,
         "values": dict(values),
         "detail": detail,
+        "constants": {"fade_power": FADE_POWER},
         "description": description,
         **describe_model(card),
     }
@@ -311,6 +314,7 @@ def draw_edit(
         "channel": channel,
         "values": dict(values),
         "detail": detail,
+        "constants": dict(BLENDING),
         "description": description,
         **describe_model(card),
     }

@@ -1,24 +1,17 @@
-"""The views of the page The objective: one component, drawn by the scripts beside this file.
-
-The scripts are one module of the browser, cut by what they do: `maths.js` is functions without a
-page, `drawing.js` and `frame.js` are what the five views share.
-"""
+"""The views of the page The objective, drawn by the modules of `browser/learn/objective/`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
-import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
 from vae_explorer.teaching.objective import LineModel
-from vae_explorer.ui.stage.component import hand_over
+from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.sliders import current_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
 
@@ -33,14 +26,6 @@ VIEWS = {
 
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
-
-_HERE = Path(__file__).parent
-_SCRIPTS = ("maths", "drawing", "frame", "trick", "kl", "bubbles", "pixel", "bound", "mount")
-_mount = st.components.v2.component(
-    "vae_explorer_objective",
-    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
-    css=(_HERE / "objective.css").read_text(encoding="utf-8"),
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,6 @@ def draw_objective(view: str, card: ModelCard) -> None:
     card : ModelCard
         Of the model whose numbers stand for a model's, where sums and means are compared.
     """
-    key = f"objective-{view}"
     data = {
         "view": view,
         "sliders": [asdict(slider) for slider in SLIDERS[view]],
@@ -93,13 +77,7 @@ def draw_objective(view: str, card: ModelCard) -> None:
         "colours": {"reconstruction": ORANGE, "divergence": BLUE, "gap": TEAL},
         "classes": list(CLASS_COLOURS),
     }
-    _mount(
-        key=key,
-        data=data,
-        width="stretch",
-        height="content",
-        on_values_change=partial(hand_over, key, "values", take_values),
-    )
+    draw_view(f"objective-{view}", data, {}, values=take_values)
 
 
 def _snap(slider: Slider) -> float:

@@ -1,45 +1,21 @@
-"""The component behind every live view: mounted here, drawn by the files of `browser/`."""
+"""The component behind every live view: mounted here, drawn by the modules of `browser/`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.state.common import WidgetCallback
 
-_HERE = Path(__file__).parents[1] / "browser"
-_PARTS = (
-    "source",
-    "drawing",
-    "latents",
-    "channels",
-    "map",
-    "grid",
-    "sliders",
-    "strip",
-    "box",
-    "photo",
-    "morph",
-    "corners",
-    "edit",
-    "linked",
-    "network",
-    "layer",
-    "curves",
-    "recording",
-    "playback",
-    "mount",
-)
-"""One script in the browser, in this order: what is used by others comes first."""
-_STYLES = ("live", "network", "playback")
+from vae_explorer.ui.browser import ROOT, bundle_script, join_styles
+
 _UNREACHABLE = "route_unreachable"
 
 _mount = st.components.v2.component(
     "vae_explorer_stage",
-    js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in _PARTS),
-    css="\n".join((_HERE / f"{part}.css").read_text(encoding="utf-8") for part in _STYLES),
+    js=bundle_script(ROOT / "main.js"),
+    css=join_styles(),
     isolate_styles=False,  # Plotly writes its styles into the page
 )
 

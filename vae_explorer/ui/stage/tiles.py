@@ -1,6 +1,6 @@
 """What a grid of tiles shows, as a function of the settings that sliders move.
 
-`browser/grid.js` computes the same latents while a slider is dragged; here they are for
+`browser/explore/grid.js` computes the same latents while a slider is dragged; here they are for
 downloads, for details, and for a browser that cannot reach the decode route.
 """
 
@@ -60,7 +60,7 @@ class PlaneTiles:
         return z
 
     def pack(self) -> dict[str, object]:
-        """Return what `browser/grid.js` computes the same latents from."""
+        """Return what `browser/explore/grid.js` computes the same latents from."""
         return {
             "kind": "plane",
             "plane": pack_plane(self.plane),
@@ -93,7 +93,7 @@ class ListTiles:
         return np.where(self.fixed[:, None], self.z, moved).astype(np.float32)
 
     def pack(self) -> dict[str, object]:
-        """Return what `browser/grid.js` computes the same latents from."""
+        """Return what `browser/explore/grid.js` computes the same latents from."""
         return {
             "kind": "list",
             "z": pack_floats(self.z),
@@ -116,5 +116,5 @@ def pack_plane(plane: Plane | None) -> dict[str, object] | None:
 
 
 def pack_floats(values: np.ndarray) -> str:
-    """Return numbers as base64 of little-endian float32, which `browser/drawing.js` reads."""
+    """Return numbers as base64 of little-endian float32, which `browser/lib/dom.js` reads."""
     return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")

@@ -1,7 +1,7 @@
 """The view of a training under way: its curves, its latent map, its reconstructions.
 
-One component, drawn by the scripts beside this file: what comes every second moves what is there,
-so nothing flickers, and the points of the map glide from where they were in the epoch before.
+Drawn by `browser/train/progress.js`: what comes every second moves what is there, so nothing
+flickers, and the points of the map glide from where they were in the epoch before.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vae_explorer.images import as_shown, data_url, tile
 from vae_explorer.runs.status import RunStatus, can_resume
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, load_config, read_history
+from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.text import _short, say_seconds
 
@@ -28,19 +29,6 @@ POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
 _CAUGHT = 0.995
 _PARTS = ("loss", "reconstruction", "kl")
-_HERE = Path(__file__).parent
-_SCRIPTS = ("curves", "map", "strip", "mount")
-_mount = st.components.v2.component(
-    "vae_explorer_watching",
-    js="\n".join(
-        path.read_text(encoding="utf-8")
-        for path in (
-            _HERE.parent / "browser" / "drawing.js",
-            *(_HERE / f"{name}.js" for name in _SCRIPTS),
-        )
-    ),
-    css=(_HERE / "watching.css").read_text(encoding="utf-8"),
-)
 
 
 def draw_training(run: Path, status: RunStatus) -> None:
@@ -52,13 +40,14 @@ def draw_training(run: Path, status: RunStatus) -> None:
             history = read_history(run)
             kept = _read_kept(run)
     data = {
+        "view": "progress",
         "share": _share(status),
         "said": describe_progress(status),
         "live": status.is_live,
         "curves": _curves(status, history),
         **kept,
     }
-    _mount(key=f"watching-{run.name}", data=data, width="stretch", height="content")
+    draw_view(f"watching-{run.name}", data, {})
 
 
 def describe_progress(status: RunStatus) -> str:

@@ -1,0 +1,120 @@
+// View: several latent maps under one cursor, each decoded by its own model.
+
+import { announce, paint, wholeMultiple } from "../lib/canvas.js";
+import { addFullScreen, arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
+import { createScatter, project, projection, toInks, unproject } from "../lib/scatter.js";
+import { createFeed, createSource } from "../lib/source.js";
+
+const KEY_STEP = 0.04; // of half a map's side
+const CONTOURS = [2, 1, 1]; // px, line widths
+const UNIT = { x: 0, y: 0, half: 1 }; // the frame of the cursor
+
+export function createLinked(host) {
+  host.tabIndex = 0;
+  const notes = createNotes(host);
+  addFullScreen(host, host);
+  let data, labels, lost;
+  let maps = [];
+  let at = [0, 0]; // the cursor on a map that shows -1 ... 1
+  let over = 0; // the map under the pointer
+
+  function addMap(given) {
+    const cell = element(host, "figure", "vae-linked");
+    const heading = element(cell, "figcaption");
+    const title = element(heading, "b");
+    const note = element(heading, "span");
+    const field = element(cell, "div", "vae-linked-map");
+    const points = element(field, "canvas");
+    const cross = element(field, "div", "vae-cross");
+    const side = element(cell, "div", "vae-linked-side");
+    const picture = element(side, "canvas", "vae-picture");
+    const near = element(side, "div", "vae-caption");
+    const map = { cell, title, note, cross, near, checkpoint: given.checkpoint };
+    map.scatter = createScatter(points, { lines: CONTOURS });
+    map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
+      paint(picture, images, 1, map.ink);
+      picture.style.width = `${images.width * wholeMultiple(images.width, 100)}px`;
+      announce(host, request);
+    }, () => lost());
+    const follow = (event) => {
+      const box = points.getBoundingClientRect();
+      over = maps.indexOf(map);
+      at = unproject(projection(UNIT, box.width), [event.clientX - box.left, event.clientY - box.top]);
+      look(event.timeStamp);
+    };
+    points.addEventListener("pointermove", (event) => (event.pointerType !== "touch" || event.buttons) && follow(event));
+    points.addEventListener("pointerdown", (event) => {
+      host.focus({ preventScroll: true }); // for the keys
+      follow(event);
+    });
+    return map;
+  }
+
+  const toLatent = ({ frame: { x, y, half } }, [across, up]) => [x + half * across, y + half * up];
+
+  function nearest(map, z) {
+    let best = { distance: Infinity };
+    for (let row = 0; row < labels.length; row++) {
+      const distance = Math.hypot(map.z[2 * row] - z[0], map.z[2 * row + 1] - z[1]);
+      if (distance < best.distance) best = { distance, row };
+    }
+    return best.row;
+  }
+
+  /** Move the cursor of every map, and decode its location by each model. */
+  function look(since) {
+    at = at.map((value) => clamp(value, -1, 1));
+    const same = data.link === "picture" ? nearest(maps[over], toLatent(maps[over], at)) : null;
+    maps.forEach((map) => {
+      const z = same === null ? toLatent(map, at) : [map.z[2 * same], map.z[2 * same + 1]];
+      const [x, y] = project(projection(map.frame, map.side), z);
+      map.cross.style.transform = `translate(${x}px, ${y}px)`;
+      const label = labels[same ?? nearest(map, z)];
+      map.near.textContent = `${same === null ? "near " : ""}${data.label_names[label] ?? ""}`;
+      map.near.style.setProperty("--class-colour", data.colours[label % data.colours.length]);
+      map.feed(() => ({ z: Float32Array.from(z), since }));
+    });
+  }
+
+  function drawPoints(map) {
+    map.side = map.scatter.measure();
+    map.scatter.draw({ frame: map.frame, from: map.z, labels, inks: toInks(data.colours) });
+  }
+
+  host.addEventListener("keydown", (event) => {
+    const arrow = arrowDirection(event);
+    if (!arrow) return;
+    const step = KEY_STEP * (event.shiftKey ? 0.25 : 1);
+    at = at.map((value, k) => value + step * arrow[k]);
+    look(event.timeStamp);
+    event.preventDefault();
+  });
+  const redraw = () => {
+    maps.forEach(drawPoints);
+    if (maps.length) look(0);
+  };
+  const resize = new ResizeObserver(redraw);
+  resize.observe(host);
+
+  return {
+    update(component) {
+      data = component.data;
+      lost = () => component.setStateValue("unreachable", true);
+      labels = data.labels;
+      host.setAttribute("aria-label", data.description);
+      if (maps.map((map) => map.checkpoint).join() !== data.maps.map((map) => map.checkpoint).join()) {
+        maps.forEach((map) => map.cell.remove());
+        maps = data.maps.map(addMap);
+        over = 0;
+      }
+      maps.forEach((map, k) => {
+        const { title, note, z, middle, half, ink } = data.maps[k];
+        map.title.textContent = title;
+        map.note.textContent = note;
+        Object.assign(map, { z: toFloats(z), frame: { x: middle[0], y: middle[1], half }, ink });
+      });
+      redraw();
+    },
+    destroy: () => resize.disconnect(),
+  };
+}
