@@ -106,8 +106,12 @@ class ModelCard:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with anything in the checkpoint; a key for caches."""
-        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        """16 hexadecimal digits that change with anything in the checkpoint; a key for caches.
+
+        Recipes and directions name it, so it must outlive new versions of the program: a field
+        that was added to a configuration later counts only where it differs from its default.
+        """
+        canonical = json.dumps(self, default=_identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -130,6 +134,29 @@ class ModelCard:
             If it is not JSON, was made by a newer version, or does not fit.
         """
         return parse_card(cls, text)
+
+
+_HASHED_DEFAULTS = """
+    kind architecture channels decoder_channels upsampling kernel_size hidden_dim normalization
+    activation activate_projection likelihood variance
+    epochs batch_size beta learning_rate warmup_steps weight_average patience validation_fraction
+    seed mirror clip_norm feature_network feature_weight feature_layers adversarial_weight
+    adversarial_start precision start_from keep_epochs
+"""
+"""Fields of the two configurations that have a default and were always hashed. A field that is
+added to a configuration is not added here, and none is taken away: old fingerprints would change.
+"""
+
+
+def _identity(record: DataclassInstance) -> dict[str, object]:
+    """Return the fields that a fingerprint is made of, nested dataclasses as they are."""
+    always = _HASHED_DEFAULTS.split()
+    values = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {
+        field.name: value
+        for field, value in values.items()
+        if field.name in always or value != field.default
+    }
 
 
 def format_card(card: DataclassInstance) -> str:
