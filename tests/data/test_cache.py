@@ -347,10 +347,10 @@ FAULTS = {
     "JSON list": ("dataset.json", lambda f: f.write_text("[]"), "dataset.json cannot be used"),
     "JSON missing": ("dataset.json", Path.unlink, "dataset.json cannot be used"),
     "unknown field": ("dataset.json", change("colour", 1), "dataset.json cannot be used"),
-    "newer format": ("dataset.json", change("format_version", 2), "of format 2"),
+    "newer format": ("dataset.json", change("format_version", 2), "newer version.*: format 2"),
     "counts empty": ("dataset.json", change("counts", {}), "counts no pictures"),
     "counts text": ("dataset.json", change("counts", "many"), "dataset.json cannot be used"),
-    "names none": ("dataset.json", change("label_names", 3), "lists of names"),
+    "names none": ("dataset.json", change("label_names", 3), "label_names must be a list; found 3"),
     "size other": ("dataset.json", change("size", 9), "images.npy holds"),
 }
 

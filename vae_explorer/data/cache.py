@@ -22,6 +22,7 @@ from vae_explorer import workspace
 from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, PictureError, ReadOnlyError
+from vae_explorer.validation import read_json
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
@@ -367,22 +368,15 @@ def read_info(folder: Path) -> CacheInfo:
     Raises
     ------
     CacheError
-        If it is missing, no JSON, of another version, or lacks a field.
+        If it is missing, no JSON, of another version, does not fit, or counts no pictures.
     """
     try:
-        fields = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if fields["format_version"] != FORMAT_VERSION:
-            raise CacheError(
-                f"dataset.json is of format {fields['format_version']}, and this version of the "
-                f"program reads format {FORMAT_VERSION}"
-            )
-        info = CacheInfo(**fields)
-        total = sum(info.counts.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = (folder / "dataset.json").read_bytes()
+        info = read_json(CacheInfo, text, "dataset.json", version=FORMAT_VERSION)
+    except (OSError, ValueError) as error:
         raise CacheError(f"dataset.json cannot be used ({error})") from error
-    lists = (info.label_names, info.attribute_names, info.damaged)
-    if total == 0 or not all(isinstance(names, list) for names in lists):
-        raise CacheError("dataset.json counts no pictures, or its lists of names are none")
+    if not sum(info.counts.values()):
+        raise CacheError("dataset.json counts no pictures")
     return info
 
 

@@ -19,7 +19,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +30,7 @@ from vae_explorer.data.files import open_album
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
 from vae_explorer.data.registry import DATASETS
 from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.validation import read_json
 from vae_explorer.workspace import check_name, refuse_when_read_only
 
 OWN = "own"
@@ -130,7 +131,7 @@ def list_own_sets(root: Path | None = None) -> list[OwnSet]:
     for path in sorted((root / OWN).glob("*/set.json")):
         try:
             found.append(_read(path.parent))
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError):
             continue
     return found
 
@@ -156,12 +157,11 @@ def delete_own_set(name: str, root: Path | None = None) -> None:
 
 
 def _read(folder: Path) -> OwnSet:
-    values = json.loads((folder / "set.json").read_text(encoding="utf-8"))
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    found = read_json(OwnSet, (folder / "set.json").read_bytes(), "set.json")
     source = folder / f"{folder.name}.zip"
     if not source.is_file():
         raise ValueError(f"{source.name} is missing")
-    return OwnSet(**values | {"name": folder.name, "source": source})
+    return replace(found, name=folder.name, source=source)
 
 
 def _copy(file: BinaryIO, path: Path) -> None:
