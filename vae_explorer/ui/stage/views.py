@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly
@@ -23,10 +24,12 @@ from vae_explorer.images import as_shown, data_url, picture_url, tile
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import Plane
 from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
-from vae_explorer.ui.explore.map_view import MapView
 from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.stage.component import Callback, draw_view, is_live
 from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, Setting, pack_floats, pack_plane
+
+if TYPE_CHECKING:
+    from vae_explorer.ui.explore.map_view import MapView
 
 MAP_HEIGHT = 560
 GRID_HEIGHT = 600
