@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from vae_explorer.runs import reporter
 from vae_explorer.runs import status as status_module
 from vae_explorer.runs.folder import delete_run
 from vae_explorer.runs.lock import Holder, find_holder, hold_lock
-from vae_explorer.runs.reporter import CURVE_POINTS, RunReport, report_run
+from vae_explorer.runs.reporter import CURVE_POINTS, RunReport, StepTimings, report_run
 from vae_explorer.runs.status import (
     REQUEST,
     RunStatus,
@@ -30,6 +31,7 @@ from vae_explorer.runs.status import (
     write_status,
 )
 from vae_explorer.training.state import StepMetrics, load_state, read_history
+from vae_explorer.ui.train.progress import describe_progress
 
 RUN = Path("runs/small")
 SMALL = ["train", "--config", "small.json", "--epochs", "2", "--out", "checkpoints/small"]
@@ -160,6 +162,38 @@ def test_a_full_disk_is_named(
 
 
 # Writing
+
+
+def test_the_time_left_is_that_of_the_steps_and_of_the_ends_of_epochs() -> None:
+    timings = StepTimings(evaluation_steps=3)
+    assert timings.seconds_left(steps=10, epochs=1) is None
+    timings.end_step(100.0)  # the first one, which includes loading, is not timed
+    assert timings.seconds_left(steps=10, epochs=1) is None
+    timings.end_step(102.0)
+    timings.end_step(104.0)
+    assert timings.seconds_left(steps=10, epochs=5) == pytest.approx(10 * 2 + 5 * 3 * 2)
+    timings.end_epoch(105.0)
+    timings.end_step(107.0)
+    assert timings.seconds_left(steps=10, epochs=5) == pytest.approx(10 * 2 + 5 * 1)
+
+
+def test_the_time_left_is_known_within_five_seconds_of_the_first_steps(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    report = RunReport(tmp_path / "r", replace(status, epoch=0, epochs=10))
+    for number in range(1, 50):
+        report.take_step(step(number))
+        if report.status.seconds_left is not None:
+            break
+        clock[0] += 0.25
+    assert clock[0] - 50 <= 5
+    assert report.status.seconds_left == pytest.approx(0.25 * (1000 - number))
+    assert describe_progress(report.status).endswith("about 4 min left")
+    written = read_status(tmp_path / "r")
+    assert written is not None
+    assert written.seconds_left == report.status.seconds_left
 
 
 def test_the_curve_is_thinned_and_stays_true(

@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -29,7 +28,7 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.data.base import name_source
 from vae_explorer.errors import RunError
-from vae_explorer.models import build_model, count_parameters
+from vae_explorer.models import count_model_parameters
 from vae_explorer.runs.status import read_status
 from vae_explorer.training.state import EpochMetrics, best_of, history_columns, load_config
 
@@ -151,7 +150,7 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
     try:
         written = found.stat().st_mtime_ns
         history = list(_read_state(state, written)) if found == state else []
-        parameters = _count_parameters(model)
+        parameters = sum(count_model_parameters(model))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(
             f"The state of the run {folder.name} cannot be read ({error}). "
@@ -218,13 +217,6 @@ def _read_state(path: Path, _written: int) -> tuple[EpochMetrics, ...]:
     with safe_open(path, framework="np") as file:
         counters = json.loads(file.metadata()["state"])
     return tuple(EpochMetrics(**metrics) for metrics in counters["history"])
-
-
-@lru_cache(maxsize=256)
-def _count_parameters(model: ModelConfig) -> int:
-    with torch.device("meta"):  # where weights cost neither time nor memory
-        built = build_model(model)
-    return count_parameters(built.encoder) + count_parameters(built.decoder)
 
 
 def _weight(model: ModelConfig, train: TrainConfig) -> float | None:

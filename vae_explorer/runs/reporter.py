@@ -40,6 +40,51 @@ from vae_explorer.training.state import EpochMetrics, StepMetrics, read_history
 EVERY = 1.0  # seconds between two writings
 WINDOW = 30  # writings over which the speed is taken
 CURVE_POINTS = 400
+FORWARD_SHARE = 1 / 3
+"""Share of a training step's time that a forward pass takes; the backward pass takes the rest."""
+
+
+class StepTimings:
+    """Measures how long steps and the ends of epochs take, to estimate the time left.
+
+    Parameters
+    ----------
+    evaluation_steps : float
+        Expected duration of an epoch's end, such as the validation, in units of a step. It is
+        used until the first epoch has ended.
+    """
+
+    def __init__(self, evaluation_steps: float = 0.0) -> None:
+        self._evaluation_steps = evaluation_steps
+        self._latest: float | None = None
+        self._step_seconds, self._steps = 0.0, 0
+        self._epoch_end_seconds: float | None = None
+
+    def end_step(self, now: float) -> None:
+        """Note the end of a step; the first one, which includes loading, is not timed."""
+        if self._latest is not None:
+            self._step_seconds += now - self._latest
+            self._steps += 1
+        self._latest = now
+
+    def end_epoch(self, now: float) -> None:
+        """Note that an epoch was validated and saved."""
+        if self._latest is not None:
+            self._epoch_end_seconds = now - self._latest
+        self._latest = now
+
+    def seconds_left(self, steps: int, epochs: int) -> float | None:
+        """Estimate the duration of so many steps and ends of epochs; None before the second step.
+
+        The evaluation after the last epoch is not included.
+        """
+        if not self._steps:
+            return None
+        step = self._step_seconds / self._steps
+        epoch_end = self._epoch_end_seconds
+        if epoch_end is None:
+            epoch_end = self._evaluation_steps * step
+        return steps * step + epochs * epoch_end
 
 
 class RunReport:
@@ -70,7 +115,7 @@ class RunReport:
         self._batch_size = 0
         self._sums, self._summed = torch.zeros(3), 0
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW)
-        self._first: tuple[float, int] | None = None
+        self._timings = StepTimings()
 
     @property
     def asked(self) -> str:
@@ -96,8 +141,12 @@ class RunReport:
 
     def begin(self, dataset: ImageDataset, config: TrainConfig) -> None:
         """Say that what lies in the folder is of this run from now on."""
-        rows, _ = split_rows(dataset, config)
+        rows, validation_rows = split_rows(dataset, config)
         self._batch_size = min(config.batch_size, len(rows))
+        evaluated = len(validation_rows)
+        if config.keep_epochs:
+            evaluated += len(dataset.rows("test")) or len(dataset.rows("val"))
+        self._timings = StepTimings(evaluated / self._batch_size * FORWARD_SHARE)
         if not self.silent:
             self._write(begun=True, epoch=len(read_history(self.run)))
 
@@ -109,27 +158,30 @@ class RunReport:
     def take_step(self, metrics: StepMetrics) -> None:
         """Note a step; once in a while, write where the training stands."""
         now = time.monotonic()
-        if self._first is None:  # what came before it, such as loading, is no measure of speed
-            self._first = (now, metrics.step)
-            self._marks.append(self._first)
+        if not self._marks:
+            self._marks.append((now, metrics.step))
             self._forget_after(metrics.step)
             self._write(phase="training")
+        self._timings.end_step(now)
         self.status = replace(self.status, step=metrics.step, total_steps=metrics.total_steps)
         parts = torch.stack([metrics.loss, metrics.reconstruction, metrics.kl])
         self._sums, self._summed = self._sums.to(parts.device) + parts, self._summed + 1
         if self.silent or now - self._marks[-1][0] < EVERY:
             return
         self._marks.append((now, metrics.step))
-        (begin, first), (since, past) = self._first, self._marks[0]
-        left = metrics.total_steps - metrics.step
+        since, past = self._marks[0]
         self._add_point(metrics.step)
         self._write(
             images_per_second=self._batch_size * (metrics.step - past) / (now - since),
-            seconds_left=left * (now - begin) / max(metrics.step - first, 1),
+            seconds_left=self._timings.seconds_left(
+                steps=metrics.total_steps - metrics.step,
+                epochs=self.status.epochs - self.status.epoch,
+            ),
         )
 
     def take_epoch(self, metrics: EpochMetrics) -> None:
         """Note that an epoch is on disk."""
+        self._timings.end_epoch(time.monotonic())
         self._write(epoch=metrics.epoch)
 
     def _add_point(self, step: int) -> None:
@@ -250,5 +302,5 @@ def _first_status(run: Path, args: argparse.Namespace, resumed: RunStatus | None
         message="",
         asked="",
         images_per_second=0.0,
-        seconds_left=-1.0,
+        seconds_left=None,
     )

@@ -72,8 +72,8 @@ class RunStatus(Config):
     epochs: int = 0
     images_per_second: float = 0.0
     """Over about the last half minute; 0 while it is not known."""
-    seconds_left: float = -1.0
-    """Until the last step; -1 while it is not known."""
+    seconds_left: float | None = None
+    """Estimated time until the last epoch is over; None while it is unknown."""
     begun: bool = False
     """Whether what lies in the folder beside this is of this run, not of one before it."""
     fault: Fault = ""

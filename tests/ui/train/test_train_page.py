@@ -136,7 +136,7 @@ def test_the_run_that_trains_is_shown_first_and_by_its_numbers(run: Path, open_a
         )
         session = open_app(PAGE)
         data = session.view(VIEW)
-        assert data["said"] == "Epoch 2 of 3 · 2,140 images/s · 1 min left"
+        assert data["said"] == "Epoch 2 of 3 · 2,140 images/s · about 1 min left"
         assert data["share"] == pytest.approx(1 / 3)
         session.click("Pause")
         assert (run / "request").read_text() == "pause"

@@ -51,7 +51,7 @@ def draw_training(run: Path, status: RunStatus) -> None:
 
 
 def describe_progress(status: RunStatus) -> str:
-    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · 1 min left"."""
+    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · about 1 min left"."""
     if status.phase == "preparing":
         return "Getting ready: the pictures and the model are loaded."
     if status.phase == "evaluating":
@@ -61,8 +61,8 @@ def describe_progress(status: RunStatus) -> str:
     parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]
     if status.images_per_second:
         parts.append(f"{_short(status.images_per_second)} images/s")
-    if status.seconds_left >= 0:
-        parts.append(f"{say_seconds(status.seconds_left)} left")
+    if status.seconds_left is not None:
+        parts.append(f"about {say_seconds(status.seconds_left)} left")
     return " · ".join(parts)
 
 

@@ -187,8 +187,8 @@ def _list_others(name: str) -> None:
 
     for status in others:
         words = f"{status.name} · {STATES[status.phase]}, epoch {status.epoch} of {status.epochs}"
-        if status.seconds_left >= 0 and status.phase == "training":
-            words += f", {say_seconds(status.seconds_left)} left"
+        if status.seconds_left is not None and status.phase == "training":
+            words += f", about {say_seconds(status.seconds_left)} left"
         if st.button(
             plain(words),
             type="tertiary",
