@@ -13,8 +13,7 @@ from PIL import Image
 from streamlit.testing.v1.element_tree import Button
 
 from tests.support.session import Open, Session
-from vae_explorer.cli import build_parser
-from vae_explorer.cli.train import read_configs
+from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data.user_sets import add_own_set, list_own_sets
 from vae_explorer.models import count_model_parameters
@@ -64,7 +63,7 @@ def read_command(session: Session) -> tuple[list[str], ModelConfig, TrainConfig]
     (shown,) = (code.value for code in session.app.code)
     program, flag, package, *arguments = shlex.split(shown.replace("\\\n", ""))
     assert (program, flag, package) == ("python", "-m", "vae_explorer")
-    return arguments, *read_configs(vars(build_parser().parse_args(arguments)))
+    return arguments, *TrainRequest.parse(arguments[1:]).read_configs()
 
 
 def can_start(session: Session) -> bool:

@@ -9,8 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.cli import build_parser
-from vae_explorer.cli.train import read_configs
+from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.models import count_model_parameters
@@ -23,7 +22,7 @@ from vae_explorer.presets import (
     suggest_widths,
 )
 from vae_explorer.publishing import default_title
-from vae_explorer.runs.arguments import command_line
+from vae_explorer.runs.status import command_line
 from vae_explorer.ui.text import plain
 from vae_explorer.ui.train.data import TrainingData, choose_data
 from vae_explorer.ui.widgets import choose, enter, slide
@@ -159,11 +158,7 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
     ConfigError
         If it would be refused there.
     """
-    try:
-        given = vars(build_parser().parse_args(arguments))
-    except SystemExit as error:  # it has said why where the server was started
-        raise ConfigError("A number here cannot be read. Channels are such as 32,64.") from error
-    return read_configs(given)
+    return TrainRequest.parse(arguments[1:]).read_configs()
 
 
 def taken_names() -> set[str]:
