@@ -90,10 +90,6 @@ class NotANumberError(TrainingError):
     """The loss became not a number."""
 
 
-class MeasuringError(VaeExplorerError, RuntimeError):
-    """A training speed that cannot be measured; the message is the process's last line."""
-
-
 class TransferError(VaeExplorerError, RuntimeError):
     """Images or latents that cannot be encoded, decoded or exported."""
 

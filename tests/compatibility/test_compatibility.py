@@ -32,8 +32,8 @@ from vae_explorer.inference import decode, encode
 from vae_explorer.models import count_parameters
 from vae_explorer.playback.packed import decode_epoch, load_epochs
 from vae_explorer.publishing import publish_classifier
-from vae_explorer.runs.arguments import keep_arguments
-from vae_explorer.runs.status import RunStatus, can_resume, list_runs, read_status
+from vae_explorer.runs.run import Run, list_runs
+from vae_explorer.runs.status import RunStatus
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.training.classifier import load_best, train_classifier
 from vae_explorer.training.classifier import load_config as load_classifier_config
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def read_run(name: str) -> RunStatus:
-    status = read_status(Path("runs", name))
+    status = Run(Path("runs", name)).read_status()
     assert status is not None
     return status
 
@@ -287,16 +287,16 @@ def test_an_old_checkpoint_is_packed_and_comes_back(folder: Path, name: str) -> 
 
 def test_runs_are_in_the_states_that_they_were_left_in(folder: Path) -> None:
     runs = {status.name: status for status in list_runs()}
-    found = {name: (s.phase, s.fault, can_resume(Path("runs", name))) for name, s in runs.items()}
+    found = {name: (s.phase, s.failure, Run.named(name).can_resume) for name, s in runs.items()}
     assert found == {
         "digits-vae": ("finished", "", True),
         "paused": ("paused", "", True),
-        "killed": ("interrupted", "killed", True),
+        "killed": ("interrupted", "memory", True),
         "failed": ("failed", "not_a_number", False),
     }
     assert [status.name for status in list_runs()] == ["failed", "killed", "paused", "digits-vae"]
-    assert "signal 9" in runs["killed"].message
-    assert "All up to epoch 4 is kept" in runs["killed"].message
+    assert "probably because the machine ran out of memory" in runs["killed"].message
+    assert "Progress up to epoch 4 is saved" in runs["killed"].message
     assert "became not a number in epoch 1, by step 9" in runs["failed"].message
     assert runs["digits-vae"].message == "Epoch 3 was the best, and was published."
 
@@ -304,12 +304,17 @@ def test_runs_are_in_the_states_that_they_were_left_in(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["digits-vae", "paused", "killed", "failed"])
 def test_a_status_says_all_that_it_said(folder: Path, name: str) -> None:
     written = read_json(folder / "runs" / name / "status.json")
+    del written["system_kills"]  # no longer counted
+    written["failure"] = written.pop("fault")
+    written["requested_action"] = written.pop("asked")
+    if written["seconds_left"] == -1:
+        written["seconds_left"] = None
     if name == "killed":
         assert written["phase"] == "training"
-        written |= {"phase": "interrupted", "fault": "killed", "message": read_run(name).message}
+        written |= {"phase": "interrupted", "failure": "memory", "message": read_run(name).message}
     status = read_run(name)
     assert_holds(status, written)
-    assert not status.is_live
+    assert not status.is_alive
     args = build_parser().parse_args(["train", *status.arguments])  # to start it anew
     assert args.out == Path("checkpoints", name)
     assert status.command.startswith("python -m vae_explorer train \\\n  --image-size 8")
@@ -353,7 +358,7 @@ def test_a_paused_run_is_resumed_to_the_same_end(folder: Path) -> None:
     assert (state.step, len(state.history)) == (expected["step"], 1)
     assert state.step % 74  # amid an epoch
     status = read_run("paused")
-    arguments = keep_arguments(status.arguments)
+    arguments = status.resume_arguments
     assert arguments == ["--title=Paused once", "--out=checkpoints/paused"]
     assert main(["train", *arguments, "--resume"]) == 0
     history = read_history(run)

@@ -19,7 +19,7 @@ from vae_explorer.checkpoints import find_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.storage import CARD, read_card, read_files
 from vae_explorer.errors import CheckpointError
-from vae_explorer.runs.status import list_runs
+from vae_explorer.runs.run import list_runs
 from vae_explorer.workspace import (
     check_name,
     refuse_when_read_only,

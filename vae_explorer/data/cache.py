@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+import psutil
 
 from vae_explorer import workspace
 from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
@@ -204,7 +205,7 @@ class _Place:
         """Delete what killed runs on this machine left half-written."""
         for partial in self.folder.parent.glob(f"{self._partial_prefix}*"):
             pid = partial.name.removeprefix(self._partial_prefix).partition(".")[0]
-            if pid.isdigit() and not _is_running(int(pid)):
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
                 shutil.rmtree(partial, ignore_errors=True)
 
     @property
@@ -238,18 +239,6 @@ def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
     slug = re.sub(r"[^\w]+", "-", name_source(source).lower()).strip("-") or "pictures"
     # Of folders of one name in different places, each has its own.
     return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
-
-
-def _is_running(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 FORMAT_VERSION = 1

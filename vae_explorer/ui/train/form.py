@@ -9,10 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.cli import build_parser
-from vae_explorer.cli.train import read_configs
+from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
+from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
     FEW_PICTURES,
     FEWEST_PICTURES,
@@ -22,10 +22,9 @@ from vae_explorer.presets import (
     suggest_widths,
 )
 from vae_explorer.publishing import default_title
-from vae_explorer.runs.arguments import command_line
+from vae_explorer.runs.status import command_line
 from vae_explorer.ui.text import plain
 from vae_explorer.ui.train.data import TrainingData, choose_data
-from vae_explorer.ui.train.estimate import show_estimate, stop_measuring
 from vae_explorer.ui.widgets import choose, enter, slide
 from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
@@ -60,7 +59,7 @@ def choose_training() -> list[str] | None:
     with choices:
         data = choose_data()
     if data is None:
-        summary.caption("What it takes, and how long, stands here once there are pictures.")
+        summary.caption("The size of the training stands here once there are pictures.")
         return None
     taken = taken_names()
     with choices:
@@ -82,15 +81,30 @@ def choose_training() -> list[str] | None:
         for problem in problems:
             st.error(plain(problem))
         if not problems:
-            show_estimate(*read_command(arguments), data.counts)
+            _show_size(*read_command(arguments), data.counts)
             if 0 < data.pictures < FEW_PICTURES:
                 st.warning(_FEW.format(data.pictures))
             st.caption("The command that is started; in a terminal it does the same:")
             st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
-    if not pressed or problems:
-        return None
-    stop_measuring()
-    return arguments
+    return arguments if pressed and not problems else None
+
+
+def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int]) -> None:
+    """Show the numbers of images, parameters and epochs of a training."""
+    encoder, decoder = count_model_parameters(model)
+    train = counts.get("train", 0)
+    validated = round(train * config.validation_fraction)
+    held_out = counts.get("test") or counts.get("val", 0)
+    st.markdown(
+        f"**{train - validated:,} pictures** to learn from; {validated:,} more choose the best "
+        f"epoch, {held_out:,} judge it"
+    )
+    st.markdown(
+        f"**{encoder + decoder:,} parameters**: {encoder:,} in the encoder, {decoder:,} in the "
+        "decoder"
+    )
+    at_most = ", or fewer, if it stops early" if config.patience else ""
+    st.markdown(f"**{config.epochs:,} epoch{'s' if config.epochs > 1 else ''}**{at_most}")
 
 
 def _choose_numbers(
@@ -144,11 +158,7 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
     ConfigError
         If it would be refused there.
     """
-    try:
-        given = vars(build_parser().parse_args(arguments))
-    except SystemExit as error:  # it has said why where the server was started
-        raise ConfigError("A number here cannot be read. Channels are such as 32,64.") from error
-    return read_configs(given)
+    return TrainRequest.parse(arguments[1:]).read_configs()
 
 
 def taken_names() -> set[str]:
