@@ -8,22 +8,22 @@ import streamlit as st
 
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.generate import (
-    Roll,
+    SampleSpec,
     choose_prior,
-    draw_tiles,
-    forget_keeps,
-    kept_slots,
-    toggle_keep,
+    pinned_slots,
+    sample_tiles,
+    toggle_pin,
+    unpin_all,
 )
 from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_walk
-from vae_explorer.ui.files import offer_pictures
+from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
-from vae_explorer.ui.stage.tiles import Setting, still_tiles
+from vae_explorer.ui.stage.tiles import Setting, fixed_tiles
 from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.widgets import choose, enter
+from vae_explorer.ui.widgets import int_input, select
 
 SENTENCE = "Each picture is new: a random z, decoded. Click those to keep, and re-roll the rest."
 SIDES = {"4": "4 × 4", "6": "6 × 6", "8": "8 × 8", "10": "10 × 10"}
@@ -41,7 +41,7 @@ def reroll() -> None:
 
 def keep(clicked: Mapping[str, object]) -> None:
     """Keep what was clicked, or let it go, and show it larger."""
-    toggle_keep(cast(int, clicked["tile"]), Roll(seed, values["temperature"], prior))
+    toggle_pin(cast(int, clicked["tile"]), SampleSpec(seed, values["temperature"], prior))
     enlarge(clicked)
 
 
@@ -57,21 +57,21 @@ channel = f"samples-{card.name}"
 
 with panel:
     prior, sources = choose_prior(checkpoint)
-    side = int(choose("side", "Pictures", SIDES, "6"))
+    side = int(select("side", "Pictures", SIDES, "6"))
     values = show_sliders([TEMPERATURE], f"{channel}-temperature", channel)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = enter("seed", "Seed", (0, SEEDS - 1), 0)
+        seed = int_input("seed", "Seed", (0, SEEDS - 1), 0)
         st.button("Re-roll", icon=":material/casino:", on_click=reroll, width="stretch")
-    look = choose("look", "Show", LOOKS, help=LOOK_HELP)
+    look = select("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
-keeps = kept_slots(side**2) if prior != "both" else {}
+keeps = pinned_slots(side**2) if prior != "both" else {}
 grids = {}
 for source in sources:
-    tiles = draw_tiles(checkpoint, source, side**2, seed, keeps)
+    tiles = sample_tiles(checkpoint, source, side**2, seed, keeps)
     z = tiles.latents(values)
     found, captions = find_nearest(checkpoint, z)
-    grids[source] = still_tiles(found) if look == "nearest" else tiles, captions
+    grids[source] = fixed_tiles(found) if look == "nearest" else tiles, captions
 with stage:
     places = st.columns(len(grids))
     for source, (tiles, captions) in grids.items():
@@ -92,8 +92,8 @@ with stage:
     show_walk(checkpoint, z[list(keeps)])
 with actions:
     if keeps:
-        st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=forget_keeps)
-    offer_pictures(
+        st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=unpin_all)
+    offer_images(
         lambda: get_decoded(
             key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])
         ),

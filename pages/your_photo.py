@@ -11,13 +11,13 @@ from vae_explorer.ui.faces.photos import (
     is_example,
     offer_eyes,
     show_found,
-    show_tray,
+    show_session_faces,
 )
 from vae_explorer.ui.faces.picker import describe_likeness, needs_faces, other_models_of_faces
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage.views import show_picture
-from vae_explorer.ui.widgets import switch
+from vae_explorer.ui.stage.views import show_image
+from vae_explorer.ui.widgets import toggle
 
 SENTENCE = (
     "A model of faces has never seen you: it redraws the nearest face that it knows. Upload a "
@@ -34,14 +34,14 @@ needs_faces(card)
 with panel:
     ask_for_photo(checkpoint)
     others = other_models_of_faces(card)
-    compares = bool(others) and switch("compare", "Beside the other models")
-    show_tray()
+    compares = bool(others) and toggle("compare", "Beside the other models")
+    show_session_faces()
 
 photo = current_photo()
 face = photo.face
 with stage:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if photo.made_up:
+        if photo.generated:
             st.caption("**1** · Made by the model: nothing has to be found")
         elif photo.aims:
             none = "" if photo.faces else "No face was found here. "
@@ -60,8 +60,8 @@ with stage:
             seen = place_image(other.model, face.pixels(other.card.model.image_size))
             redrawn.append((f"by {other.card.title}", seen.reconstruction))
         with st.container(horizontal=True, gap="small"):
-            show_picture(face.pixels(SIDE), "**2** · Aligned", SIDE)
+            show_image(face.pixels(SIDE), "**2** · Aligned", SIDE)
             for caption, picture in redrawn:
-                show_picture(enlarge(picture[None], SIDE)[0], caption, SIDE)
+                show_image(enlarge(picture[None], SIDE)[0], caption, SIDE)
         error = float(np.square(placed.reconstruction - pixels).sum())
         st.markdown(describe_likeness(card, error))

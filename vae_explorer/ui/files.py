@@ -14,8 +14,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from vae_explorer.errors import ModelFileError
 from vae_explorer.images import as_shown, png_bytes, tile, zip_of_pngs
 from vae_explorer.preprocessing import MAX_BYTES
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
 
 _MIME = {
@@ -28,7 +28,7 @@ _MIME = {
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
 
 
-def offer_pictures(
+def offer_images(
     decode: Callable[[], np.ndarray], columns: int, name: str, *, single: bool = False
 ) -> None:
     """Offer pictures as one PNG, and each alone in a ZIP.
@@ -45,8 +45,8 @@ def offer_pictures(
         Offer the ZIP too.
     """
     with st.popover("Save", icon=":material/download:", width="stretch"):
-        scale = int(choose("save_size", "Size", _SIZES))
-        smooth = choose("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
+        scale = int(select("save_size", "Size", _SIZES))
+        smooth = select("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
 
         def write_png() -> bytes:
             return png_bytes(tile(as_shown(decode()), columns), scale, smooth)
@@ -91,10 +91,10 @@ def keep_uploads_in_memory() -> None:
         config.set_option("server.maxUploadSize", MAX_BYTES // 2**20)
 
 
-def ask_for_picture(label: str, key: str) -> UploadedFile | None:
+def upload_image(label: str, key: str) -> UploadedFile | None:
     """Let a picture be uploaded, and say what becomes of it."""
     file = st.file_uploader(label, _TYPES, key=key, max_upload_size=MAX_BYTES // 2**20)
-    say_where_it_stays()
+    explain_privacy()
     return file
 
 
@@ -116,11 +116,11 @@ def take_model_file(label: str, key: str, max_bytes: int, read: Callable[[bytes]
     try:
         return read(file.read(max_bytes + 1))
     except ModelFileError as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
         return None
 
 
-def say_where_it_stays() -> None:
+def explain_privacy() -> None:
     """Say what becomes of a picture that somebody gives."""
     st.caption(
         "It stays in this session's memory, never on disk, in a link or in a log. "

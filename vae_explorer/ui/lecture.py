@@ -10,9 +10,9 @@ import streamlit as st
 
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
 from vae_explorer.ui.browser import ROOT, bundle_script
-from vae_explorer.ui.stage.component import hand_over
+from vae_explorer.ui.stage.component import forward_trigger
 from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import read_number
 
 _OWN, _GOES, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
@@ -58,16 +58,16 @@ def lead_lecture() -> None:
         )
     if current:
         _draw_bar(scenes[current - 1], current, most)
-        draw_keys(most)
+        listen_for_keys(most)
 
 
-def draw_keys(most: int) -> None:
+def listen_for_keys(most: int) -> None:
     """Have PageUp and PageDown lead through a lecture of so many scenes."""
     _mount(
         key=_KEYS,
         data={},
         height=1,
-        on_moved_change=partial(hand_over, _KEYS, "moved", partial(_move, most)),
+        on_moved_change=partial(forward_trigger, _KEYS, "moved", partial(_move, most)),
     )
 
 
@@ -105,9 +105,11 @@ def _draw_bar(scene: Scene, current: int, most: int) -> None:
     st.html(_STYLE)
     with st.container(key="lecture_bar"):
         with st.container(horizontal=True, vertical_alignment="center", key="lecture_head"):
-            st.markdown(f"**{plain(scene.title)}** ({current} of {most})", width="stretch")
+            st.markdown(
+                f"**{escape_markdown(scene.title)}** ({current} of {most})", width="stretch"
+            )
             if scene.notes:
-                st.popover("Notes", icon=":material/notes:").markdown(plain(scene.notes))
+                st.popover("Notes", icon=":material/notes:").markdown(escape_markdown(scene.notes))
             st.button(
                 "Back",
                 icon=":material/arrow_back:",

@@ -8,8 +8,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.ui.lecture import LECTURE
-from vae_explorer.ui.state import is_lecturing, reset_view, take_notices, tidy_url
+from vae_explorer.ui.state import (
+    LECTURE,
+    drop_unknown_settings,
+    is_lecturing,
+    reset_view,
+    take_notices,
+)
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
 _BRAND = "#7664fb"  # one picture for both sidebars: 3.9 : 1 on the light one, 4 : 1 on the dark
@@ -71,7 +76,7 @@ def close_page() -> None:
         on_click=reset_view,
         kwargs={"but": {"model", "smooth", LECTURE}},
     )
-    tidy_url()
+    drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
     if notices:

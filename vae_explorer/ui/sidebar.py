@@ -10,8 +10,8 @@ from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.errors import CheckpointError
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.state import add_notice, start_page
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose, switch
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select, toggle
 from vae_explorer.workspace import tell_apart
 
 FIRST_MODEL = "fashion-vae-2d"
@@ -33,13 +33,13 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         errors[name] = unreadable[key_of(cards.pop(name))]
     gone = st.session_state.get("model")
     if gone is not None and gone not in cards and gone not in errors:
-        add_notice(f"the model {plain(gone)} is no longer here")
+        add_notice(f"the model {escape_markdown(gone)} is no longer here")
     with st.sidebar:
         if cards:
             titles = tell_apart({name: card.title for name, card in cards.items()})
-            name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
+            name = select("model", "Model", titles, FIRST_MODEL, dropdown=True)
             st.caption(f"`{name}`")
-            switch("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
+            toggle("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
     if not cards:
         if needed:

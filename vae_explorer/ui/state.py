@@ -59,7 +59,7 @@ def write_to_url(key: str, text: str, default: str) -> None:
         st.query_params[key] = text
 
 
-def tidy_url() -> None:
+def drop_unknown_settings() -> None:
     """Take out of the URL what no setting of the page that was just drawn stands for.
 
     What a link brought is told of; what another model or view left goes without a word.

@@ -11,12 +11,12 @@ import re
 import numpy as np
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape somebody's words for where Streamlit reads Markdown: no link, no foreign picture."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
 
 
-def say_seconds(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Say a time as people do, no more exactly than it is known."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
@@ -28,12 +28,12 @@ def say_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
 
 
-def read_attribute(name: str) -> str:
+def format_attribute(name: str) -> str:
     """Return an attribute's name as people read it."""
     return name.replace("_", " ")
 
 
-def _short(value: float) -> str:
+def format_number(value: float) -> str:
     """Write a number with three significant digits."""
     digits = max(0, 2 - int(np.floor(np.log10(value)))) if value else 0
     return (

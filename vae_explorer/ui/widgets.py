@@ -13,7 +13,7 @@ N = TypeVar("N", int, float)
 Name = TypeVar("Name", bound=str)
 
 
-def choose(
+def select(
     key: str,
     label: str,
     options: Mapping[Name, str],
@@ -69,7 +69,7 @@ def choose(
     return chosen
 
 
-def slide(
+def float_slider(
     key: str,
     label: str,
     limits: tuple[float, float],
@@ -82,7 +82,7 @@ def slide(
     return _slide(key, label, limits, default, step, help=help)
 
 
-def count(
+def int_slider(
     key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
 ) -> int:
     """Let a whole number be chosen on a slider."""
@@ -101,7 +101,7 @@ def _slide(
     return value
 
 
-def enter(
+def int_input(
     key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
 ) -> int:
     """Let a whole number be typed."""
@@ -111,7 +111,7 @@ def enter(
     return int(value)
 
 
-def switch(key: str, label: str, default: bool = False, *, help: str | None = None) -> bool:
+def toggle(key: str, label: str, default: bool = False, *, help: str | None = None) -> bool:
     """Let something be turned on and off."""
 
     def parse(text: str) -> bool:
@@ -125,7 +125,7 @@ def switch(key: str, label: str, default: bool = False, *, help: str | None = No
     return value
 
 
-def choose_many(
+def multiselect(
     key: str, label: str, options: Mapping[str, str], *, help: str | None = None
 ) -> list[str]:
     """Let any of a few options be switched on; the URL holds their names, joined by commas."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.statistics import correlations
-from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.text import format_attribute
 
 LOOKS = {"kl": "Strength", "spread": "Spread", "length": "Length", "labels": "Labels"}
 WHY = {
@@ -34,7 +34,7 @@ WHY = {
 }
 
 
-def read_strengths(
+def dimension_strengths(
     checkpoint: Checkpoint,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], str]:
     """Return the order of the dimensions, strongest first, how strong each is, and in what."""
@@ -53,6 +53,6 @@ def correlate(checkpoint: Checkpoint) -> tuple[NDArray[np.float64], list[str]]:
         classes = encodings.labels[:, None] == np.arange(len(card.label_names))
         return correlations(encodings.z_mean, classes), list(card.label_names)
     if encodings.attributes is not None:
-        names = [read_attribute(name) for name in card.attribute_names]
+        names = [format_attribute(name) for name in card.attribute_names]
         return correlations(encodings.z_mean, encodings.attributes), names
     return np.zeros((card.model.latent_dim, 1)), ["no labels"]

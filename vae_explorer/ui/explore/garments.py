@@ -12,8 +12,8 @@ from vae_explorer.errors import UploadError
 from vae_explorer.inference import Placement, place_image
 from vae_explorer.preprocessing import fit_garment, read_upload
 from vae_explorer.ui.explore.map_points import MANY_DIMENSIONS, describe_posterior, show_nearest
-from vae_explorer.ui.files import ask_for_picture
-from vae_explorer.ui.stage.views import show_picture
+from vae_explorer.ui.files import upload_image
+from vae_explorer.ui.stage.views import show_image
 
 _DATASET = "fashion-mnist"
 _GARMENT = "garment"
@@ -47,9 +47,9 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
         placement = place_image(checkpoint.model, image)
         left, right = st.columns(2)
         with left:
-            show_picture(image, "What the model was given")
+            show_image(image, "What the model was given")
         with right:
-            show_picture(placement.reconstruction, "Reconstruction")
+            show_image(placement.reconstruction, "Reconstruction")
         if len(placement.z_mean) <= MANY_DIMENSIONS:
             st.caption(describe_posterior(placement.z_mean, placement.z_log_var))
         st.caption(_describe_cost(checkpoint, placement))
@@ -67,7 +67,7 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
 
     Of an upload that cannot be used it says why, and returns the one before.
     """
-    file = ask_for_picture("A picture of one garment before a plain background", "upload")
+    file = upload_image("A picture of one garment before a plain background", "upload")
     image_size = checkpoint.card.model.image_size
     if file is None:
         # Not forgotten yet: the uploader also holds nothing while the next file is on its way.

@@ -16,14 +16,14 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.stage.tiles import ListTiles
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 
 _KEEPS = "keep"
 _SEEDS = 10**6
 _FITTED = "fitted"
 
 
-class Roll(NamedTuple):
+class SampleSpec(NamedTuple):
     """How a sample was drawn, beside its slot."""
 
     seed: int
@@ -32,15 +32,15 @@ class Roll(NamedTuple):
     """Of those the model offers; any other name is the model's own."""
 
 
-def kept_slots(count: int) -> dict[int, Roll]:
+def pinned_slots(count: int) -> dict[int, SampleSpec]:
     """Return the kept slots below `count` with their rolls."""
-    nothing: dict[int, Roll] = {}
+    nothing: dict[int, SampleSpec] = {}
     keeps = seed_from_url(_KEEPS, nothing, _parse)
     write_to_url(_KEEPS, ",".join(_write(slot, roll) for slot, roll in keeps.items()), "")
     return {slot: roll for slot, roll in keeps.items() if slot < count}
 
 
-def toggle_keep(slot: int, roll: Roll) -> None:
+def toggle_pin(slot: int, roll: SampleSpec) -> None:
     """Keep a slot as it was rolled, or let it go."""
     keeps = dict(st.session_state[_KEEPS])
     if keeps.pop(slot, None) is None:
@@ -48,13 +48,13 @@ def toggle_keep(slot: int, roll: Roll) -> None:
     st.session_state[_KEEPS] = keeps
 
 
-def forget_keeps() -> None:
+def unpin_all() -> None:
     """Let all slots go."""
     st.session_state[_KEEPS] = {}
 
 
-def draw_tiles(
-    checkpoint: Checkpoint, prior: str, count: int, seed: int, keeps: Mapping[int, Roll]
+def sample_tiles(
+    checkpoint: Checkpoint, prior: str, count: int, seed: int, keeps: Mapping[int, SampleSpec]
 ) -> ListTiles:
     """Draw samples: kept slots as they were rolled, the others anew, for a temperature to move."""
     z = sample_latents(checkpoint, count, prior, 1.0, seed)
@@ -68,17 +68,17 @@ def draw_tiles(
     return ListTiles(z, centre, fixed, "temperature")
 
 
-def _write(slot: int, roll: Roll) -> str:
+def _write(slot: int, roll: SampleSpec) -> str:
     text = f"{slot}:{roll.seed}:{roll.temperature:g}"
     return f"{text}:{roll.prior}" if roll.prior == _FITTED else text
 
 
-def _parse(text: str) -> dict[int, Roll]:
+def _parse(text: str) -> dict[int, SampleSpec]:
     keeps = {}
     for part in text.split(",")[:100]:
         try:
             slot, seed, temperature, *prior = part.split(":")
-            keeps[int(slot)] = Roll(int(seed), float(temperature), *prior)
+            keeps[int(slot)] = SampleSpec(int(seed), float(temperature), *prior)
         except (TypeError, ValueError):
             raise ValueError("it takes slot:seed:temperature, joined by commas") from None
         if prior not in ([], [_FITTED]):
@@ -123,6 +123,6 @@ def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
     if len(offered) > 1:
         names = {name: _NAMES[name] for name in (*offered, "both")}
         plain = checkpoint.card.model.latent_dim <= _PLAIN_DIMENSIONS
-        prior = choose("prior", "Prior", names, prior if plain else "fitted", help=_HELP)
+        prior = select("prior", "Prior", names, prior if plain else "fitted", help=_HELP)
     st.caption(_SOURCES[prior])
     return prior, offered if prior == "both" else (prior,)

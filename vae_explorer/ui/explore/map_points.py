@@ -18,9 +18,9 @@ from vae_explorer.latent.interpolation import slerp
 from vae_explorer.latent.statistics import nearest
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.views import show_picture, show_row, show_strip
+from vae_explorer.ui.stage.views import show_image, show_image_row, show_strip
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import read_number
 
 _PIN, _OWNER = "pin", "pin_model"
@@ -125,27 +125,27 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
             offer_originals(card)
         else:
             original = take_originals(card, originals, encodings.row_id[[row]])[0]
-            show_picture(original, "Original", _PAIR)
+            show_image(original, "Original", _PAIR)
     with right:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
-        show_picture(image, "Reconstruction", _PAIR)
+        show_image(image, "Reconstruction", _PAIR)
     label = name_label(checkpoint, row)
     st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
-        st.caption(", ".join(read_attribute(name) for name in names))
+        st.caption(", ".join(format_attribute(name) for name in names))
     if card.model.latent_dim <= MANY_DIMENSIONS:
         z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
         outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
         st.caption(describe_posterior(encodings.z_mean[row], z_log_var) + outlines)
     neighbours = find_neighbours(checkpoint, row)
     st.caption(f"Nearest in z, as the model decodes them{_count_labels(checkpoint, neighbours)}")
-    show_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
+    show_image_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
 
 def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
     """Show what one latent (latent_dim,) decodes to, and which encodings lie nearest."""
-    show_picture(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
+    show_image(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
     if len(z) <= MANY_DIMENSIONS:
         st.caption(f"z = ({', '.join(f'{value:.3g}' for value in z)})")
     show_nearest(checkpoint, z)
@@ -159,7 +159,7 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
         f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded"
         f"{_count_labels(checkpoint, rows[0])}"
     )
-    show_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
+    show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
 
 
 def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:

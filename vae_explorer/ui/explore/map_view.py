@@ -22,8 +22,8 @@ from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_components, get_decoded, key_of
 from vae_explorer.ui.explore.map_points import Pin
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import read_attribute
-from vae_explorer.ui.widgets import choose, choose_many
+from vae_explorer.ui.text import format_attribute
+from vae_explorer.ui.widgets import multiselect, select
 
 _COMPONENTS_OFFERED = 20
 
@@ -80,7 +80,7 @@ def choose_view(checkpoint: Checkpoint) -> MapView:
     if checkpoint.card.model.latent_dim <= 2:
         kind = "z"
     else:
-        kind = choose(
+        kind = select(
             "plane",
             "Plane",
             options,
@@ -105,10 +105,10 @@ def choose_axes(checkpoint: Checkpoint, kind: str) -> Axes:
     left, right = st.columns(2)
     options = {str(k + 1): names[k] for k in indices}
     with left:
-        across = choose(f"{kind}_x", "Across", options, dropdown=True)
+        across = select(f"{kind}_x", "Across", options, dropdown=True)
     rest = {number: name for number, name in options.items() if number != across}
     with right:
-        up = choose(f"{kind}_y", "Up", rest, dropdown=True)
+        up = select(f"{kind}_y", "Up", rest, dropdown=True)
     chosen = int(across) - 1, int(up) - 1
     return Axes(kind, *chosen, {k: name for k, name in names.items() if k not in chosen})
 
@@ -171,7 +171,7 @@ def choose_overlays(checkpoint: Checkpoint, view: MapView) -> Overlays:
     options = {"tiles": "Decoded tiles", "rings": "Prior rings", "samples": "Samples"}
     if not is_vae:
         options.pop("rings")
-    shown = choose_many("show", "Show as well", options)
+    shown = multiselect("show", "Show as well", options)
     p_values = is_vae and _choose_scale() == "p"
     samples = None
     if "samples" in shown:
@@ -182,7 +182,7 @@ def choose_overlays(checkpoint: Checkpoint, view: MapView) -> Overlays:
 
 
 def _choose_scale() -> str:
-    return choose(
+    return select(
         "scale",
         "Axes",
         {"z": "z", "p": "p-values"},
@@ -228,7 +228,7 @@ def choose_classes(checkpoint: Checkpoint) -> tuple[np.ndarray | None, tuple[str
     encodings, card = checkpoint.encodings, checkpoint.card
     if encodings.labels is not None or encodings.attributes is None:
         return encodings.labels, card.label_names
-    names = {name: read_attribute(name) for name in card.attribute_names}
-    chosen = choose("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
+    names = {name: format_attribute(name) for name in card.attribute_names}
+    chosen = select("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
     has = encodings.attributes[:, card.attribute_names.index(chosen)]
     return has.astype(int), (f"not {names[chosen]}", names[chosen])

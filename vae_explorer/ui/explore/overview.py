@@ -16,8 +16,8 @@ from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.views import show_row
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.stage.views import show_image_row
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
 _STRIP = 12
@@ -116,9 +116,9 @@ def show_strip(checkpoint: Checkpoint) -> None:
         offer_originals(card)
     else:
         st.caption("Held-out pictures")
-        show_row(take_originals(card, originals, encodings.row_id[rows]), scale)
+        show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
     st.caption("Their reconstructions: encoded to z, and decoded again")
-    show_row(reconstructions, scale)
+    show_image_row(reconstructions, scale)
 
 
 _MODEL = "model"  # the key of the sidebar's picker
@@ -145,9 +145,9 @@ def offer_models(checkpoint: Checkpoint) -> None:
             )
             return
         if said:
-            st.success(plain(said))
+            st.success(escape_markdown(said))
         if fault:
-            st.error(plain(fault))
+            st.error(escape_markdown(fault))
         _ask_for_model()
         if is_shipped(card.name):
             st.caption(
@@ -188,7 +188,8 @@ def _offer_changes(card: ModelCard) -> None:
         )
     with st.popover("Delete this one", icon=":material/delete:", width="stretch"):
         st.markdown(
-            f"**{plain(card.title)}** is deleted for good. Saved as ZIP, it could be added again."
+            f"**{escape_markdown(card.title)}** is deleted for good. "
+            "Saved as ZIP, it could be added again."
         )
         st.button("Delete for good", on_click=_delete, args=(card,))
 

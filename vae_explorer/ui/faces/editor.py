@@ -25,13 +25,13 @@ from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.images import encode_picture, write_animation, zip_of_files
-from vae_explorer.ui.faces.directions import own_vectors
-from vae_explorer.ui.faces.tray import TrayFace
+from vae_explorer.ui.faces.directions import user_vectors
+from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import read_attribute
-from vae_explorer.ui.widgets import choose, choose_many
+from vae_explorer.ui.text import format_attribute
+from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
 OWN = "own."
@@ -65,9 +65,9 @@ def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]
     kind = BEST
     if len(kinds) > 1:
         names = {kind: _NAMES[kind] for kind in kinds}
-        kind = choose(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
-    options = {name: read_attribute(name) for name in editable(checkpoint)}
-    return kind, tuple(choose_many(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
+        kind = select(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
+    options = {name: format_attribute(name) for name in editable(checkpoint)}
+    return kind, tuple(multiselect(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
 
 
 def choose_amounts(
@@ -89,7 +89,7 @@ def choose_amounts(
     values, amounts : dict of str to float
         By setting, for the view; and by attribute, of those that are moved.
     """
-    labels = {name: read_attribute(name) for name in editable(checkpoint)} | own
+    labels = {name: format_attribute(name) for name in editable(checkpoint)} | own
     groups = {**OFFERED, "Your own": tuple(own)}
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(groups.items()):
@@ -183,7 +183,7 @@ def compare_kinds(card: ModelCard) -> None:
     rows = []
     for group in OFFERED.values():
         for name in group:
-            row: dict[str, object] = {"Attribute": read_attribute(name)}
+            row: dict[str, object] = {"Attribute": format_attribute(name)}
             for kind in KINDS:
                 found = card.metrics.get(f"drift.{name}.{kind}")
                 if found is not None and isinstance(found.value, tuple):
@@ -204,7 +204,7 @@ def compare_kinds(card: ModelCard) -> None:
 
 
 def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    owned = (f"{OWN}{id}" for id in own_vectors(checkpoint.card))
+    owned = (f"{OWN}{id}" for id in user_vectors(checkpoint.card))
     for name in (*editable(checkpoint), *owned):
         st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
     st.session_state[DETAIL.name] = recipe.detail
@@ -219,7 +219,7 @@ def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
         return ()
     flips = np.array(metric.value)
     order = np.argsort(-flips, kind="stable")[:_SHOWN]
-    return tuple((read_attribute(card.attribute_names[k]), float(flips[k])) for k in order)
+    return tuple((format_attribute(card.attribute_names[k]), float(flips[k])) for k in order)
 
 
 Pixels = NDArray[np.uint8]
@@ -237,7 +237,7 @@ class Edit:
     vectors: dict[str, np.ndarray]
     """(latent_dim,) each; all that the recipe moves along."""
 
-    def photo(self, kept: TrayFace) -> Pixels:
+    def photo(self, kept: SessionFace) -> Pixels:
         """Return the whole photo with its face changed, uint8 (height, width, 3)."""
         face = kept.face or whole_face(kept.photo.width)
         image = edit_photo(
@@ -250,10 +250,10 @@ class Edit:
         )
         return np.asarray(image)
 
-    def face(self, kept: TrayFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
+    def face(self, kept: SessionFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
         """Return the aligned face with so much of the change, uint8 (size, size, 3)."""
         image = edit_photo(
-            kept.portrait(size),
+            kept.crop(size),
             whole_face(size),
             self.checkpoint,
             {name: share * amount for name, amount in self.recipe.amounts.items()},
@@ -263,7 +263,7 @@ class Edit:
         return np.asarray(image)
 
     def files(
-        self, kept: TrayFace, tray: Sequence[TrayFace]
+        self, kept: SessionFace, tray: Sequence[SessionFace]
     ) -> dict[str, tuple[str, Callable[[], bytes]]]:
         """Return what can be saved, by label: each file's name, and what writes it."""
 
@@ -273,7 +273,7 @@ class Edit:
             return write_animation(frames, "webp", _SECONDS)
 
         def write_pair() -> bytes:
-            before = np.asarray(kept.portrait(_SIDE))
+            before = np.asarray(kept.crop(_SIDE))
             return encode_picture(np.hstack([before, self.face(kept)]), "png")
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -289,9 +289,9 @@ class Edit:
             files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(tray))
         return files
 
-    def _write(self, kept: TrayFace) -> bytes:
+    def _write(self, kept: SessionFace) -> bytes:
         return encode_picture(self.photo(kept), kept.format)
 
-    def _write_all(self, tray: Sequence[TrayFace]) -> bytes:
+    def _write_all(self, tray: Sequence[SessionFace]) -> bytes:
         names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(tray, 1)]
         return zip_of_files(dict(zip(names, map(self._write, tray), strict=True)))

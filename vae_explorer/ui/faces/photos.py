@@ -17,18 +17,18 @@ from vae_explorer.images import PictureFormat, picture_url, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.preprocessing import kept_format, read_upload
 from vae_explorer.sampling import available_priors, sample_latents
-from vae_explorer.ui.faces.picker import find_astronaut
-from vae_explorer.ui.faces.tray import (
-    TrayFace,
-    faces_in_tray,
-    keep_face,
+from vae_explorer.ui.faces.picker import example_photo
+from vae_explorer.ui.faces.session_faces import (
+    SessionFace,
+    add_face,
     remove_all_faces,
     remove_face,
     rename_face,
+    session_faces,
 )
 from vae_explorer.ui.faces.views import draw_photo
-from vae_explorer.ui.files import ask_for_picture, say_where_it_stays
-from vae_explorer.ui.stage.views import show_picture
+from vae_explorer.ui.files import explain_privacy, upload_image
+from vae_explorer.ui.stage.views import show_image
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
@@ -48,7 +48,7 @@ class Photo:
     chosen: int = 0
     aims: bool = False
     """Whether the person is to click the two eyes."""
-    made_up: bool = False
+    generated: bool = False
     """Whether a model made it: a face that is aligned already."""
     format: PictureFormat = "png"
     """Of the file it came in."""
@@ -66,13 +66,13 @@ class Photo:
         return picture_url(shown)
 
     @cached_property
-    def face(self) -> TrayFace | None:
+    def face(self) -> SessionFace | None:
         """The face that was chosen, if there is any."""
-        if self.made_up:
-            return TrayFace(self.name, self.image, None)
+        if self.generated:
+            return SessionFace(self.name, self.image, None)
         if not self.faces:
             return None
-        return TrayFace(self.name, self.image, self.faces[self.chosen], self.format)
+        return SessionFace(self.name, self.image, self.faces[self.chosen], self.format)
 
 
 def current_photo() -> Photo:
@@ -109,9 +109,9 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     turn = st.session_state.get(_ROUND, 0)
     if source == "camera":
         file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
-        say_where_it_stays()
+        explain_privacy()
     else:
-        file = ask_for_picture("A photo with a face in it; or paste one", f"photo_upload-{turn}")
+        file = upload_image("A photo with a face in it; or paste one", f"photo_upload-{turn}")
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
@@ -145,7 +145,7 @@ def offer_eyes(photo: Photo) -> None:
     """Offer to mark the eyes by hand, where somebody's photo is shown."""
     if photo.aims and photo.faces:
         st.button("Leave that", icon=":material/close:", on_click=_aim, args=(False,))
-    elif not photo.aims and not photo.made_up:
+    elif not photo.aims and not photo.generated:
         st.button("Mark the eyes", icon=":material/ads_click:", on_click=_aim, args=(True,))
 
 
@@ -175,19 +175,19 @@ def _take_astronaut() -> None:
 def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), made_up=True))
+    _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
 
 
 @st.cache_resource(show_spinner=False)
 def _example() -> Photo:
-    image, face = find_astronaut()
+    image, face = example_photo()
     return Photo("Astronaut", image, (face,))
 
 
 def _look_at(photo: Photo) -> None:
     st.session_state[_PHOTO] = photo
     if photo.face is not None:
-        keep_face(photo.face)
+        add_face(photo.face)
 
 
 def _choose(sent: Mapping[str, object]) -> None:
@@ -218,15 +218,15 @@ def _mark_eyes(sent: Mapping[str, object]) -> None:
 _SIDE = 64
 
 
-def show_tray() -> None:
+def show_session_faces() -> None:
     """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
-    tray = faces_in_tray()
+    tray = session_faces()
     if tray:
         st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
     for kept in tray:
         picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
         with picture:
-            show_picture(kept.pixels(_SIDE), "", _SIDE)
+            show_image(kept.pixels(_SIDE), "", _SIDE)
         key = f"name-{kept.id}"
         st.session_state.setdefault(key, kept.name)
         name.text_input(
@@ -250,15 +250,15 @@ def show_tray() -> None:
         st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
 
 
-def _rename(kept: TrayFace, key: str) -> None:
+def _rename(kept: SessionFace, key: str) -> None:
     if not rename_face(kept.id, st.session_state[key]):
         st.session_state[key] = kept.name
 
 
-def _remove(kept: TrayFace) -> None:
+def _remove(kept: SessionFace) -> None:
     remove_face(kept.id)
     if current_photo().image is kept.photo and all(
-        other.photo is not kept.photo for other in faces_in_tray()
+        other.photo is not kept.photo for other in session_faces()
     ):
         forget_photo()
 

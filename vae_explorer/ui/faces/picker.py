@@ -19,7 +19,7 @@ from vae_explorer.images import as_shown, enlarge, to_pil
 from vae_explorer.inference import decode, encode
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_checkpoint, key_of
-from vae_explorer.ui.faces.tray import TrayFace, faces_in_tray
+from vae_explorer.ui.faces.session_faces import SessionFace, session_faces
 from vae_explorer.ui.page import close_page
 from vae_explorer.ui.state import seed_from_url, write_to_url
 
@@ -36,7 +36,7 @@ FOUR: Roles = (
     ("corner_d", "Bottom right"),
 )
 THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
-_MADE_UP = tuple(f"Made up {letter}" for letter in "ABCDEF")
+_GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
 _SEEN = "tray_seen_by_pickers"
@@ -49,11 +49,11 @@ class ChosenFace:
     name: str
     z: np.ndarray
     """float32 (latent_dim,)."""
-    kept: TrayFace
+    kept: SessionFace
     """The photo and where the face is in it, or what the model made."""
 
     @property
-    def portrait(self) -> np.ndarray:
+    def crop(self) -> np.ndarray:
         """The aligned face, float32 (3, SIDE, SIDE) in [0, 1]."""
         return self.kept.pixels(SIDE)
 
@@ -68,7 +68,7 @@ def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
     options = _options(checkpoint, tray)
     _forget_choices_if_news(tray)
     # Alone, a face is best a photo: there is something in it to keep.
-    starters = (_ASTRONAUT, *_MADE_UP) if roles == ONE else _MADE_UP
+    starters = (_ASTRONAUT, *_GENERATED) if roles == ONE else _GENERATED
     begun = (*_first_examples(checkpoint), *starters)
     defaults = [*list(tray)[-len(roles) :], *(name for name in begun if name in options)]
     columns = st.columns(2 if len(roles) % 2 == 0 else 1)
@@ -83,7 +83,7 @@ def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
     return chosen
 
 
-def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
+def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
     """Let any number of pictures be chosen; they stay in the session, and out of the URL."""
     tray = _tray_for(checkpoint)
     options = _options(checkpoint, tray)
@@ -100,18 +100,18 @@ def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace
     return [_find(checkpoint, option, tray) for option in chosen]
 
 
-def _tray_for(checkpoint: Checkpoint) -> dict[str, TrayFace]:
+def _tray_for(checkpoint: Checkpoint) -> dict[str, SessionFace]:
     """Return the session's faces by id, where the model knows faces."""
     if checkpoint.card.dataset.name != FACES:
         return {}
-    return {kept.id: kept for kept in faces_in_tray()}
+    return {kept.id: kept for kept in session_faces()}
 
 
-def _options(checkpoint: Checkpoint, tray: Mapping[str, TrayFace]) -> dict[str, str]:
+def _options(checkpoint: Checkpoint, tray: Mapping[str, SessionFace]) -> dict[str, str]:
     """Return what can be chosen: what people read, by id or name."""
     taken = {kept.name for kept in tray.values()}
     photos = (_ASTRONAUT,) if checkpoint.card.dataset.name == FACES else ()
-    shared = (*photos, *_rows_of_examples(checkpoint), *_MADE_UP)
+    shared = (*photos, *_rows_of_examples(checkpoint), *_GENERATED)
     mine = {id: kept.name for id, kept in tray.items()}
     return mine | {name: name for name in shared if name not in taken}
 
@@ -159,21 +159,21 @@ def _forget_choices_if_news(tray: Iterable[str]) -> None:
     seen.update(tray)
 
 
-def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, TrayFace]) -> ChosenFace:
+def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, SessionFace]) -> ChosenFace:
     if option in tray:
         return _place(checkpoint, tray[option])
     if option == _ASTRONAUT:
         return _place(checkpoint, _astronaut())
-    if option in _MADE_UP:
-        seed = _MADE_UP.index(option)
+    if option in _GENERATED:
+        seed = _GENERATED.index(option)
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
     shown = as_shown(enlarge(decode(checkpoint.model, z), SIDE))[0]
-    return ChosenFace(option, z[0], TrayFace(option, to_pil(shown).convert("RGB"), None))
+    return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
 
 
-def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:
+def _place(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
     # Encoded here, never through a cache: those are shared between sessions.
     pixels = face.pixels(checkpoint.card.model.image_size)
     z_mean, _ = encode(checkpoint.model, pixels[None])
@@ -181,12 +181,12 @@ def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:
 
 
 @st.cache_resource(show_spinner=False)
-def _astronaut() -> TrayFace:
-    return TrayFace(_ASTRONAUT, *find_astronaut())
+def _astronaut() -> SessionFace:
+    return SessionFace(_ASTRONAUT, *example_photo())
 
 
 @st.cache_resource(show_spinner=False)
-def find_astronaut() -> tuple[Image.Image, Face]:
+def example_photo() -> tuple[Image.Image, Face]:
     """Return the portrait that comes with scikit-image (NASA, public domain), and its face."""
     from skimage.data import astronaut
 

@@ -14,9 +14,9 @@ from vae_explorer.images import data_url, picture_url, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
 from vae_explorer.ui.faces.picker import SIDE, ChosenFace
-from vae_explorer.ui.stage.component import Callback, draw_view, is_live
+from vae_explorer.ui.stage.component import Callback, draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
-from vae_explorer.ui.stage.views import describe_model, explain_release, show_picture
+from vae_explorer.ui.stage.views import describe_model, explain_release, show_image
 
 _EDIT_SIDE = 256
 _FINE = 65  # places of the path that are sent to the browser, which goes straight between them
@@ -50,12 +50,12 @@ def show_morph(
         Gives so many frames as uint8 (n, SIDE, SIDE, 3).
     """
     first, last = faces
-    if is_live():
+    if has_live_route():
         draw_morph(
             morph_path(first.z, last.z, _FINE, path),
             key,
             checkpoint.card,
-            pictures=(data_url(first.portrait), data_url(last.portrait)),
+            pictures=(data_url(first.crop), data_url(last.crop)),
             names=(first.name, last.name),
             size=SIDE,
             steps=steps,
@@ -67,9 +67,9 @@ def show_morph(
         return
     explain_release()
     frames = np.moveaxis(compose(steps), -1, 1).astype(np.float32) / 255
-    ends = np.stack([first.portrait, last.portrait])
-    show_picture(tile(ends, 2, gap=8), "The two faces")
-    show_picture(tile(frames, min(steps, 6), gap=4), f"{steps} steps")
+    ends = np.stack([first.crop, last.crop])
+    show_image(tile(ends, 2, gap=8), "The two faces")
+    show_image(tile(frames, min(steps, 6), gap=4), f"{steps} steps")
 
 
 def show_corners(
@@ -78,12 +78,12 @@ def show_corners(
     """Show the faces between four, top left, top right, bottom left, bottom right."""
     corners = np.stack([face.z for face in faces])
     description = f"{columns} by {columns} faces between four"
-    if is_live():
+    if has_live_route():
         draw_corners(
             corners,
             key,
             checkpoint.card,
-            pictures=[data_url(face.portrait) for face in faces],
+            pictures=[data_url(face.crop) for face in faces],
             names=[face.name for face in faces],
             columns=columns,
             spherical=path == "spherical",
@@ -92,7 +92,7 @@ def show_corners(
         return
     explain_release()
     images = decode(checkpoint.model, corner_grid(corners, columns, path))
-    show_picture(tile(images, columns), description)
+    show_image(tile(images, columns), description)
 
 
 def show_edit(
@@ -119,14 +119,14 @@ def show_edit(
     edit : callable
         Gives the changed face as uint8 (size, size, 3).
     """
-    if is_live():
+    if has_live_route():
         # A made-up face too is what its picture is encoded to, as in what is saved.
         z, _ = encode(checkpoint.model, face.kept.pixels(checkpoint.card.model.image_size)[None])
         draw_edit(
             z[0],
             key,
             checkpoint.card,
-            picture=picture_url(face.kept.portrait(_EDIT_SIDE)),
+            picture=picture_url(face.kept.crop(_EDIT_SIDE)),
             name=face.name,
             size=_EDIT_SIDE,
             vectors=vectors,
@@ -139,7 +139,7 @@ def show_edit(
     explain_release()
     after = np.moveaxis(edit(SIDE), -1, 0).astype(np.float32) / 255
     before = face.kept.pixels(SIDE)
-    show_picture(tile(np.stack([before, after]), 2, gap=8), "Before and after")
+    show_image(tile(np.stack([before, after]), 2, gap=8), "Before and after")
 
 
 def draw_photo(

@@ -16,35 +16,35 @@ from vae_explorer.ui.explore.garments import ask_for_garment, knows_garments
 from vae_explorer.ui.explore.map_points import name_label
 from vae_explorer.ui.faces.picker import FACES, ONE, choose_faces
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.component import draw_view, is_live
+from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import Setting, pack_floats
-from vae_explorer.ui.stage.views import describe_model, explain_release, show_drawing
+from vae_explorer.ui.stage.views import describe_model, explain_release, show_drawing_box
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.widgets import choose, read_number, switch
+from vae_explorer.ui.widgets import read_number, select, toggle
 
 NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}
 _FIRST_LAYER = 1  # the first that does something
 
 
-def choose_subject(checkpoint: Checkpoint, picture: ChosenPicture, channel: str) -> Subject:
+def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -> Subject:
     """Let noise be added to a picture, and z be its sample or its mean."""
     noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
     sampled = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
         if checkpoint.card.model.kind == "vae":
-            sampled = not switch("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
+            sampled = not toggle("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
     return Subject(picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled)
 
 
 def show_network(
-    checkpoint: Checkpoint, subject: Subject, picture: ChosenPicture, channel: str
+    checkpoint: Checkpoint, subject: Subject, picture: ChosenImage, channel: str
 ) -> None:
     """Show every layer of the network, and what a picture is there."""
     answer = None
-    if not is_live():
+    if not has_live_route():
         explain_release()
         packed = pack_passage(subject.follow(checkpoint.model))
         answer = base64.b64encode(packed).decode("ascii")
@@ -126,7 +126,7 @@ _UNLABELLED = 20  # pictures to pick from where there are no labels
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenPicture:
+class ChosenImage:
     """A picture, and what it is called."""
 
     name: str
@@ -134,7 +134,7 @@ class ChosenPicture:
     """float32 (channels, height, width) in [0, 1], as the model is given it."""
 
 
-def choose_picture(checkpoint: Checkpoint, drawing_key: str) -> ChosenPicture:
+def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
     """Let a picture be picked from those the model never learnt from, or brought along.
 
     Nothing of an upload or a drawing goes into the URL, a log or a cache that sessions share; a
@@ -143,29 +143,29 @@ def choose_picture(checkpoint: Checkpoint, drawing_key: str) -> ChosenPicture:
     if checkpoint.card.dataset.name == FACES:
         (chosen,) = choose_faces(checkpoint, ONE)
         st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
-        return ChosenPicture(chosen.name, chosen.kept.pixels(checkpoint.card.model.image_size))
+        return ChosenImage(chosen.name, chosen.kept.pixels(checkpoint.card.model.image_size))
     picked = _pick(checkpoint)
-    show_drawing(drawing_key, checkpoint)
+    show_drawing_box(drawing_key, checkpoint)
     if knows_garments(checkpoint):
         with st.expander("Upload a garment", icon=":material/upload:"):
             garment = ask_for_garment(checkpoint)
         if garment is not None:
-            return ChosenPicture("your upload", garment)
+            return ChosenImage("your upload", garment)
     return picked
 
 
-def _pick(checkpoint: Checkpoint) -> ChosenPicture:
+def _pick(checkpoint: Checkpoint) -> ChosenImage:
     card, encodings = checkpoint.card, checkpoint.encodings
     options = _options(checkpoint)
-    row = int(choose("picture", "Picture", options, dropdown=True))
+    row = int(select("picture", "Picture", options, dropdown=True))
     originals = find_originals(card)
     if originals is not None:
         image = take_originals(card, originals, encodings.row_id[[row]])[0]
-        return ChosenPicture(options[str(row)], image)
+        return ChosenImage(options[str(row)], image)
     offer_originals(card)
     image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
     st.caption("This one is what the model itself made of it, so it loses little a second time.")
-    return ChosenPicture(f"{options[str(row)]}, as decoded", image)
+    return ChosenImage(f"{options[str(row)]}, as decoded", image)
 
 
 def _options(checkpoint: Checkpoint) -> dict[str, str]:

@@ -25,8 +25,8 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import curves_figure, rate_distortion_figure
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import tell_apart
 
 _CHOSEN = "models"
@@ -50,7 +50,7 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
     chosen = _SAME
     if others:
         options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
-        chosen = choose("of", "Models of", options, dropdown=True)
+        chosen = select("of", "Models of", options, dropdown=True)
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
     return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
@@ -61,7 +61,7 @@ def _key(dataset: str, title: str) -> str:
     return dataset + "".join(title.partition(": ")[1:])
 
 
-def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
+def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
     """Return the rows that were chosen, or all where none is."""
 
     def parse(text: str) -> list[str]:
@@ -174,10 +174,12 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
     """Say in one line what may be compared among some models."""
     differences = find_differences(rows)
     if "data" in differences:
-        found = plain(", ".join(differences["data"]))
+        found = escape_markdown(", ".join(differences["data"]))
         st.caption(f"Careful: nats of different data cannot be compared, and here are {found}.")
     elif differences:
-        found = plain("; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items()))
+        found = escape_markdown(
+            "; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items())
+        )
         st.caption(f"Careful: nats cannot be compared where these differ. Here, {found}.")
     elif len(rows) > 1:
         st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
@@ -206,7 +208,7 @@ def _show_broken(errors: Mapping[str, str]) -> None:
     if not errors:
         return
     names = {id: id.removeprefix(RUN) for id in errors}
-    label = f"Cannot be read: {plain(', '.join(names.values()))}"
+    label = f"Cannot be read: {escape_markdown(', '.join(names.values()))}"
     with st.expander(label, icon=":material/warning:"):
         for id, reason in errors.items():
             st.text(f"{names[id]}: {reason}")
@@ -328,7 +330,7 @@ def _times(row: ModelRow, per: str) -> NDArray[np.float64] | None:
 def _name_missing(rows: Sequence[ModelRow], there: Sequence[ModelRow], why: str) -> None:
     missing = [name for id, name in name_rows(rows).items() if id not in {r.id for r in there}]
     if missing:
-        st.caption(f"Left out: {plain('; '.join(missing))}, which {why}.")
+        st.caption(f"Left out: {escape_markdown('; '.join(missing))}, which {why}.")
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

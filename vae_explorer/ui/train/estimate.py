@@ -16,7 +16,7 @@ from vae_explorer.runs.estimate import (
     estimate,
     what_is_measured,
 )
-from vae_explorer.ui.text import plain, say_seconds
+from vae_explorer.ui.text import escape_markdown, format_duration
 
 _ASKED = "training_measured"
 _LOOK_EVERY = 1.0  # seconds, while it is being measured
@@ -32,7 +32,7 @@ def show_estimate(model: ModelConfig, config: TrainConfig, counts: Mapping[str, 
     try:
         pace = _measurer().ask(wanted)
     except MeasuringError as error:
-        _show(model, config, counts, plain(str(error)))
+        _show(model, config, counts, escape_markdown(str(error)))
         return
     if pace is None:
         _show(model, config, counts, "**Time** is being measured, by a few steps of this model …")
@@ -50,9 +50,9 @@ def stop_measuring() -> None:
 def _say_time(found: Estimate, config: TrainConfig) -> str:
     early = ", or less, if it stops early" if config.patience else ""
     return (
-        f"**About {say_seconds(found.seconds)}** on this machine{early}: "
-        f"{say_seconds(found.seconds_per_epoch)} an epoch, then "
-        f"{say_seconds(found.evaluation_seconds)} to evaluate"
+        f"**About {format_duration(found.seconds)}** on this machine{early}: "
+        f"{format_duration(found.seconds_per_epoch)} an epoch, then "
+        f"{format_duration(found.evaluation_seconds)} to evaluate"
     )
 
 

@@ -24,9 +24,9 @@ from vae_explorer.runs.launcher import (
 )
 from vae_explorer.runs.status import Phase, RunStatus, can_resume, list_runs, read_status
 from vae_explorer.training.state import load_config
-from vae_explorer.ui.text import plain, say_seconds
+from vae_explorer.ui.text import escape_markdown, format_duration
 from vae_explorer.ui.train.progress import draw_training
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
 
 NEW = ":new"  # no run can be called so
@@ -62,7 +62,7 @@ def choose_run() -> str | None:
         st.session_state["run"] = st.session_state.pop(_NEXT)
     default = runs[0].name if runs[0].is_live else NEW
     with st.columns([0.34, 0.66])[0]:
-        chosen = choose("run", "Show", names, default, dropdown=True)
+        chosen = select("run", "Show", names, default, dropdown=True)
     return None if chosen == NEW else chosen
 
 
@@ -113,7 +113,7 @@ def _draw(name: str, was_live: bool) -> None:
 
 
 def _say_state(status: RunStatus) -> None:
-    message = plain(status.message)
+    message = escape_markdown(status.message)
     if status.asked:
         st.info("It ends after the step under way, and saves.", icon=":material/hourglass_top:")
     elif status.phase == "failed":
@@ -156,7 +156,9 @@ def _offer(action: Action, status: RunStatus) -> None:
 def _offer_model(name: str) -> None:
     card = list_checkpoints()[0].get(name)
     if card is None:
-        st.caption(f"It was published as {plain(name)}, which was renamed or deleted since.")
+        st.caption(
+            f"It was published as {escape_markdown(name)}, which was renamed or deleted since."
+        )
         return
 
     def choose_it() -> None:
@@ -188,9 +190,9 @@ def _list_others(name: str) -> None:
     for status in others:
         words = f"{status.name} · {STATES[status.phase]}, epoch {status.epoch} of {status.epochs}"
         if status.seconds_left >= 0 and status.phase == "training":
-            words += f", {say_seconds(status.seconds_left)} left"
+            words += f", {format_duration(status.seconds_left)} left"
         if st.button(
-            plain(words),
+            escape_markdown(words),
             type="tertiary",
             key=f"show-{status.name}",
             on_click=show,
@@ -213,7 +215,7 @@ def _attempt(do: Callable[[], None], doing: str) -> bool:
 def _show_refusal() -> None:
     refusal = st.session_state.pop(_REFUSAL, None)
     if refusal is not None:
-        st.error(plain(refusal))
+        st.error(escape_markdown(refusal))
 
 
 _STARTING = "Starting: Python and the model are loaded …"

@@ -23,7 +23,7 @@ _LONGEST = 40  # characters of a name
 
 
 @dataclass(frozen=True, eq=False)
-class TrayFace:
+class SessionFace:
     """A face found in a photo, or one that a model made."""
 
     name: str
@@ -34,32 +34,32 @@ class TrayFace:
     format: PictureFormat = "png"
     """Of the file that the photo came in."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
-    _portraits: dict[int, Image.Image] = field(default_factory=dict, repr=False)
+    _crops: dict[int, Image.Image] = field(default_factory=dict, repr=False)
 
-    def portrait(self, size: int) -> Image.Image:
+    def crop(self, size: int) -> Image.Image:
         """Return the aligned face, size x size."""
-        if size not in self._portraits:
-            self._portraits[size] = (
+        if size not in self._crops:
+            self._crops[size] = (
                 self.photo.resize((size, size), Image.Resampling.LANCZOS)
                 if self.face is None
                 else align(self.photo, self.face, size).image
             )
-        return self._portraits[size]
+        return self._crops[size]
 
     def pixels(self, size: int) -> np.ndarray:
         """Return the aligned face as float32 (3, size, size) in [0, 1]."""
-        channels_last = np.asarray(self.portrait(size), np.float32) / np.float32(255)
+        channels_last = np.asarray(self.crop(size), np.float32) / np.float32(255)
         return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
 
 
-def faces_in_tray() -> list[TrayFace]:
+def session_faces() -> list[SessionFace]:
     """Return the session's faces, the newest last."""
     return list(st.session_state.get(_TRAY, []))
 
 
-def keep_face(wanted: TrayFace) -> None:
+def add_face(wanted: SessionFace) -> None:
     """Put a face into the tray, unless it is there; where there is no room, another one goes."""
-    tray = faces_in_tray()
+    tray = session_faces()
     if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in tray):
         return
     names = {kept.name for kept in tray}
@@ -70,7 +70,7 @@ def keep_face(wanted: TrayFace) -> None:
 
 def remove_face(id: str) -> None:
     """Forget one face."""
-    st.session_state[_TRAY] = [kept for kept in faces_in_tray() if kept.id != id]
+    st.session_state[_TRAY] = [kept for kept in session_faces() if kept.id != id]
 
 
 def remove_all_faces() -> None:
@@ -80,7 +80,7 @@ def remove_all_faces() -> None:
 
 def rename_face(id: str, wanted: str) -> bool:
     """Give a face another name, and say whether it has it: not if it is empty, or taken."""
-    tray = faces_in_tray()
+    tray = session_faces()
     wanted = wanted.strip()[:_LONGEST]
     if not wanted or any(kept.name == wanted for kept in tray):
         return False
@@ -90,17 +90,17 @@ def rename_face(id: str, wanted: str) -> bool:
     return True
 
 
-def _make_room(tray: list[TrayFace]) -> list[TrayFace]:
+def _make_room(tray: list[SessionFace]) -> list[SessionFace]:
     """Let faces go until the rest fit: made-up ones first, then the oldest; never the newest."""
     count = len(tray)
     while len(tray) > 1 and (len(tray) > _MOST or _count_pixels(tray) > _MOST_PIXELS):
-        made_up = [kept for kept in tray[:-1] if kept.face is None]
-        tray.remove((made_up or tray)[0])
+        generated = [kept for kept in tray[:-1] if kept.face is None]
+        tray.remove((generated or tray)[0])
     if len(tray) < count:
         st.toast("There was no more room: the oldest face was let go.", icon=":material/inbox:")
     return tray
 
 
-def _count_pixels(tray: list[TrayFace]) -> int:
+def _count_pixels(tray: list[SessionFace]) -> int:
     photos = {id(kept.photo): kept.photo for kept in tray}
     return sum(photo.width * photo.height for photo in photos.values())
