@@ -1,4 +1,4 @@
-"""The sidebar: which model all pages look at."""
+"""The sidebar: the picker of the model that all pages show."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ _CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
 
 
 def choose_checkpoint(*, needed: bool = True) -> None:
-    """Draw the picker, and remember what was chosen for `current_checkpoint`.
+    """Draw the picker, and store the choice for `current_checkpoint`.
 
-    Ends the run with an explanation where there is no model that can be read, unless the page
-    needs none.
+    Stops the script with an explanation if no model can be read, unless the page needs none.
     """
     start_page()
     cards, errors = list_checkpoints()
@@ -48,14 +47,14 @@ def choose_checkpoint(*, needed: bool = True) -> None:
     key = st.session_state[_CURRENT] = key_of(cards[name])
     try:
         get_checkpoint(key)
-    except CheckpointError as error:  # what only opening the weights can tell
+    except CheckpointError as error:  # found only when the weights are opened
         unreadable[key] = str(error)
         add_notice(f"{cards[name].title} cannot be read")
-        st.rerun()  # the picker is drawn: it offers the others in the next run
+        st.rerun()  # the next run's picker offers the other models
 
 
 def current_checkpoint() -> Checkpoint:
-    """Return the checkpoint that was chosen in the sidebar."""
+    """Return the checkpoint that is selected in the sidebar."""
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
 
 

@@ -19,8 +19,30 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.widgets import select
 
 _KEEPS = "keep"
+
 _SEEDS = 10**6
+
 _FITTED = "fitted"
+
+_SOURCES = {
+    "standard": "z is drawn from the prior N(0, I), which the model was trained to follow.",
+    "box": "A plain autoencoder has no prior, so z is drawn evenly from the box around its "
+    "encodings. Much of that box is empty: no picture was encoded there, so many samples fail.",
+    "fitted": "z is drawn from a mixture of Gaussians, fitted to where the encoder put the "
+    "training pictures.",
+    "both": "Left, z is drawn from the first prior; right, from the fitted one. Click a picture "
+    "to see it larger.",
+}
+
+_NAMES = {"standard": "N(0, I)", "box": "Box", "fitted": "Fitted", "both": "Both"}
+
+_HELP = (
+    "**N(0, I)** is what the KL term pulls the encodings towards. **Fitted**: a mixture of "
+    "Gaussians, fitted to the encodings of the training pictures once the model was trained "
+    "(Ghosh et al. 2020)."
+)
+
+_PLAIN_DIMENSIONS = 2  # where the model's own prior already fits, and is the lesson
 
 
 class SampleSpec(NamedTuple):
@@ -30,6 +52,26 @@ class SampleSpec(NamedTuple):
     temperature: float
     prior: str = ""
     """Of those the model offers; any other name is the model's own."""
+
+
+def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
+    """Let a prior be chosen, and say in a sentence where its latents come from.
+
+    Returns
+    -------
+    prior : str
+        As the URL has it; "both" for all that there are, side by side.
+    sources : tuple of str
+        The priors to draw from, as `sample_latents` knows them.
+    """
+    offered = available_priors(checkpoint)
+    prior = offered[0]
+    if len(offered) > 1:
+        names = {name: _NAMES[name] for name in (*offered, "both")}
+        plain = checkpoint.card.model.latent_dim <= _PLAIN_DIMENSIONS
+        prior = select("prior", "Prior", names, prior if plain else "fitted", help=_HELP)
+    st.caption(_SOURCES[prior])
+    return prior, offered if prior == "both" else (prior,)
 
 
 def pinned_slots(count: int) -> dict[int, SampleSpec]:
@@ -88,41 +130,3 @@ def _parse(text: str) -> dict[int, SampleSpec]:
         if not (math.isfinite(float(temperature)) and 0 <= float(temperature) <= 2):
             raise ValueError("a temperature in it is out of range")
     return keeps
-
-
-_SOURCES = {
-    "standard": "z is drawn from the prior N(0, I), which the model was trained to follow.",
-    "box": "A plain autoencoder has no prior, so z is drawn evenly from the box around its "
-    "encodings. Much of that box is empty: no picture was encoded there, so many samples fail.",
-    "fitted": "z is drawn from a mixture of Gaussians, fitted to where the encoder put the "
-    "training pictures.",
-    "both": "Left, z is drawn from the first prior; right, from the fitted one. Click a picture "
-    "to see it larger.",
-}
-_NAMES = {"standard": "N(0, I)", "box": "Box", "fitted": "Fitted", "both": "Both"}
-_HELP = (
-    "**N(0, I)** is what the KL term pulls the encodings towards. **Fitted**: a mixture of "
-    "Gaussians, fitted to the encodings of the training pictures once the model was trained "
-    "(Ghosh et al. 2020)."
-)
-_PLAIN_DIMENSIONS = 2  # where the model's own prior already fits, and is the lesson
-
-
-def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
-    """Let a prior be chosen, and say in a sentence where its latents come from.
-
-    Returns
-    -------
-    prior : str
-        As the URL has it; "both" for all that there are, side by side.
-    sources : tuple of str
-        The priors to draw from, as `sample_latents` knows them.
-    """
-    offered = available_priors(checkpoint)
-    prior = offered[0]
-    if len(offered) > 1:
-        names = {name: _NAMES[name] for name in (*offered, "both")}
-        plain = checkpoint.card.model.latent_dim <= _PLAIN_DIMENSIONS
-        prior = select("prior", "Prior", names, prior if plain else "fitted", help=_HELP)
-    st.caption(_SOURCES[prior])
-    return prior, offered if prior == "both" else (prior,)

@@ -23,7 +23,18 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import read_number
 
+NEIGHBOURS = 6
+
+MANY_DIMENSIONS = 4  # more are no longer read as numbers
+
+MIN_STOPS = 2
+
+WALK = 12  # pictures, about
+
+_PAIR = 128  # px of the panel for each of two pictures
+
 _PIN, _OWNER = "pin", "pin_model"
+
 _FARTHEST = 1e4
 
 
@@ -86,35 +97,6 @@ def offer_unpin() -> None:
     st.button("Unpin", icon=":material/keep_off:", on_click=take_pin, args=({},))
 
 
-NEIGHBOURS = 6
-MIN_STOPS = 2
-WALK = 12  # pictures, about
-_PAIR = 128  # px of the panel for each of two pictures
-MANY_DIMENSIONS = 4  # more are no longer read as numbers
-
-
-def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
-    """Return the rows (6,) whose `z_mean` lies nearest to that of `row`, itself left out."""
-    z_mean = checkpoint.encodings.z_mean
-    found, _ = nearest(z_mean[[row]], z_mean, min(NEIGHBOURS + 1, len(z_mean)))
-    return found[0][found[0] != row][:NEIGHBOURS]
-
-
-def name_label(checkpoint: Checkpoint, row: int) -> str:
-    """Return the label of a row as people read it, or nothing where there is none."""
-    labels = checkpoint.encodings.labels
-    return "" if labels is None else checkpoint.card.label_names[labels[row]]
-
-
-def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the encodings (n, latent_dim) nearest to n latents, and a sentence about each."""
-    z_mean = checkpoint.encodings.z_mean
-    rows, distances = nearest(z, z_mean, 1)
-    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
-    pairs = zip(names, distances[:, 0], strict=True)
-    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
-
-
 def show_pin(checkpoint: Checkpoint, row: int) -> None:
     """Show one encoding: original, reconstruction, posterior, neighbours."""
     card, encodings = checkpoint.card, checkpoint.encodings
@@ -162,15 +144,6 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
     show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
 
 
-def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
-    """Write the parameters (latent_dim,) of a posterior as a sentence."""
-    mean = ", ".join(f"{value:.3g}" for value in z_mean)
-    if z_log_var is None:
-        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
-    sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
-    return f"Posterior: mean ({mean}), σ ({sigma})."
-
-
 def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
     """Walk between latents (n, latent_dim), along the sphere from each to the next."""
     if len(stops) < MIN_STOPS:
@@ -211,6 +184,37 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
+    """Return the rows (6,) whose `z_mean` lies nearest to that of `row`, itself left out."""
+    z_mean = checkpoint.encodings.z_mean
+    found, _ = nearest(z_mean[[row]], z_mean, min(NEIGHBOURS + 1, len(z_mean)))
+    return found[0][found[0] != row][:NEIGHBOURS]
+
+
+def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the encodings (n, latent_dim) nearest to n latents, and a sentence about each."""
+    z_mean = checkpoint.encodings.z_mean
+    rows, distances = nearest(z, z_mean, 1)
+    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
+    pairs = zip(names, distances[:, 0], strict=True)
+    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
+
+
+def name_label(checkpoint: Checkpoint, row: int) -> str:
+    """Return the label of a row as people read it, or nothing where there is none."""
+    labels = checkpoint.encodings.labels
+    return "" if labels is None else checkpoint.card.label_names[labels[row]]
+
+
+def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
+    """Write the parameters (latent_dim,) of a posterior as a sentence."""
+    mean = ", ".join(f"{value:.3g}" for value in z_mean)
+    if z_log_var is None:
+        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
+    sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
+    return f"Posterior: mean ({mean}), σ ({sigma})."
 
 
 def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:

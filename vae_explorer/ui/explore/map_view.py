@@ -27,6 +27,12 @@ from vae_explorer.ui.widgets import multiselect, select
 
 _COMPONENTS_OFFERED = 20
 
+SAMPLES = 200
+
+TILES = 20  # along a side
+
+_FIRST_ATTRIBUTE = "Smiling"
+
 
 @dataclass(frozen=True)
 class MapView:
@@ -70,6 +76,17 @@ class Axes:
     up: int
     others: dict[int, str]
     """Names of the others, strongest first."""
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """What was chosen to be shown, ready to be drawn."""
+
+    tiles: DecodedTiles | None = None
+    rings: bool = False
+    samples: np.ndarray | None = None
+    """(m, 2), coordinates of the plane."""
+    p_values: bool = False
 
 
 def choose_view(checkpoint: Checkpoint) -> MapView:
@@ -133,36 +150,6 @@ def other_settings(checkpoint: Checkpoint, axes: Axes) -> dict[Setting, np.ndarr
     }
 
 
-def axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
-    """Name the axes that can be chosen, strongest first, each with its share or its KL."""
-    if kind == "pca":
-        ratios = get_components(key_of(checkpoint.card)).explained_variance_ratio
-        return {k: f"PC {k + 1} ({r:.0%})" for k, r in enumerate(ratios[:_COMPONENTS_OFFERED])}
-    latent_dim = checkpoint.card.model.latent_dim
-    kl = checkpoint.card.metrics.get("kl_per_dimension")
-    plain = [dimension_name(k) for k in range(latent_dim)]
-    shares = kl.value if kl is not None and latent_dim > 2 else ()
-    if not isinstance(shares, tuple) or len(shares) != latent_dim:
-        return dict(enumerate(plain))
-    strongest: list[int] = np.argsort(-np.array(shares), kind="stable").tolist()
-    return {k: f"{plain[k]} (KL {shares[k]:.2g})" for k in strongest}
-
-
-SAMPLES = 200
-TILES = 20  # along a side
-
-
-@dataclass(frozen=True)
-class Overlays:
-    """What was chosen to be shown, ready to be drawn."""
-
-    tiles: DecodedTiles | None = None
-    rings: bool = False
-    samples: np.ndarray | None = None
-    """(m, 2), coordinates of the plane."""
-    p_values: bool = False
-
-
 def choose_overlays(checkpoint: Checkpoint, view: MapView) -> Overlays:
     """Let overlays be chosen; a view that no plane belongs to has none."""
     if view.plane is None:
@@ -179,6 +166,42 @@ def choose_overlays(checkpoint: Checkpoint, view: MapView) -> Overlays:
         samples = view.plane.to_plane(z)
     tiles = _decode_tiles(checkpoint, view, p_values=p_values) if "tiles" in shown else None
     return Overlays(tiles, "rings" in shown, samples, p_values)
+
+
+def choose_classes(checkpoint: Checkpoint) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the classes that tell encodings apart by colour.
+
+    Pictures without labels that have attributes are coloured by one, which can be chosen.
+
+    Returns
+    -------
+    classes : ndarray of int (n,) or None
+        Of each encoding; None where nothing is known of them.
+    names : tuple of str
+        Of class 0, 1, ...
+    """
+    encodings, card = checkpoint.encodings, checkpoint.card
+    if encodings.labels is not None or encodings.attributes is None:
+        return encodings.labels, card.label_names
+    names = {name: format_attribute(name) for name in card.attribute_names}
+    chosen = select("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
+    has = encodings.attributes[:, card.attribute_names.index(chosen)]
+    return has.astype(int), (f"not {names[chosen]}", names[chosen])
+
+
+def axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
+    """Name the axes that can be chosen, strongest first, each with its share or its KL."""
+    if kind == "pca":
+        ratios = get_components(key_of(checkpoint.card)).explained_variance_ratio
+        return {k: f"PC {k + 1} ({r:.0%})" for k, r in enumerate(ratios[:_COMPONENTS_OFFERED])}
+    latent_dim = checkpoint.card.model.latent_dim
+    kl = checkpoint.card.metrics.get("kl_per_dimension")
+    plain = [dimension_name(k) for k in range(latent_dim)]
+    shares = kl.value if kl is not None and latent_dim > 2 else ()
+    if not isinstance(shares, tuple) or len(shares) != latent_dim:
+        return dict(enumerate(plain))
+    strongest: list[int] = np.argsort(-np.array(shares), kind="stable").tolist()
+    return {k: f"{plain[k]} (KL {shares[k]:.2g})" for k in strongest}
 
 
 def _choose_scale() -> str:
@@ -208,27 +231,3 @@ def _decode_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> D
     images = get_decoded(key_of(checkpoint.card), view.plane.to_latent(points))
     url = data_url(tile(as_shown(images), TILES))
     return DecodedTiles(url, x0=float(left), x1=float(right), y0=float(bottom), y1=float(top))
-
-
-_FIRST_ATTRIBUTE = "Smiling"
-
-
-def choose_classes(checkpoint: Checkpoint) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Return the classes that tell encodings apart by colour.
-
-    Pictures without labels that have attributes are coloured by one, which can be chosen.
-
-    Returns
-    -------
-    classes : ndarray of int (n,) or None
-        Of each encoding; None where nothing is known of them.
-    names : tuple of str
-        Of class 0, 1, ...
-    """
-    encodings, card = checkpoint.encodings, checkpoint.card
-    if encodings.labels is not None or encodings.attributes is None:
-        return encodings.labels, card.label_names
-    names = {name: format_attribute(name) for name in card.attribute_names}
-    chosen = select("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
-    has = encodings.attributes[:, card.attribute_names.index(chosen)]
-    return has.astype(int), (f"not {names[chosen]}", names[chosen])

@@ -21,11 +21,6 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
 _STRIP = 12
-_SHORT_UNITS = {
-    "nats per image": "nats",
-    "as a share of the originals'": "",
-    "squared distance in the judge's pooled features": "",
-}
 
 _METRICS = {
     "negative_elbo": (
@@ -58,6 +53,33 @@ _METRICS = {
         "A tighter bound on the cost of a picture, from many samples of z.",
     ),
 }
+
+_SHORT_UNITS = {
+    "nats per image": "nats",
+    "as a share of the originals'": "",
+    "squared distance in the judge's pooled features": "",
+}
+
+_MODEL = "model"  # the key of the sidebar's picker
+
+_ROUND, _SAID, _FAULT = "own_models_round", "own_models_said", "own_models_fault"
+
+
+def show_strip(checkpoint: Checkpoint) -> None:
+    """Show some held-out pictures, where they are at hand, over their reconstructions."""
+    card, encodings = checkpoint.card, checkpoint.encodings
+    unseen = np.flatnonzero(encodings.split != "train")
+    rows = unseen[:: max(1, len(unseen) // _STRIP)][:_STRIP]
+    reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
+    originals = find_originals(card)
+    scale = max(1, 600 // (_STRIP * (card.model.image_size + 4)))
+    if originals is None:
+        offer_originals(card)
+    else:
+        st.caption("Held-out pictures")
+        show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
+    st.caption("Their reconstructions: encoded to z, and decoded again")
+    show_image_row(reconstructions, scale)
 
 
 def show_metrics(card: ModelCard) -> None:
@@ -102,27 +124,6 @@ def show_terms(card: ModelCard) -> None:
     with st.expander("Data and licence", icon=":material/gavel:"):
         st.markdown(f"**{card.dataset.title}**: {card.dataset.licence}. {card.dataset.terms}")
         st.caption(f"{card.dataset.citation}. {card.dataset.url}")
-
-
-def show_strip(checkpoint: Checkpoint) -> None:
-    """Show some held-out pictures, where they are at hand, over their reconstructions."""
-    card, encodings = checkpoint.card, checkpoint.encodings
-    unseen = np.flatnonzero(encodings.split != "train")
-    rows = unseen[:: max(1, len(unseen) // _STRIP)][:_STRIP]
-    reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
-    originals = find_originals(card)
-    scale = max(1, 600 // (_STRIP * (card.model.image_size + 4)))
-    if originals is None:
-        offer_originals(card)
-    else:
-        st.caption("Held-out pictures")
-        show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
-    st.caption("Their reconstructions: encoded to z, and decoded again")
-    show_image_row(reconstructions, scale)
-
-
-_MODEL = "model"  # the key of the sidebar's picker
-_ROUND, _SAID, _FAULT = "own_models_round", "own_models_said", "own_models_fault"
 
 
 def offer_models(checkpoint: Checkpoint) -> None:

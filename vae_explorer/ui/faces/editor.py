@@ -34,12 +34,20 @@ from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
+
 OWN = "own."
 """What the names of the person's own directions begin with, beside the attributes'."""
+
+Pixels = NDArray[np.uint8]
+
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
+
 _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
+
 _MOST_STEPS = 100
+
 _SHOWN = 3  # other attributes below a slider
+
 _NAMES = {
     BEST: "Least drift",
     "plain": "Plain",
@@ -48,6 +56,7 @@ _NAMES = {
     "steered": "Steered",
     "composed": "Composed",
 }
+
 _KIND_HELP = (
     "**Plain**: from the mean face without the attribute to the mean face with it. **Balanced**: "
     "the same, with all combinations of what goes along counted equally. **Regression**: the "
@@ -56,7 +65,14 @@ _KIND_HELP = (
     "directions alone. **Least drift**: for each attribute, the one of these that "
     "changed least beside it."
 )
+
 _LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
+
+_ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+_SIDE = 320  # of a face alone
+
+_FRAMES, _SECONDS = 21, 1.5
 
 
 def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
@@ -203,31 +219,6 @@ def compare_kinds(card: ModelCard) -> None:
         )
 
 
-def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    owned = (f"{OWN}{id}" for id in user_vectors(checkpoint.card))
-    for name in (*editable(checkpoint), *owned):
-        st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
-    st.session_state[DETAIL.name] = recipe.detail
-    st.session_state[_KIND] = recipe.kind
-    st.session_state[_LOCKED] = list(recipe.locked)
-
-
-def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
-    """Return what else changes most with an attribute, and in what share of faces."""
-    metric = card.metrics.get(f"drift_of.{name}")
-    if metric is None or not isinstance(metric.value, tuple):
-        return ()
-    flips = np.array(metric.value)
-    order = np.argsort(-flips, kind="stable")[:_SHOWN]
-    return tuple((format_attribute(card.attribute_names[k]), float(flips[k])) for k in order)
-
-
-Pixels = NDArray[np.uint8]
-_ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_SIDE = 320  # of a face alone
-_FRAMES, _SECONDS = 21, 1.5
-
-
 @dataclass(frozen=True, eq=False)
 class Edit:
     """What a recipe makes of faces."""
@@ -295,3 +286,22 @@ class Edit:
     def _write_all(self, tray: Sequence[SessionFace]) -> bytes:
         names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(tray, 1)]
         return zip_of_files(dict(zip(names, map(self._write, tray), strict=True)))
+
+
+def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    owned = (f"{OWN}{id}" for id in user_vectors(checkpoint.card))
+    for name in (*editable(checkpoint), *owned):
+        st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
+    st.session_state[DETAIL.name] = recipe.detail
+    st.session_state[_KIND] = recipe.kind
+    st.session_state[_LOCKED] = list(recipe.locked)
+
+
+def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
+    """Return what else changes most with an attribute, and in what share of faces."""
+    metric = card.metrics.get(f"drift_of.{name}")
+    if metric is None or not isinstance(metric.value, tuple):
+        return ()
+    flips = np.array(metric.value)
+    order = np.argsort(-flips, kind="stable")[:_SHOWN]
+    return tuple((format_attribute(card.attribute_names[k]), float(flips[k])) for k in order)

@@ -31,8 +31,13 @@ from vae_explorer.ui.files import explain_privacy, upload_image
 from vae_explorer.ui.stage.views import show_image
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
+
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
+
 _SHOWN_SIDE = 1000
+
+_SIDE = 64
+
 _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 
 
@@ -83,13 +88,6 @@ def current_photo() -> Photo:
 def is_example(photo: Photo) -> bool:
     """Say whether the person has not chosen any photo yet."""
     return photo is _example()
-
-
-def forget_photo() -> None:
-    """Forget the photo that is looked at, and the files it may have come from."""
-    st.session_state[_PHOTO] = None
-    # A file is let go with its widget: the next ones have other keys.
-    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
 
 
 def ask_for_photo(checkpoint: Checkpoint) -> None:
@@ -149,6 +147,51 @@ def offer_eyes(photo: Photo) -> None:
         st.button("Mark the eyes", icon=":material/ads_click:", on_click=_aim, args=(True,))
 
 
+def show_session_faces() -> None:
+    """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
+    tray = session_faces()
+    if tray:
+        st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
+    for kept in tray:
+        picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
+        with picture:
+            show_image(kept.pixels(_SIDE), "", _SIDE)
+        key = f"name-{kept.id}"
+        st.session_state.setdefault(key, kept.name)
+        name.text_input(
+            "Name",
+            key=key,
+            label_visibility="collapsed",
+            max_chars=40,
+            on_change=_rename,
+            args=(kept, key),
+        )
+        button.button(
+            "",
+            icon=":material/close:",
+            key=f"remove-{kept.id}",
+            help="Forget this face",
+            on_click=_remove,
+            args=(kept,),
+            type="tertiary",
+        )
+    if tray or not is_example(current_photo()):
+        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
+
+
+def forget_photo() -> None:
+    """Forget the photo that is looked at, and the files it may have come from."""
+    st.session_state[_PHOTO] = None
+    # A file is let go with its widget: the next ones have other keys.
+    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
+
+
+@st.cache_resource(show_spinner=False)
+def _example() -> Photo:
+    image, face = example_photo()
+    return Photo("Astronaut", image, (face,))
+
+
 def _offer_samples(checkpoint: Checkpoint) -> None:
     st.button(
         "An astronaut",
@@ -176,12 +219,6 @@ def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
-
-
-@st.cache_resource(show_spinner=False)
-def _example() -> Photo:
-    image, face = example_photo()
-    return Photo("Astronaut", image, (face,))
 
 
 def _look_at(photo: Photo) -> None:
@@ -213,41 +250,6 @@ def _mark_eyes(sent: Mapping[str, object]) -> None:
         return
     marked = face_from_eyes(left, right)
     _look_at(replace(photo, marked=marked, chosen=len(photo.found), aims=False))
-
-
-_SIDE = 64
-
-
-def show_session_faces() -> None:
-    """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
-    tray = session_faces()
-    if tray:
-        st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
-    for kept in tray:
-        picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
-        with picture:
-            show_image(kept.pixels(_SIDE), "", _SIDE)
-        key = f"name-{kept.id}"
-        st.session_state.setdefault(key, kept.name)
-        name.text_input(
-            "Name",
-            key=key,
-            label_visibility="collapsed",
-            max_chars=40,
-            on_change=_rename,
-            args=(kept, key),
-        )
-        button.button(
-            "",
-            icon=":material/close:",
-            key=f"remove-{kept.id}",
-            help="Forget this face",
-            on_click=_remove,
-            args=(kept,),
-            type="tertiary",
-        )
-    if tray or not is_example(current_photo()):
-        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
 
 
 def _rename(kept: SessionFace, key: str) -> None:

@@ -25,20 +25,33 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 
 SIDE = 256
 """Of the faces as they are shown, in pixels."""
+
+FACES = "celeba"
+
 Roles = tuple[tuple[str, str], ...]
 """Keys of the pickers, and what they are called."""
+
 ONE: Roles = (("face", "Face"),)
+
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
+
+THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
+
 FOUR: Roles = (
     ("corner_a", "Top left"),
     ("corner_b", "Top right"),
     ("corner_c", "Bottom left"),
     ("corner_d", "Bottom right"),
 )
-THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
+
 _GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
+
 _ASTRONAUT = "Astronaut"
+
 _EXAMPLES = 2  # of each label
+
+_BEST = ("faces-vae-96", "faces-vae-64")
+
 _SEEN = "tray_seen_by_pickers"
 
 
@@ -98,6 +111,59 @@ def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[Chosen
         placeholder="Choose pictures",
     )
     return [_find(checkpoint, option, tray) for option in chosen]
+
+
+def needs_faces(card: ModelCard) -> None:
+    """End the run with a way to a model of faces, where the one that was chosen is none."""
+    if card.dataset.name == FACES:
+        return
+    models = _models_of_faces()
+    st.info(f"{card.title} knows no faces, and this page is about them.")
+    if models:
+        best = models[0]
+        st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
+    else:
+        st.caption("There is no model of faces here. README.md says how to train one.")
+    close_page()
+    st.stop()
+
+
+def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
+    """Return the other models of faces that can be read, the best first; two at most."""
+    found = []
+    for other in _models_of_faces():
+        if other.name != card.name:
+            with suppress(CheckpointError):
+                found.append(get_checkpoint(key_of(other)))
+    return found[:2]
+
+
+def describe_likeness(card: ModelCard, squared_error: float) -> str:
+    """Say in plain words how close a reconstruction came, among faces the model never saw."""
+    metric = card.metrics.get("squared_error_percentiles")
+    if metric is None or isinstance(metric.value, float):
+        return ""
+    worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
+    if worse >= 99:
+        return "The model came closer to this face than to nearly all that it never saw."
+    if worse <= 1:
+        return (
+            "The model came less close to this face than to nearly all that it never saw: it is "
+            "unlike those it learnt from, or it is turned, covered, or not a photo of one."
+        )
+    return (
+        f"Of 100 faces that the model never saw, it redraws about **{worse} less closely** than "
+        f"this one, and {100 - worse} more closely."
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def example_photo() -> tuple[Image.Image, Face]:
+    """Return the portrait that comes with scikit-image (NASA, public domain), and its face."""
+    from skimage.data import astronaut
+
+    image = Image.fromarray(astronaut())
+    return image, find_faces(image)[0]
 
 
 def _tray_for(checkpoint: Checkpoint) -> dict[str, SessionFace]:
@@ -183,63 +249,6 @@ def _place(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
 @st.cache_resource(show_spinner=False)
 def _astronaut() -> SessionFace:
     return SessionFace(_ASTRONAUT, *example_photo())
-
-
-@st.cache_resource(show_spinner=False)
-def example_photo() -> tuple[Image.Image, Face]:
-    """Return the portrait that comes with scikit-image (NASA, public domain), and its face."""
-    from skimage.data import astronaut
-
-    image = Image.fromarray(astronaut())
-    return image, find_faces(image)[0]
-
-
-FACES = "celeba"
-_BEST = ("faces-vae-96", "faces-vae-64")
-
-
-def needs_faces(card: ModelCard) -> None:
-    """End the run with a way to a model of faces, where the one that was chosen is none."""
-    if card.dataset.name == FACES:
-        return
-    models = _models_of_faces()
-    st.info(f"{card.title} knows no faces, and this page is about them.")
-    if models:
-        best = models[0]
-        st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
-    else:
-        st.caption("There is no model of faces here. README.md says how to train one.")
-    close_page()
-    st.stop()
-
-
-def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
-    """Return the other models of faces that can be read, the best first; two at most."""
-    found = []
-    for other in _models_of_faces():
-        if other.name != card.name:
-            with suppress(CheckpointError):
-                found.append(get_checkpoint(key_of(other)))
-    return found[:2]
-
-
-def describe_likeness(card: ModelCard, squared_error: float) -> str:
-    """Say in plain words how close a reconstruction came, among faces the model never saw."""
-    metric = card.metrics.get("squared_error_percentiles")
-    if metric is None or isinstance(metric.value, float):
-        return ""
-    worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
-    if worse >= 99:
-        return "The model came closer to this face than to nearly all that it never saw."
-    if worse <= 1:
-        return (
-            "The model came less close to this face than to nearly all that it never saw: it is "
-            "unlike those it learnt from, or it is turned, covered, or not a photo of one."
-        )
-    return (
-        f"Of 100 faces that the model never saw, it redraws about **{worse} less closely** than "
-        f"this one, and {100 - worse} more closely."
-    )
 
 
 def _models_of_faces() -> list[ModelCard]:

@@ -29,7 +29,11 @@ LOOKS = {
     "cover": "Coverage",
     "p": "p-values",
 }
+
+LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
+
 SOURCES = {"prior": "N(0, I)", "box": "Box of encodings"}
+
 WHY = {
     "link": (
         "Same place: as far from each map's middle, in its own size. Same z: all maps in units of "
@@ -61,10 +65,12 @@ WHY = {
         "prior fill this square evenly; those far outside pile up at its edges."
     ),
 }
+
 _LOSS = (
     r"\underbrace{\mathbb{E}_q[-\log p(x|z)]}_{\text{reconstruction}}"
     r"+ \beta\, \underbrace{\mathrm{KL}(q\,\|\,p)}_{\text{straying}}"
 )
+
 _PAPERS = (
     "The autoencoder has the first term alone, and a point for q. β = 1 is the VAE of [Kingma & "
     "Welling 2014](https://arxiv.org/abs/1312.6114) and [Rezende et al. 2014]"
@@ -73,49 +79,16 @@ _PAPERS = (
     "other: [Hoffman & Johnson 2016]"
     "(http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)."
 )
+
 _TRUNK, _TRAINER = "Trouser", "Sneaker"
 
-
-def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Let two pictures be chosen by their class; return their rows in the encodings."""
-    labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
-    pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
-    rng = np.random.default_rng([pair, 15])
-    if labels is None:
-        first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
-        return int(first), int(second)
-    options = {name: name for name in names}
-    left, right = st.columns(2)
-    with left:
-        start = select("from", "From", options, _TRUNK, dropdown=True)
-    with right:
-        end = select("to", "To", options, _TRAINER, dropdown=True)
-    first, second = (
-        rng.choice(np.flatnonzero(labels == names.index(name))) for name in (start, end)
-    )
-    return int(first), int(second)
-
-
-def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
-    """Show the parts of each model's loss."""
-    parts = ("reconstruction", "kl", "negative_elbo")
-    lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
-    for name, checkpoint in family.items():
-        found = [checkpoint.card.metrics.get(part) for part in parts]
-        numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
-        lines.append(f"| {' | '.join([name, *numbers])} |")
-    st.markdown("\n".join(lines))
-    st.caption("Nats per image, on pictures that no model has seen.")
-    with st.expander("What they minimise", icon=":material/function:"):
-        st.latex(_LOSS)
-        st.markdown(_PAPERS)
-
-
-LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
 _MOST = 4
+
 _POINTS = 2_000
+
 REACH = 3.6
 """Half a side of a map on which all models are shown in the same units: σ of the prior."""
+
 _CAUGHT = 0.995
 
 
@@ -142,6 +115,26 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
         st.button(f"Use {cards[FIRST_MODEL].title}", type="primary", on_click=_use_first)
     close_page()
     return st.stop()
+
+
+def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Let two pictures be chosen by their class; return their rows in the encodings."""
+    labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
+    pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
+    rng = np.random.default_rng([pair, 15])
+    if labels is None:
+        first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
+        return int(first), int(second)
+    options = {name: name for name in names}
+    left, right = st.columns(2)
+    with left:
+        start = select("from", "From", options, _TRUNK, dropdown=True)
+    with right:
+        end = select("to", "To", options, _TRAINER, dropdown=True)
+    first, second = (
+        rng.choice(np.flatnonzero(labels == names.index(name))) for name in (start, end)
+    )
+    return int(first), int(second)
 
 
 def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
@@ -189,6 +182,21 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
         "description": "Maps of several models: arrow keys move a cursor that they share.",
     }
     draw_view(key, data, {})
+
+
+def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
+    """Show the parts of each model's loss."""
+    parts = ("reconstruction", "kl", "negative_elbo")
+    lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
+    for name, checkpoint in family.items():
+        found = [checkpoint.card.metrics.get(part) for part in parts]
+        numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
+        lines.append(f"| {' | '.join([name, *numbers])} |")
+    st.markdown("\n".join(lines))
+    st.caption("Nats per image, on pictures that no model has seen.")
+    with st.expander("What they minimise", icon=":material/function:"):
+        st.latex(_LOSS)
+        st.markdown(_PAPERS)
 
 
 def name_model(card: ModelCard) -> str:

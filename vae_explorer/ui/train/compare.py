@@ -29,13 +29,58 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import tell_apart
 
+QUANTITIES = {
+    "reconstruction": "Reconstruction",
+    "kl": "KL",
+    "negative_elbo": "−ELBO",
+    "loss": "Loss in training",
+}
+
+TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
+
+WHY = {
+    "plane": (
+        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
+        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
+        "sum, the same along a dotted line: where nats can be compared, lower left is better."
+    ),
+    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
+    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
+    "negative_elbo": (
+        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
+        "different β. A plain autoencoder has none: it is not drawn."
+    ),
+    "loss": (
+        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
+        "for. Of different β it is not the same sum, so the lower curve need not be the better "
+        "model."
+    ),
+}
+
+_WHY_PLANE = (
+    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
+    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
+    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
+    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
+    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
+    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
+    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
+)
+
 _CHOSEN = "models"
 """Ids of the chosen rows, in the session and in the URL; none stands for all."""
+
 _SAME, _ALL = "same", "all"
+
 _OPEN = "open"
+
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
+
 _GOES = "compare_goes"
+
 _MOST, _HEIGHT = 10, 400  # rows, and pixels where there are more
+
+_CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
@@ -54,11 +99,6 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
     return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
-
-
-def _key(dataset: str, title: str) -> str:
-    """Name data in a link; sets that people brought have what they are called behind it."""
-    return dataset + "".join(title.partition(": ")[1:])
 
 
 def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
@@ -190,67 +230,6 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
         )
 
 
-def _configure(column: Column) -> ColumnConfig:
-    if column.key == "created":
-        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
-    if column.key == "parameters":
-        return st.column_config.NumberColumn(
-            column.heading, format="localized", help=column.meaning
-        )
-    if column.is_number:
-        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
-    return st.column_config.TextColumn(
-        column.heading, help=column.meaning or None, pinned=column.key == "name"
-    )
-
-
-def _show_broken(errors: Mapping[str, str]) -> None:
-    if not errors:
-        return
-    names = {id: id.removeprefix(RUN) for id in errors}
-    label = f"Cannot be read: {escape_markdown(', '.join(names.values()))}"
-    with st.expander(label, icon=":material/warning:"):
-        for id, reason in errors.items():
-            st.text(f"{names[id]}: {reason}")
-
-
-QUANTITIES = {
-    "reconstruction": "Reconstruction",
-    "kl": "KL",
-    "negative_elbo": "−ELBO",
-    "loss": "Loss in training",
-}
-TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
-WHY = {
-    "plane": (
-        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
-        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
-        "sum, the same along a dotted line: where nats can be compared, lower left is better."
-    ),
-    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
-    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
-    "negative_elbo": (
-        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
-        "different β. A plain autoencoder has none: it is not drawn."
-    ),
-    "loss": (
-        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
-        "for. Of different β it is not the same sum, so the lower curve need not be the better "
-        "model."
-    ),
-}
-_WHY_PLANE = (
-    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
-    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
-    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
-    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
-    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
-    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
-    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
-)
-_CONFIG = {"displayModeBar": False}
-
-
 def show_plane(rows: Sequence[ModelRow]) -> None:
     """Draw models at their KL and their reconstruction term."""
     there = [row for row in rows if row.reconstruction is not None]
@@ -306,6 +285,35 @@ def show_curves(
     st.plotly_chart(figure, theme=None, key="curves", config=_CONFIG)
     st.caption("On each training's validation pictures. A click on a name hides or shows its line.")
     _name_missing(rows, there, "has no such curve")
+
+
+def _key(dataset: str, title: str) -> str:
+    """Name data in a link; sets that people brought have what they are called behind it."""
+    return dataset + "".join(title.partition(": ")[1:])
+
+
+def _configure(column: Column) -> ColumnConfig:
+    if column.key == "created":
+        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
+    if column.key == "parameters":
+        return st.column_config.NumberColumn(
+            column.heading, format="localized", help=column.meaning
+        )
+    if column.is_number:
+        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
+    return st.column_config.TextColumn(
+        column.heading, help=column.meaning or None, pinned=column.key == "name"
+    )
+
+
+def _show_broken(errors: Mapping[str, str]) -> None:
+    if not errors:
+        return
+    names = {id: id.removeprefix(RUN) for id in errors}
+    label = f"Cannot be read: {escape_markdown(', '.join(names.values()))}"
+    with st.expander(label, icon=":material/warning:"):
+        for id, reason in errors.items():
+            st.text(f"{names[id]}: {reason}")
 
 
 def _curve(row: ModelRow, quantity: str) -> NDArray[np.float64] | None:
