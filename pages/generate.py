@@ -1,4 +1,4 @@
-"""Generate: new pictures, decoded from random latents."""
+"""Generate: images decoded from samples of the prior."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -34,19 +34,19 @@ SEEDS = 100_000
 _LAST = "sample_clicked"
 
 
-def reroll() -> None:
-    """Move on to the next seed."""
+def resample() -> None:
+    """Continue with the next seed."""
     st.session_state["seed"] = (st.session_state["seed"] + 1) % SEEDS
 
 
-def keep(clicked: Mapping[str, object]) -> None:
-    """Keep what was clicked, or let it go, and show it larger."""
+def pin(clicked: Mapping[str, object]) -> None:
+    """Pin or unpin the clicked sample, and show it larger."""
     toggle_pin(cast(int, clicked["tile"]), SampleSpec(seed, values["temperature"], prior))
     enlarge(clicked)
 
 
 def enlarge(clicked: Mapping[str, object]) -> None:
-    """Show what was clicked larger."""
+    """Show the clicked sample larger."""
     st.session_state[_LAST] = (card.name, np.array(clicked["z"], np.float32))
 
 
@@ -61,14 +61,14 @@ with panel:
     values = show_sliders([TEMPERATURE], f"{channel}-temperature", channel)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = int_input("seed", "Seed", (0, SEEDS - 1), 0)
-        st.button("Re-roll", icon=":material/casino:", on_click=reroll, width="stretch")
+        st.button("Re-roll", icon=":material/casino:", on_click=resample, width="stretch")
     look = select("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
-keeps = pinned_slots(side**2) if prior != "both" else {}
+pinned = pinned_slots(side**2) if prior != "both" else {}
 grids = {}
 for source in sources:
-    tiles = sample_tiles(checkpoint, source, side**2, seed, keeps)
+    tiles = sample_tiles(checkpoint, source, side**2, seed, pinned)
     z = tiles.latents(values)
     found, captions = find_nearest(checkpoint, z)
     grids[source] = fixed_tiles(found) if look == "nearest" else tiles, captions
@@ -84,15 +84,15 @@ with stage:
                 values=values,
                 columns=side,
                 on_values=take_values,
-                on_click=keep if source == prior else enlarge,
-                framed=list(keeps),
+                on_click=pin if source == prior else enlarge,
+                framed=list(pinned),
                 captions=captions,
                 description=f"{side} by {side} samples",
             )
-    show_walk(checkpoint, z[list(keeps)])
+    show_walk(checkpoint, z[list(pinned)])
 with actions:
-    if keeps:
-        st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=unpin_all)
+    if pinned:
+        st.button(f"Let {len(pinned)} kept go", icon=":material/undo:", on_click=unpin_all)
     offer_images(
         lambda: get_decoded(
             key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])

@@ -19,7 +19,6 @@ from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
 
 T = TypeVar("T")
-
 _MIME = {
     "png": "image/png",
     "zip": "application/zip",
@@ -27,9 +26,7 @@ _MIME = {
     "gif": "image/gif",
     "jpg": "image/jpeg",
 }
-
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
-
 _TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
 
 

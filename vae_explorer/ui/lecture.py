@@ -16,11 +16,8 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import read_number
 
 _USER_LIST, _REQUESTED, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
-
 _LIST, _SEEN = "lecture_list", "lecture_list_seen"
-
 _PAGES = Path(__file__).parents[2] / "pages"
-
 _STYLE = """
 <style>
   .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }

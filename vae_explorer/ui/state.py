@@ -12,14 +12,10 @@ from typing import TypeVar
 import streamlit as st
 
 T = TypeVar("T")
-
 LECTURE = "lecture"
 """Key of the current scene, counted from 1; 0 without a lecture."""
-
 _NOTICES = "notices"
-
 _CURRENT_KEYS, _ALL_KEYS = "seeded_keys", "ever_seeded_keys"
-
 _SHOWN = 40  # characters of an unusable value
 
 

@@ -10,7 +10,6 @@ import streamlit as st
 from vae_explorer.ui.state import seed_from_url, write_to_url
 
 N = TypeVar("N", int, float)
-
 Name = TypeVar("Name", bound=str)
 
 

@@ -1,4 +1,4 @@
-"""What the page of the dimensions says of them, and in which order."""
+"""KL and label correlation per latent dimension, and the texts of the page Dimensions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ WHY = {
 def dimension_strengths(
     checkpoint: Checkpoint,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], str]:
-    """Return the order of the dimensions, strongest first, how strong each is, and in what."""
+    """Return the order of dimensions by KL, highest first, the KL of each, and an axis title.
+
+    A plain autoencoder has no KL: the variances of z stand for it.
+    """
     kl = checkpoint.card.metrics.get("kl_per_dimension")
     if kl is not None and isinstance(kl.value, tuple):
         strengths, title = np.array(kl.value), "KL in nats"
@@ -47,7 +50,7 @@ def dimension_strengths(
 
 
 def correlate(checkpoint: Checkpoint) -> tuple[NDArray[np.float64], list[str]]:
-    """Correlate each dimension with each label, or attribute; return their names as well."""
+    """Return Pearson's r of each dimension with each label or attribute, and their names."""
     encodings, card = checkpoint.encodings, checkpoint.card
     if encodings.labels is not None:
         classes = encodings.labels[:, None] == np.arange(len(card.label_names))

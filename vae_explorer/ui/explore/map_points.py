@@ -1,4 +1,4 @@
-"""What is pinned on a map: a row of the encodings, or a place between them. One key in the URL."""
+"""Points of the latent map: the pin, details of a point or latent, and selections."""
 
 from __future__ import annotations
 
@@ -23,31 +23,25 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import read_number
 
-NEIGHBOURS = 6
-
-MANY_DIMENSIONS = 4  # more are no longer read as numbers
-
-MIN_STOPS = 2
-
-WALK = 12  # pictures, about
-
-_PAIR = 128  # px of the panel for each of two pictures
-
+_NEIGHBOURS = 6
+MANY_DIMENSIONS = 4
+"""Latents with more dimensions are not written out as numbers."""
+_WALK_LENGTH = 12  # images, about
+_PAIR_WIDTH = 128  # px of the panel for each of two images
 _PIN, _OWNER = "pin", "pin_model"
-
 _FARTHEST = 1e4
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A row, or a place on the plane, or neither: nothing is pinned."""
+    """The pinned row, or the pinned place on the plane, or neither."""
 
     row: int | None = None
     at: tuple[float, float] | None = None
 
     @property
     def text(self) -> str:
-        """As it stands in the URL: `123`, or `0.52,-1.3`."""
+        """The pin in the URL: `123`, or `0.52,-1.3`."""
         if self.at is not None:
             return ",".join(f"{value:.4g}" for value in self.at)
         return "" if self.row is None else str(self.row)
@@ -57,7 +51,7 @@ class Pin:
 
 
 def current_pin(checkpoint: Checkpoint) -> Pin:
-    """Return what is pinned; another model's pin is forgotten."""
+    """Return the pin, which is cleared when the model changes."""
     count = len(checkpoint.encodings.row_id)
     if st.session_state.setdefault(_OWNER, checkpoint.card.name) != checkpoint.card.name:
         st.session_state.update({_PIN: Pin(), _OWNER: checkpoint.card.name})
@@ -72,20 +66,20 @@ def current_pin(checkpoint: Checkpoint) -> Pin:
             raise ValueError(f"it takes a row from 0 to {count - 1}, or a place x,y") from None
 
     pin = seed_from_url(_PIN, Pin(), parse)
-    if pin.row is not None and pin.row >= count:  # retrained on fewer pictures
+    if pin.row is not None and pin.row >= count:  # retrained on fewer images
         pin = st.session_state[_PIN] = Pin()
     write_to_url(_PIN, pin.text, "")
     return pin
 
 
 def take_pin(sent: Mapping[str, object]) -> None:
-    """Pin what the map sent: {"row": int}, {"at": [u, v]}, or {} for nothing."""
+    """Pin what the map sent: {"row": int}, {"at": [u, v]}, or {} to unpin."""
     pin = Pin()
     if "row" in sent:
         pin = Pin(row=int(cast(int, sent["row"])))
     elif "at" in sent:
         place = np.array(sent["at"], float)
-        if not np.isfinite(place).all():  # what is NaN in the browser arrives as None
+        if not np.isfinite(place).all():  # NaN arrives from the browser as None
             return
         u, v = np.clip(place, -_FARTHEST, _FARTHEST).tolist()
         pin = Pin(at=(u, v))
@@ -93,7 +87,7 @@ def take_pin(sent: Mapping[str, object]) -> None:
 
 
 def offer_unpin() -> None:
-    """Draw the button that frees the pin."""
+    """Show the button that unpins."""
     st.button("Unpin", icon=":material/keep_off:", on_click=take_pin, args=({},))
 
 
@@ -107,10 +101,10 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
             offer_originals(card)
         else:
             original = take_originals(card, originals, encodings.row_id[[row]])[0]
-            show_image(original, "Original", _PAIR)
+            show_image(original, "Original", _PAIR_WIDTH)
     with right:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
-        show_image(image, "Reconstruction", _PAIR)
+        show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
     st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
     if encodings.attributes is not None:
@@ -126,7 +120,7 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
 
 
 def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
-    """Show what one latent (latent_dim,) decodes to, and which encodings lie nearest."""
+    """Show one latent (latent_dim,) decoded, and the nearest encodings."""
     show_image(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
     if len(z) <= MANY_DIMENSIONS:
         st.caption(f"z = ({', '.join(f'{value:.3g}' for value in z)})")
@@ -134,9 +128,9 @@ def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
 
 
 def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
-    """Show the encodings that lie nearest to one latent (latent_dim,), decoded."""
+    """Show the encodings nearest to one latent (latent_dim,), decoded."""
     z_mean = checkpoint.encodings.z_mean
-    rows, distances = nearest(z[None], z_mean, min(NEIGHBOURS, len(z_mean)))
+    rows, distances = nearest(z[None], z_mean, min(_NEIGHBOURS, len(z_mean)))
     st.caption(
         f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded"
         f"{_count_labels(checkpoint, rows[0])}"
@@ -145,18 +139,18 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
 
 
 def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
-    """Walk between latents (n, latent_dim), along the sphere from each to the next."""
-    if len(stops) < MIN_STOPS:
+    """Show a spherical interpolation between latents (n, latent_dim), from each to the next."""
+    if len(stops) < 2:
         return
     st.caption("A walk between those you kept")
-    steps = np.linspace(0, 1, max(2, WALK // (len(stops) - 1)), endpoint=False)
+    steps = np.linspace(0, 1, max(2, _WALK_LENGTH // (len(stops) - 1)), endpoint=False)
     legs = [slerp(a, b, steps) for a, b in itertools.pairwise(stops)]
     path = np.concatenate([*legs, stops[-1:]])
     show_strip(path, "walk", checkpoint.card, description=f"{len(path)} pictures along a walk")
 
 
 def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
-    """Count the labels of some encodings, and offer the rows as CSV."""
+    """Show the label counts of selected encodings, and offer the rows as CSV."""
     st.markdown(f"**{len(rows):,} points**")
     if checkpoint.encodings.labels is not None:
         names = checkpoint.card.label_names
@@ -187,14 +181,14 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
 
 
 def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
-    """Return the rows (6,) whose `z_mean` lies nearest to that of `row`, itself left out."""
+    """Return the rows (6,) whose `z_mean` is nearest to that of `row`, without `row` itself."""
     z_mean = checkpoint.encodings.z_mean
-    found, _ = nearest(z_mean[[row]], z_mean, min(NEIGHBOURS + 1, len(z_mean)))
-    return found[0][found[0] != row][:NEIGHBOURS]
+    found, _ = nearest(z_mean[[row]], z_mean, min(_NEIGHBOURS + 1, len(z_mean)))
+    return found[0][found[0] != row][:_NEIGHBOURS]
 
 
 def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the encodings (n, latent_dim) nearest to n latents, and a sentence about each."""
+    """Return the encoding nearest to each of n latents, (n, latent_dim), and n captions."""
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z, z_mean, 1)
     names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
@@ -203,13 +197,13 @@ def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, lis
 
 
 def name_label(checkpoint: Checkpoint, row: int) -> str:
-    """Return the label of a row as people read it, or nothing where there is none."""
+    """Return the name of a row's label, or "" without labels."""
     labels = checkpoint.encodings.labels
     return "" if labels is None else checkpoint.card.label_names[labels[row]]
 
 
 def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
-    """Write the parameters (latent_dim,) of a posterior as a sentence."""
+    """Describe a posterior by its parameters (latent_dim,), in a sentence."""
     mean = ", ".join(f"{value:.3g}" for value in z_mean)
     if z_log_var is None:
         return f"z = ({mean}): a plain autoencoder knows a point, no spread."
@@ -232,7 +226,7 @@ def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
 
 
 def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
-    """Return ": Coat × 4, Shirt × 2", or nothing where there are no labels."""
+    """Return ": Coat × 4, Shirt × 2", or "" without labels."""
     if checkpoint.encodings.labels is None:
         return ""
     counts = Counter(name_label(checkpoint, row) for row in rows)

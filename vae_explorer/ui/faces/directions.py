@@ -25,11 +25,8 @@ from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
-
 _CHOSEN = "own_chosen"
-
 _FIRST_NAME = "My direction"
-
 _SHAKY = 0.7  # of its length by chance, above which a direction is mostly that
 
 

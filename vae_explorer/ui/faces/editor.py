@@ -34,20 +34,13 @@ from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
-
 OWN = "own."
 """What the names of the person's own directions begin with, beside the attributes'."""
-
 Pixels = NDArray[np.uint8]
-
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
-
 _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
-
 _MOST_STEPS = 100
-
 _SHOWN = 3  # other attributes below a slider
-
 _NAMES = {
     BEST: "Least drift",
     "plain": "Plain",
@@ -56,7 +49,6 @@ _NAMES = {
     "steered": "Steered",
     "composed": "Composed",
 }
-
 _KIND_HELP = (
     "**Plain**: from the mean face without the attribute to the mean face with it. **Balanced**: "
     "the same, with all combinations of what goes along counted equally. **Regression**: the "
@@ -65,13 +57,9 @@ _KIND_HELP = (
     "directions alone. **Least drift**: for each attribute, the one of these that "
     "changed least beside it."
 )
-
 _LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
-
 _ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-
 _SIDE = 320  # of a face alone
-
 _FRAMES, _SECONDS = 21, 1.5
 
 

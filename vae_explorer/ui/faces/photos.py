@@ -31,13 +31,9 @@ from vae_explorer.ui.files import explain_privacy, upload_image
 from vae_explorer.ui.stage.views import show_image
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
-
 _NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
-
 _SHOWN_SIDE = 1000
-
 _SIDE = 64
-
 _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 
 

@@ -25,33 +25,22 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 
 SIDE = 256
 """Of the faces as they are shown, in pixels."""
-
 FACES = "celeba"
-
 Roles = tuple[tuple[str, str], ...]
 """Keys of the pickers, and what they are called."""
-
 ONE: Roles = (("face", "Face"),)
-
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
-
 THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
-
 FOUR: Roles = (
     ("corner_a", "Top left"),
     ("corner_b", "Top right"),
     ("corner_c", "Bottom left"),
     ("corner_d", "Bottom right"),
 )
-
 _GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
-
 _ASTRONAUT = "Astronaut"
-
 _EXAMPLES = 2  # of each label
-
 _BEST = ("faces-vae-96", "faces-vae-64")
-
 _SEEN = "tray_seen_by_pickers"
 
 

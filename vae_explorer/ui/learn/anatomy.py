@@ -24,21 +24,15 @@ from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.widgets import read_number, select, toggle
 
 NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
-
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}
-
 _FIRST_LAYER = 1  # the first that does something
-
 _OF_EACH = 3  # pictures of a label
-
 _UNLABELLED = 20  # pictures to pick from where there are no labels
-
 _TILES = (
     "Each tile is one channel of a layer: white where it is 0, black where it is strongest, orange "
     "below 0, each layer on a scale of its own. The strongest channels for this picture come "
     "first, and stay in their places while you add noise."
 )
-
 _NOISE = (
     "The bottleneck has no room for the noise: what gets through is what the decoder can draw, "
     "and it has only ever drawn clean pictures. So the output stays one, if not always the right "
@@ -46,7 +40,6 @@ _NOISE = (
     "([Vincent et al. 2008](https://dl.acm.org/doi/10.1145/1390156.1390294)) is trained on noisy "
     "input for this; yours was not."
 )
-
 _BITS = (
     "A number without an error could hold any amount, so counting numbers flatters. In a VAE each "
     "of them is only known up to σ: the encoder says N(μ, σ²) instead of a point, and the KL "
@@ -54,7 +47,6 @@ _BITS = (
     "([Kingma & Welling 2014](https://arxiv.org/abs/1312.6114)). It is the honest measure of what "
     "the bottleneck keeps of this picture."
 )
-
 _POINTS = (
     "This is a plain autoencoder: it maps a picture to one point, with no σ around it, so there is "
     "nothing to sample and no KL. How much those numbers tell has no bound that could be written "

@@ -23,7 +23,6 @@ VIEWS = {
     "bound": "The ELBO",
 }
 """What people read, by name in the address."""
-
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
 

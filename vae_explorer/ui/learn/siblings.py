@@ -29,11 +29,8 @@ LOOKS = {
     "cover": "Coverage",
     "p": "p-values",
 }
-
 LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
-
 SOURCES = {"prior": "N(0, I)", "box": "Box of encodings"}
-
 WHY = {
     "link": (
         "Same place: as far from each map's middle, in its own size. Same z: all maps in units of "
@@ -65,12 +62,10 @@ WHY = {
         "prior fill this square evenly; those far outside pile up at its edges."
     ),
 }
-
 _LOSS = (
     r"\underbrace{\mathbb{E}_q[-\log p(x|z)]}_{\text{reconstruction}}"
     r"+ \beta\, \underbrace{\mathrm{KL}(q\,\|\,p)}_{\text{straying}}"
 )
-
 _PAPERS = (
     "The autoencoder has the first term alone, and a point for q. β = 1 is the VAE of [Kingma & "
     "Welling 2014](https://arxiv.org/abs/1312.6114) and [Rezende et al. 2014]"
@@ -79,16 +74,11 @@ _PAPERS = (
     "other: [Hoffman & Johnson 2016]"
     "(http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)."
 )
-
 _TRUNK, _TRAINER = "Trouser", "Sneaker"
-
 _MOST = 4
-
 _POINTS = 2_000
-
 REACH = 3.6
 """Half a side of a map on which all models are shown in the same units: σ of the prior."""
-
 _CAUGHT = 0.995
 
 

@@ -11,7 +11,6 @@ from streamlit.runtime.state.common import WidgetCallback
 from vae_explorer.ui.browser import ROOT, bundle_script, join_styles
 
 Callback = Callable[[Mapping[str, object]], None]
-
 _UNREACHABLE = "route_unreachable"
 _mount = st.components.v2.component(
     "vae_explorer_stage",

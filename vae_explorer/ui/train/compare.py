@@ -35,9 +35,7 @@ QUANTITIES = {
     "negative_elbo": "−ELBO",
     "loss": "Loss in training",
 }
-
 TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
-
 WHY = {
     "plane": (
         "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
@@ -56,7 +54,6 @@ WHY = {
         "model."
     ),
 }
-
 _WHY_PLANE = (
     "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
     "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
@@ -66,20 +63,13 @@ _WHY_PLANE = (
     "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
     "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
 )
-
 _CHOSEN = "models"
 """Ids of the chosen rows, in the session and in the URL; none stands for all."""
-
 _SAME, _ALL = "same", "all"
-
 _OPEN = "open"
-
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
-
 _GOES = "compare_goes"
-
 _MOST, _HEIGHT = 10, 400  # rows, and pixels where there are more
-
 _CONFIG = {"displayModeBar": False}
 
 
