@@ -51,7 +51,7 @@ if kind == "two":
     def compose(frames: int) -> np.ndarray:
         """Return the morph as uint8 (frames, SIDE, SIDE, 3)."""
         ends = decode(model, latents)
-        first, last = (detail_of(f.crop, end) for f, end in zip(faces, ends, strict=True))
+        first, last = (detail_of(f.image, end) for f, end in zip(faces, ends, strict=True))
         images = decode(model, morph_path(*latents, frames, path))
         return lay_over(images, (first, last), values[DETAIL.name])
 

@@ -26,8 +26,8 @@ from vae_explorer.ui.faces.session_faces import (
     rename_face,
     session_faces,
 )
-from vae_explorer.ui.faces.views import draw_photo
 from vae_explorer.ui.files import explain_privacy, upload_image
+from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.views import show_image
 
 _PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
@@ -121,18 +121,19 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
 def show_found(photo: Photo, height: int) -> None:
     """Draw the photo with its faces; a click chooses one, or marks an eye."""
     count = len(photo.faces)
-    draw_photo(
-        photo.address,
-        photo.image.size,
-        [(face.box, face.landmarks.tolist()) for face in photo.faces],
-        "photo-found",
-        chosen=photo.chosen if photo.faces else None,
-        aims=photo.aims,
-        height=height,
-        description=f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
-        on_face=_choose,
-        on_eyes=_mark_eyes,
-    )
+    data = {
+        "view": "photo",
+        "picture": photo.address,
+        "size": photo.image.size,
+        "faces": [
+            {"box": list(face.box), "landmarks": face.landmarks.tolist()} for face in photo.faces
+        ],
+        "chosen": photo.chosen if photo.faces else None,
+        "places": photo.aims,
+        "height": height,
+        "description": f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
+    }
+    draw_view("photo-found", data, {}, chosen=_choose, eyes=_mark_eyes)
 
 
 def offer_eyes(photo: Photo) -> None:

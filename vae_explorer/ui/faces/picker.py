@@ -55,7 +55,7 @@ class ChosenFace:
     """The photo and where the face is in it, or what the model made."""
 
     @property
-    def crop(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """The aligned face, float32 (3, SIDE, SIDE) in [0, 1]."""
         return self.kept.pixels(SIDE)
 
