@@ -1,4 +1,4 @@
-"""Directions of one's own, in this session: made of pictures or of the map's selections; kept."""
+"""The user's own directions in z: computed from images or map selections, saved and loaded."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from vae_explorer.ui.text import escape_markdown
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
 _CHOSEN = "own_chosen"
 _FIRST_NAME = "My direction"
-_SHAKY = 0.7  # of its length by chance, above which a direction is mostly that
+_SHAKY = 0.7  # share of its length due to chance, above which a direction is unreliable
 
 
 def user_vectors(card: ModelCard) -> dict[str, OwnVector]:
-    """Return the session's directions for a model, by a random id: a name stays out of keys."""
+    """Return the session's directions for a model, by random id: names stay out of keys."""
     own: dict[str, OwnVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
     return own
 
 
 def choose_user_vector(checkpoint: Checkpoint) -> OwnVector | None:
-    """Let a direction be made of pictures, loaded, saved, and one of them be chosen."""
+    """Compute, load, save and select a direction."""
     card = checkpoint.card
     own = user_vectors(card)
     place = st.container()
@@ -73,7 +73,7 @@ def choose_user_vector(checkpoint: Checkpoint) -> OwnVector | None:
 
 
 def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
-    """Let encircled encodings become one side of a direction."""
+    """Offer to use selected encodings for one side of a direction."""
     st.caption("For a direction of your own, on the page Arithmetic:")
     with st.container(horizontal=True):
         for side, label in _SIDES.items():
@@ -83,7 +83,7 @@ def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
 
 
 def describe_user_vector(own: OwnVector) -> str:
-    """Say of how many pictures a direction is, and how far to trust it."""
+    """Describe the number of images behind a direction, and how reliable it is."""
     words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
     if math.isnan(own.standard_error):
         unknown = "How sure it is cannot be told of so few: it may be anything that differs."
@@ -138,7 +138,7 @@ def _load(card: ModelCard) -> None:
 
 
 def _keep(card: ModelCard, made: OwnVector) -> None:
-    """Keep a direction, in place of one of the same name, and choose it."""
+    """Store a direction, replacing one of the same name, and select it."""
     own = user_vectors(card)
     same = (id for id, each in own.items() if each.name == made.name)
     id = next(same, None) or secrets.token_hex(4)

@@ -1,4 +1,4 @@
-"""What is to change in a face, as chosen on the page; taken back, saved and loaded."""
+"""Face editing: directions and amounts, undo and redo, recipes, and the edited images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
-OWN = "own."
-"""What the names of the person's own directions begin with, beside the attributes'."""
+USER_PREFIX = "own."
+"""Prefix of the names of the user's own directions, which stand beside the attributes."""
 Pixels = NDArray[np.uint8]
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
 _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
@@ -64,7 +64,7 @@ _FRAMES, _SECONDS = 21, 1.5
 
 
 def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
-    """Let the kind of direction be chosen, and attributes that are to stay as they are."""
+    """Select the kind of direction, and attributes that must not change."""
     kinds = kinds_of(checkpoint)
     kind = BEST
     if len(kinds) > 1:
@@ -75,26 +75,26 @@ def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]
 
 
 def choose_amounts(
-    checkpoint: Checkpoint, channel: str, own: dict[str, str], *, drifts: bool
+    checkpoint: Checkpoint, channel: str, user: dict[str, str], *, drifts: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Let each attribute be moved on a slider, by group, and the detail of the photo.
+    """Show a slider for each attribute, by group, and one for the detail of the photo.
 
     Parameters
     ----------
     channel : str
         Of the view that follows.
-    own : dict of str to str
-        What the person's own directions are called, by names that begin with `OWN`.
+    user : dict of str to str
+        Labels of the user's own directions, by names that begin with `USER_PREFIX`.
     drifts : bool
-        Whether to say below each slider what else its direction changes.
+        Whether to show below each slider what else its direction changes.
 
     Returns
     -------
     values, amounts : dict of str to float
-        By setting, for the view; and by attribute, of those that are moved.
+        By setting, for the view; and by attribute, of those that are not 0.
     """
-    labels = {name: format_attribute(name) for name in editable(checkpoint)} | own
-    groups = {**OFFERED, "Your own": tuple(own)}
+    labels = {name: format_attribute(name) for name in editable(checkpoint)} | user
+    groups = {**OFFERED, "Your own": tuple(user)}
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(groups.items()):
         settings = [
@@ -104,7 +104,7 @@ def choose_amounts(
                 -REACH,
                 REACH,
                 0.0,
-                private=name in own,
+                private=name in user,
                 beside=_most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
@@ -125,8 +125,8 @@ def setting_of(name: str) -> str:
     return _AMOUNT + name
 
 
-def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """Remember what was chosen, and offer to take it back, or to do it again."""
+def offer_undo(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Record the recipe, and offer to undo or redo."""
     version = checkpoint.card.fingerprint
     steps: list[Recipe] = st.session_state.setdefault(f"{_STEPS}-{version}", [recipe])
     at_key = f"{_AT}-{version}"
@@ -139,7 +139,7 @@ def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
 
     def go_to(step: int) -> None:
         st.session_state[at_key] = step
-        _take_up(steps[step], checkpoint)
+        _apply(steps[step], checkpoint)
 
     with st.container(horizontal=True):
         for label, icon, step in (("Undo", "undo", at - 1), ("Redo", "redo", at + 1)):
@@ -154,7 +154,7 @@ def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
 
 
 def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """Offer to save what was chosen as a file, and to load one."""
+    """Offer to save the recipe as a file, and to load one."""
     with st.popover("Recipe", icon=":material/receipt_long:", width="stretch"):
         st.download_button(
             "Save these settings",
@@ -164,7 +164,7 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             on_click="ignore",
             width="stretch",
         )
-        own = any(name.startswith(OWN) for name in recipe.amounts)
+        own = any(name.startswith(USER_PREFIX) for name in recipe.amounts)
         left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
         st.caption(f"A recipe holds amounts and names, never a face.{left_out}")
         loaded = take_model_file(
@@ -175,15 +175,15 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             st.rerun()
 
 
-def take_up_loaded(checkpoint: Checkpoint) -> None:
-    """Set the page to a recipe that was just loaded; before any of its widgets is drawn."""
+def apply_loaded(checkpoint: Checkpoint) -> None:
+    """Apply a recipe that was just loaded; call it before any of the page's widgets is drawn."""
     loaded = st.session_state.pop(_WANTED, None)
     if loaded is not None:
-        _take_up(loaded, checkpoint)
+        _apply(loaded, checkpoint)
 
 
 def compare_kinds(card: ModelCard) -> None:
-    """Show how much else each kind of direction changes, as measured for the card."""
+    """Show how many other attributes each kind of direction changes, from the card's metrics."""
     rows = []
     for group in OFFERED.values():
         for name in group:
@@ -209,12 +209,12 @@ def compare_kinds(card: ModelCard) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What a recipe makes of faces."""
+    """A recipe applied to faces."""
 
     checkpoint: Checkpoint
     recipe: Recipe
     vectors: dict[str, np.ndarray]
-    """(latent_dim,) each; all that the recipe moves along."""
+    """The recipe's directions, (latent_dim,) each."""
 
     def photo(self, kept: SessionFace) -> Pixels:
         """Return the whole photo with its face changed, uint8 (height, width, 3)."""
@@ -230,7 +230,7 @@ class Edit:
         return np.asarray(image)
 
     def face(self, kept: SessionFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
-        """Return the aligned face with so much of the change, uint8 (size, size, 3)."""
+        """Return the aligned face with a share of the change, uint8 (size, size, 3)."""
         image = edit_photo(
             kept.crop(size),
             whole_face(size),
@@ -242,9 +242,9 @@ class Edit:
         return np.asarray(image)
 
     def files(
-        self, kept: SessionFace, tray: Sequence[SessionFace]
+        self, kept: SessionFace, faces: Sequence[SessionFace]
     ) -> dict[str, tuple[str, Callable[[], bytes]]]:
-        """Return what can be saved, by label: each file's name, and what writes it."""
+        """Return the files that can be saved, by label: name, and function that writes it."""
 
         def write_animated() -> bytes:
             shares = np.linspace(0, 1, _FRAMES)
@@ -264,20 +264,20 @@ class Edit:
             "Face, before and after": ("before-after.png", write_pair),
             "The change, animated": ("change.webp", write_animated),
         }
-        if tray:
-            files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(tray))
+        if faces:
+            files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(faces))
         return files
 
     def _write(self, kept: SessionFace) -> bytes:
         return encode_picture(self.photo(kept), kept.format)
 
-    def _write_all(self, tray: Sequence[SessionFace]) -> bytes:
-        names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(tray, 1)]
-        return zip_of_files(dict(zip(names, map(self._write, tray), strict=True)))
+    def _write_all(self, faces: Sequence[SessionFace]) -> bytes:
+        names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(faces, 1)]
+        return zip_of_files(dict(zip(names, map(self._write, faces), strict=True)))
 
 
-def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    owned = (f"{OWN}{id}" for id in user_vectors(checkpoint.card))
+def _apply(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    owned = (f"{USER_PREFIX}{id}" for id in user_vectors(checkpoint.card))
     for name in (*editable(checkpoint), *owned):
         st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
     st.session_state[DETAIL.name] = recipe.detail
@@ -286,7 +286,7 @@ def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
 
 
 def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
-    """Return what else changes most with an attribute, and in what share of faces."""
+    """Return the attributes that change most with one, and in what share of faces."""
     metric = card.metrics.get(f"drift_of.{name}")
     if metric is None or not isinstance(metric.value, tuple):
         return ()

@@ -1,4 +1,4 @@
-"""A photo on its way into the app: uploaded, taken or a sample; its faces found, one chosen."""
+"""Photos: upload, camera or sample; the faces found in them; the list of the session's faces."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from vae_explorer.ui.files import explain_privacy, upload_image
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.views import show_image
 
-_PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
-_NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
+_PHOTO, _READ, _UPLOAD = "photo", "photo_read", "photo_round"
+_NEAREST_EYES = 4  # px of the photo; if nearer, both clicks were on one eye
 _SHOWN_SIDE = 1000
 _SIDE = 64
 _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
@@ -39,36 +39,36 @@ _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """The photo that is looked at, and what was found in it."""
+    """The current photo, and the faces found in it."""
 
     name: str
     image: Image.Image
     found: tuple[Face, ...] = ()
     marked: Face | None = None
-    """The one whose eyes the person has clicked."""
+    """The face whose eyes the user has marked."""
     chosen: int = 0
-    aims: bool = False
-    """Whether the person is to click the two eyes."""
+    marks_eyes: bool = False
+    """Whether the next clicks mark the two eyes."""
     generated: bool = False
-    """Whether a model made it: a face that is aligned already."""
+    """Whether it is a generated face, which is aligned already."""
     format: PictureFormat = "png"
-    """Of the file it came in."""
+    """Format of the uploaded file."""
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """All that can be chosen."""
+        """All faces that can be selected."""
         return self.found if self.marked is None else (*self.found, self.marked)
 
     @cached_property
-    def address(self) -> str:
-        """The picture as it is shown, which its address carries."""
+    def data_url(self) -> str:
+        """The photo at screen size, as a data URL."""
         shown = self.image.copy()
         shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE), reducing_gap=2.0)
         return picture_url(shown)
 
     @cached_property
     def face(self) -> SessionFace | None:
-        """The face that was chosen, if there is any."""
+        """The selected face, if there is one."""
         if self.generated:
             return SessionFace(self.name, self.image, None)
         if not self.faces:
@@ -77,17 +77,17 @@ class Photo:
 
 
 def current_photo() -> Photo:
-    """Return the photo that is looked at in this session; an example until there is one."""
+    """Return the session's current photo; an example until there is one."""
     return st.session_state.get(_PHOTO) or _example()
 
 
 def is_example(photo: Photo) -> bool:
-    """Say whether the person has not chosen any photo yet."""
+    """Say whether a photo is the example, shown until the user gives one."""
     return photo is _example()
 
 
 def ask_for_photo(checkpoint: Checkpoint) -> None:
-    """Let a photo be uploaded, taken, or chosen; one that cannot be used leaves the last one."""
+    """Ask for a photo, by upload, camera or sample; an unusable one leaves the last one."""
     source = st.segmented_control(
         "A face",
         list(_SOURCES),
@@ -100,7 +100,7 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     if source == "sample":
         _offer_samples(checkpoint)
         return
-    turn = st.session_state.get(_ROUND, 0)
+    turn = st.session_state.get(_UPLOAD, 0)
     if source == "camera":
         file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
         explain_privacy()
@@ -115,21 +115,21 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
         return
     st.session_state[_READ] = file.file_id
     found = tuple(find_faces(image))
-    _look_at(Photo("Photo", image, found, aims=not found, format=format))
+    _set_photo(Photo("Photo", image, found, marks_eyes=not found, format=format))
 
 
 def show_found(photo: Photo, height: int) -> None:
-    """Draw the photo with its faces; a click chooses one, or marks an eye."""
+    """Show the photo with the faces found; a click selects one, or marks an eye."""
     count = len(photo.faces)
     data = {
         "view": "photo",
-        "picture": photo.address,
+        "picture": photo.data_url,
         "size": photo.image.size,
         "faces": [
             {"box": list(face.box), "landmarks": face.landmarks.tolist()} for face in photo.faces
         ],
         "chosen": photo.chosen if photo.faces else None,
-        "places": photo.aims,
+        "places": photo.marks_eyes,
         "height": height,
         "description": f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
     }
@@ -137,19 +137,19 @@ def show_found(photo: Photo, height: int) -> None:
 
 
 def offer_eyes(photo: Photo) -> None:
-    """Offer to mark the eyes by hand, where somebody's photo is shown."""
-    if photo.aims and photo.faces:
-        st.button("Leave that", icon=":material/close:", on_click=_aim, args=(False,))
-    elif not photo.aims and not photo.generated:
-        st.button("Mark the eyes", icon=":material/ads_click:", on_click=_aim, args=(True,))
+    """Offer to mark the eyes manually, except in a generated face."""
+    if photo.marks_eyes and photo.faces:
+        st.button("Leave that", icon=":material/close:", on_click=_mark, args=(False,))
+    elif not photo.marks_eyes and not photo.generated:
+        st.button("Mark the eyes", icon=":material/ads_click:", on_click=_mark, args=(True,))
 
 
 def show_session_faces() -> None:
-    """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
-    tray = session_faces()
-    if tray:
-        st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
-    for kept in tray:
+    """Show the session's faces; each can be renamed or removed, or all with their photos."""
+    faces = session_faces()
+    if faces:
+        st.markdown(f"**Your faces** · {len(faces)}", help="For every face page, until a reload.")
+    for kept in faces:
         picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
         with picture:
             show_image(kept.pixels(_SIDE), "", _SIDE)
@@ -172,15 +172,15 @@ def show_session_faces() -> None:
             args=(kept,),
             type="tertiary",
         )
-    if tray or not is_example(current_photo()):
+    if faces or not is_example(current_photo()):
         st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
 
 
 def forget_photo() -> None:
-    """Forget the photo that is looked at, and the files it may have come from."""
+    """Forget the current photo, and the files it may have come from."""
     st.session_state[_PHOTO] = None
-    # A file is let go with its widget: the next ones have other keys.
-    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
+    # A file is released with its widget: the next widgets have other keys.
+    st.session_state[_UPLOAD] = st.session_state.get(_UPLOAD, 0) + 1
 
 
 @st.cache_resource(show_spinner=False)
@@ -208,17 +208,17 @@ def _offer_samples(checkpoint: Checkpoint) -> None:
 
 
 def _take_astronaut() -> None:
-    # A new one: the example itself stands for having chosen nothing yet.
-    _look_at(replace(_example()))
+    # A copy: the example itself means that nothing was chosen yet.
+    _set_photo(replace(_example()))
 
 
 def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
+    _set_photo(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
 
 
-def _look_at(photo: Photo) -> None:
+def _set_photo(photo: Photo) -> None:
     st.session_state[_PHOTO] = photo
     if photo.face is not None:
         add_face(photo.face)
@@ -227,11 +227,11 @@ def _look_at(photo: Photo) -> None:
 def _choose(sent: Mapping[str, object]) -> None:
     photo, index = current_photo(), sent.get("face")
     if isinstance(index, int) and 0 <= index < len(photo.faces):
-        _look_at(replace(photo, chosen=index))
+        _set_photo(replace(photo, chosen=index))
 
 
-def _aim(aims: bool) -> None:
-    st.session_state[_PHOTO] = replace(current_photo(), aims=aims)
+def _mark(marks_eyes: bool) -> None:
+    st.session_state[_PHOTO] = replace(current_photo(), marks_eyes=marks_eyes)
 
 
 def _mark_eyes(sent: Mapping[str, object]) -> None:
@@ -239,14 +239,14 @@ def _mark_eyes(sent: Mapping[str, object]) -> None:
     try:
         places = np.array(sent.get("places"), float)
     except (ValueError, TypeError, OverflowError):
-        return  # nothing that the stage sends
+        return  # not something that the view sends
     if places.shape != (2, 2) or not ((places >= 0) & (places <= photo.image.size)).all():
         return
     left, right = places[np.argsort(places[:, 0])]
     if np.linalg.norm(right - left) < _NEAREST_EYES:
         return
     marked = face_from_eyes(left, right)
-    _look_at(replace(photo, marked=marked, chosen=len(photo.found), aims=False))
+    _set_photo(replace(photo, marked=marked, chosen=len(photo.found), marks_eyes=False))
 
 
 def _rename(kept: SessionFace, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures to choose from: the session's faces, a portrait, encoded and made-up pictures."""
+"""Pickers of images: the session's faces, an example photo, encodings and generated images."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from vae_explorer.ui.page import close_page
 from vae_explorer.ui.state import seed_from_url, write_to_url
 
 SIDE = 256
-"""Of the faces as they are shown, in pixels."""
+"""Side of the faces on the screen, in pixels."""
 FACES = "celeba"
 Roles = tuple[tuple[str, str], ...]
-"""Keys of the pickers, and what they are called."""
+"""Keys and labels of pickers."""
 ONE: Roles = (("face", "Face"),)
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
 THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
@@ -46,13 +46,13 @@ _SEEN = "tray_seen_by_pickers"
 
 @dataclass(frozen=True, eq=False)
 class ChosenFace:
-    """A face, and where the model puts it."""
+    """A selected image and its latent; of any data set, not only of faces."""
 
     name: str
     z: np.ndarray
     """float32 (latent_dim,)."""
     kept: SessionFace
-    """The photo and where the face is in it, or what the model made."""
+    """The photo with the place of the face in it, or the decoded image."""
 
     @property
     def image(self) -> np.ndarray:
@@ -61,34 +61,34 @@ class ChosenFace:
 
 
 def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
-    """Let a picture be chosen for each role, of `ONE`, `TWO` and so on, and return them.
+    """Select an image for each role of `ONE`, `TWO` and so on.
 
-    Each begins with another one, the person's own before made-up ones. A face that is new in the
-    tray is what the person wants to see, so it takes the place of an earlier choice.
+    Each role has another default, the user's own faces before generated ones. A face that was just
+    added is what the user wants to see, so it replaces earlier choices.
     """
-    tray = _tray_for(checkpoint)
-    options = _options(checkpoint, tray)
-    _forget_choices_if_news(tray)
-    # Alone, a face is best a photo: there is something in it to keep.
+    faces = _usable_faces(checkpoint)
+    options = _options(checkpoint, faces)
+    _reset_choices_if_added(faces)
+    # For a single face a photo is best: it has a background and details to keep.
     starters = (_ASTRONAUT, *_GENERATED) if roles == ONE else _GENERATED
     begun = (*_first_examples(checkpoint), *starters)
-    defaults = [*list(tray)[-len(roles) :], *(name for name in begun if name in options)]
+    defaults = [*list(faces)[-len(roles) :], *(name for name in begun if name in options)]
     columns = st.columns(2 if len(roles) % 2 == 0 else 1)
     chosen = []
     for k, (key, label) in enumerate(roles):
-        if st.session_state.get(key, defaults[k]) not in options:  # it was forgotten
+        if st.session_state.get(key, defaults[k]) not in options:  # it was removed
             chosen_now = [st.session_state.get(other) for other, _ in roles]
             st.session_state[key] = next(each for each in defaults if each not in chosen_now)
         with columns[k % len(columns)]:
-            option = _choose(key, label, options, default=defaults[k], tray=tray)
-        chosen.append(_find(checkpoint, option, tray))
+            option = _choose(key, label, options, default=defaults[k], faces=faces)
+        chosen.append(_find(checkpoint, option, faces))
     return chosen
 
 
 def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
-    """Let any number of pictures be chosen; they stay in the session, and out of the URL."""
-    tray = _tray_for(checkpoint)
-    options = _options(checkpoint, tray)
+    """Select any number of images; the choice is kept in the session, not in the URL."""
+    faces = _usable_faces(checkpoint)
+    options = _options(checkpoint, faces)
     kept = st.session_state.get(key, [])
     st.session_state[key] = [option for option in kept if option in options]
     chosen = st.multiselect(
@@ -99,11 +99,11 @@ def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[Chosen
         persist_state="session",
         placeholder="Choose pictures",
     )
-    return [_find(checkpoint, option, tray) for option in chosen]
+    return [_find(checkpoint, option, faces) for option in chosen]
 
 
 def needs_faces(card: ModelCard) -> None:
-    """End the run with a way to a model of faces, where the one that was chosen is none."""
+    """Stop the script with a link to a model of faces, unless the selected one is."""
     if card.dataset.name == FACES:
         return
     models = _models_of_faces()
@@ -118,7 +118,7 @@ def needs_faces(card: ModelCard) -> None:
 
 
 def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
-    """Return the other models of faces that can be read, the best first; two at most."""
+    """Return up to two other readable models of faces, best first."""
     found = []
     for other in _models_of_faces():
         if other.name != card.name:
@@ -128,7 +128,7 @@ def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
 
 
 def describe_likeness(card: ModelCard, squared_error: float) -> str:
-    """Say in plain words how close a reconstruction came, among faces the model never saw."""
+    """Describe a reconstruction error by its percentile among held-out faces."""
     metric = card.metrics.get("squared_error_percentiles")
     if metric is None or isinstance(metric.value, float):
         return ""
@@ -148,26 +148,26 @@ def describe_likeness(card: ModelCard, squared_error: float) -> str:
 
 @st.cache_resource(show_spinner=False)
 def example_photo() -> tuple[Image.Image, Face]:
-    """Return the portrait that comes with scikit-image (NASA, public domain), and its face."""
+    """Return the photo that comes with scikit-image (NASA, public domain), and its face."""
     from skimage.data import astronaut
 
     image = Image.fromarray(astronaut())
     return image, find_faces(image)[0]
 
 
-def _tray_for(checkpoint: Checkpoint) -> dict[str, SessionFace]:
-    """Return the session's faces by id, where the model knows faces."""
+def _usable_faces(checkpoint: Checkpoint) -> dict[str, SessionFace]:
+    """Return the session's faces by id; none for a model of other images."""
     if checkpoint.card.dataset.name != FACES:
         return {}
     return {kept.id: kept for kept in session_faces()}
 
 
-def _options(checkpoint: Checkpoint, tray: Mapping[str, SessionFace]) -> dict[str, str]:
-    """Return what can be chosen: what people read, by id or name."""
-    taken = {kept.name for kept in tray.values()}
+def _options(checkpoint: Checkpoint, faces: Mapping[str, SessionFace]) -> dict[str, str]:
+    """Return the labels of all options, by id or name."""
+    taken = {kept.name for kept in faces.values()}
     photos = (_ASTRONAUT,) if checkpoint.card.dataset.name == FACES else ()
     shared = (*photos, *_rows_of_examples(checkpoint), *_GENERATED)
-    mine = {id: kept.name for id, kept in tray.items()}
+    mine = {id: kept.name for id, kept in faces.items()}
     return mine | {name: name for name in shared if name not in taken}
 
 
@@ -189,12 +189,12 @@ def _rows_of_examples(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _choose(
-    key: str, label: str, options: Mapping[str, str], *, default: str, tray: Container[str]
+    key: str, label: str, options: Mapping[str, str], *, default: str, faces: Container[str]
 ) -> str:
-    """Let an option be chosen; the person's own faces stay out of the URL."""
+    """Select an option; the user's own faces stay out of the URL."""
 
     def parse(text: str) -> str:
-        if text in options and text not in tray:
+        if text in options and text not in faces:
             return text
         raise ValueError("no such face is here; photos are never part of a link")
 
@@ -202,23 +202,23 @@ def _choose(
     option: str = st.selectbox(
         label, list(options), format_func=options.__getitem__, key=key, persist_state="session"
     )
-    write_to_url(key, default if option in tray else option, default)
+    write_to_url(key, default if option in faces else option, default)
     return option
 
 
-def _forget_choices_if_news(tray: Iterable[str]) -> None:
+def _reset_choices_if_added(faces: Iterable[str]) -> None:
     seen: set[str] = st.session_state.setdefault(_SEEN, set())
-    if not seen.issuperset(tray):
+    if not seen.issuperset(faces):
         for key, _ in (*ONE, *TWO, *THREE, *FOUR):
             st.session_state.pop(key, None)
-    seen.update(tray)
+    seen.update(faces)
 
 
-def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, SessionFace]) -> ChosenFace:
-    if option in tray:
-        return _place(checkpoint, tray[option])
+def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace]) -> ChosenFace:
+    if option in faces:
+        return _encode_face(checkpoint, faces[option])
     if option == _ASTRONAUT:
-        return _place(checkpoint, _astronaut())
+        return _encode_face(checkpoint, _astronaut())
     if option in _GENERATED:
         seed = _GENERATED.index(option)
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
@@ -228,8 +228,8 @@ def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, SessionFace]) 
     return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
 
 
-def _place(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
-    # Encoded here, never through a cache: those are shared between sessions.
+def _encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
+    # Not through a cache: caches are shared between sessions.
     pixels = face.pixels(checkpoint.card.model.image_size)
     z_mean, _ = encode(checkpoint.model, pixels[None])
     return ChosenFace(face.name, z_mean[0], face)

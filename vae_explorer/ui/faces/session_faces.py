@@ -1,7 +1,7 @@
-"""Faces that a person works with, in this session's memory alone: gone with a reload.
+"""The session's faces, kept in its memory only: a reload forgets them.
 
-They never go into the URL, into a cache that sessions share, or into a log; nor do their names,
-which is why no widget's key holds one.
+They and their names are never in the URL, in a shared cache, or in a log; so no widget's key
+contains a name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 from vae_explorer.faces import Face, align
 from vae_explorer.images import PictureFormat
 
-_TRAY = "tray"
+_FACES = "tray"
 _MOST = 12  # faces
 _MOST_PIXELS = 80_000_000  # of the photos they were found in
 _LONGEST = 40  # characters of a name
@@ -24,15 +24,15 @@ _LONGEST = 40  # characters of a name
 
 @dataclass(frozen=True, eq=False)
 class SessionFace:
-    """A face found in a photo, or one that a model made."""
+    """A face found in a photo, or a generated one."""
 
     name: str
     photo: Image.Image
     """RGB, upright."""
     face: Face | None
-    """Where it is in the photo; None where the photo is a face aligned already."""
+    """Where it is in the photo; None if the photo is an aligned face."""
     format: PictureFormat = "png"
-    """Of the file that the photo came in."""
+    """Format of the uploaded file."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     _crops: dict[int, Image.Image] = field(default_factory=dict, repr=False)
 
@@ -53,54 +53,54 @@ class SessionFace:
 
 
 def session_faces() -> list[SessionFace]:
-    """Return the session's faces, the newest last."""
-    return list(st.session_state.get(_TRAY, []))
+    """Return the session's faces, newest last."""
+    return list(st.session_state.get(_FACES, []))
 
 
 def add_face(wanted: SessionFace) -> None:
-    """Put a face into the tray, unless it is there; where there is no room, another one goes."""
-    tray = session_faces()
-    if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in tray):
+    """Add a face, unless it is there already; without room, remove another one."""
+    faces = session_faces()
+    if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in faces):
         return
-    names = {kept.name for kept in tray}
+    names = {kept.name for kept in faces}
     numbered = (f"{wanted.name} {number}" for number in range(2, len(names) + 3))
     free = next(each for each in (wanted.name, *numbered) if each not in names)
-    st.session_state[_TRAY] = _make_room([*tray, replace(wanted, name=free)])
+    st.session_state[_FACES] = _make_room([*faces, replace(wanted, name=free)])
 
 
 def remove_face(id: str) -> None:
-    """Forget one face."""
-    st.session_state[_TRAY] = [kept for kept in session_faces() if kept.id != id]
+    """Remove one face."""
+    st.session_state[_FACES] = [kept for kept in session_faces() if kept.id != id]
 
 
 def remove_all_faces() -> None:
-    """Forget every face."""
-    st.session_state[_TRAY] = []
+    """Remove all faces."""
+    st.session_state[_FACES] = []
 
 
 def rename_face(id: str, wanted: str) -> bool:
-    """Give a face another name, and say whether it has it: not if it is empty, or taken."""
-    tray = session_faces()
+    """Rename a face; return False if the name is empty or already in use."""
+    faces = session_faces()
     wanted = wanted.strip()[:_LONGEST]
-    if not wanted or any(kept.name == wanted for kept in tray):
+    if not wanted or any(kept.name == wanted for kept in faces):
         return False
-    st.session_state[_TRAY] = [
-        replace(kept, name=wanted) if kept.id == id else kept for kept in tray
+    st.session_state[_FACES] = [
+        replace(kept, name=wanted) if kept.id == id else kept for kept in faces
     ]
     return True
 
 
-def _make_room(tray: list[SessionFace]) -> list[SessionFace]:
-    """Let faces go until the rest fit: made-up ones first, then the oldest; never the newest."""
-    count = len(tray)
-    while len(tray) > 1 and (len(tray) > _MOST or _count_pixels(tray) > _MOST_PIXELS):
-        generated = [kept for kept in tray[:-1] if kept.face is None]
-        tray.remove((generated or tray)[0])
-    if len(tray) < count:
+def _make_room(faces: list[SessionFace]) -> list[SessionFace]:
+    """Remove faces until the rest fit: generated ones first, then the oldest; never the newest."""
+    count = len(faces)
+    while len(faces) > 1 and (len(faces) > _MOST or _count_pixels(faces) > _MOST_PIXELS):
+        generated = [kept for kept in faces[:-1] if kept.face is None]
+        faces.remove((generated or faces)[0])
+    if len(faces) < count:
         st.toast("There was no more room: the oldest face was let go.", icon=":material/inbox:")
-    return tray
+    return faces
 
 
-def _count_pixels(tray: list[SessionFace]) -> int:
-    photos = {id(kept.photo): kept.photo for kept in tray}
+def _count_pixels(faces: list[SessionFace]) -> int:
+    photos = {id(kept.photo): kept.photo for kept in faces}
     return sum(photo.width * photo.height for photo in photos.values())
