@@ -12,7 +12,7 @@ from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
 from vae_explorer.teaching.objective import LineModel
 from vae_explorer.ui.stage.component import draw_view
-from vae_explorer.ui.stage.sliders import current_value, take_values
+from vae_explorer.ui.stage.sliders import setting_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
 
 VIEWS = {
@@ -23,7 +23,6 @@ VIEWS = {
     "bound": "The ELBO",
 }
 """What people read, by name in the address."""
-
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
 
@@ -60,7 +59,7 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
 }
 
 
-def draw_objective(view: str, card: ModelCard) -> None:
+def show_objective(view: str, card: ModelCard) -> None:
     """Draw one of `VIEWS`; its sliders stand in the address.
 
     Parameters
@@ -82,7 +81,7 @@ def draw_objective(view: str, card: ModelCard) -> None:
 
 def _snap(slider: Slider) -> float:
     """Return a slider's value; of those that go by whole steps, the nearest there is."""
-    value = current_value(slider)
+    value = setting_value(slider)
     if slider.doubling:
         return float(2 ** round(np.log2(value)))
     return float(round(value)) if slider.whole else value

@@ -25,10 +25,44 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import curves_figure, rate_distortion_figure
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import tell_apart
 
+QUANTITIES = {
+    "reconstruction": "Reconstruction",
+    "kl": "KL",
+    "negative_elbo": "−ELBO",
+    "loss": "Loss in training",
+}
+TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
+WHY = {
+    "plane": (
+        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
+        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
+        "sum, the same along a dotted line: where nats can be compared, lower left is better."
+    ),
+    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
+    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
+    "negative_elbo": (
+        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
+        "different β. A plain autoencoder has none: it is not drawn."
+    ),
+    "loss": (
+        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
+        "for. Of different β it is not the same sum, so the lower curve need not be the better "
+        "model."
+    ),
+}
+_WHY_PLANE = (
+    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
+    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
+    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
+    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
+    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
+    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
+    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
+)
 _CHOSEN = "models"
 """Ids of the chosen rows, in the session and in the URL; none stands for all."""
 _SAME, _ALL = "same", "all"
@@ -36,6 +70,7 @@ _OPEN = "open"
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
 _GOES = "compare_goes"
 _MOST, _HEIGHT = 10, 400  # rows, and pixels where there are more
+_CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
@@ -50,18 +85,13 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
     chosen = _SAME
     if others:
         options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
-        chosen = choose("of", "Models of", options, dropdown=True)
+        chosen = select("of", "Models of", options, dropdown=True)
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
     return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
 
 
-def _key(dataset: str, title: str) -> str:
-    """Name data in a link; sets that people brought have what they are called behind it."""
-    return dataset + "".join(title.partition(": ")[1:])
-
-
-def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
+def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
     """Return the rows that were chosen, or all where none is."""
 
     def parse(text: str) -> list[str]:
@@ -174,10 +204,12 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
     """Say in one line what may be compared among some models."""
     differences = find_differences(rows)
     if "data" in differences:
-        found = plain(", ".join(differences["data"]))
+        found = escape_markdown(", ".join(differences["data"]))
         st.caption(f"Careful: nats of different data cannot be compared, and here are {found}.")
     elif differences:
-        found = plain("; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items()))
+        found = escape_markdown(
+            "; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items())
+        )
         st.caption(f"Careful: nats cannot be compared where these differ. Here, {found}.")
     elif len(rows) > 1:
         st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
@@ -186,67 +218,6 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
             "A run without a model is measured on its own validation pictures, at its best epoch; "
             "models on the held-out ones, which no training sees."
         )
-
-
-def _configure(column: Column) -> ColumnConfig:
-    if column.key == "created":
-        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
-    if column.key == "parameters":
-        return st.column_config.NumberColumn(
-            column.heading, format="localized", help=column.meaning
-        )
-    if column.is_number:
-        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
-    return st.column_config.TextColumn(
-        column.heading, help=column.meaning or None, pinned=column.key == "name"
-    )
-
-
-def _show_broken(errors: Mapping[str, str]) -> None:
-    if not errors:
-        return
-    names = {id: id.removeprefix(RUN) for id in errors}
-    label = f"Cannot be read: {plain(', '.join(names.values()))}"
-    with st.expander(label, icon=":material/warning:"):
-        for id, reason in errors.items():
-            st.text(f"{names[id]}: {reason}")
-
-
-QUANTITIES = {
-    "reconstruction": "Reconstruction",
-    "kl": "KL",
-    "negative_elbo": "−ELBO",
-    "loss": "Loss in training",
-}
-TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
-WHY = {
-    "plane": (
-        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
-        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
-        "sum, the same along a dotted line: where nats can be compared, lower left is better."
-    ),
-    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
-    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
-    "negative_elbo": (
-        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
-        "different β. A plain autoencoder has none: it is not drawn."
-    ),
-    "loss": (
-        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
-        "for. Of different β it is not the same sum, so the lower curve need not be the better "
-        "model."
-    ),
-}
-_WHY_PLANE = (
-    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
-    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
-    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
-    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
-    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
-    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
-    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
-)
-_CONFIG = {"displayModeBar": False}
 
 
 def show_plane(rows: Sequence[ModelRow]) -> None:
@@ -306,6 +277,35 @@ def show_curves(
     _name_missing(rows, there, "has no such curve")
 
 
+def _key(dataset: str, title: str) -> str:
+    """Name data in a link; sets that people brought have what they are called behind it."""
+    return dataset + "".join(title.partition(": ")[1:])
+
+
+def _configure(column: Column) -> ColumnConfig:
+    if column.key == "created":
+        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
+    if column.key == "parameters":
+        return st.column_config.NumberColumn(
+            column.heading, format="localized", help=column.meaning
+        )
+    if column.is_number:
+        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
+    return st.column_config.TextColumn(
+        column.heading, help=column.meaning or None, pinned=column.key == "name"
+    )
+
+
+def _show_broken(errors: Mapping[str, str]) -> None:
+    if not errors:
+        return
+    names = {id: id.removeprefix(RUN) for id in errors}
+    label = f"Cannot be read: {escape_markdown(', '.join(names.values()))}"
+    with st.expander(label, icon=":material/warning:"):
+        for id, reason in errors.items():
+            st.text(f"{names[id]}: {reason}")
+
+
 def _curve(row: ModelRow, quantity: str) -> NDArray[np.float64] | None:
     """Return one quantity on the validation rows (epochs,), or None where there is none."""
     history = row.history
@@ -328,7 +328,7 @@ def _times(row: ModelRow, per: str) -> NDArray[np.float64] | None:
 def _name_missing(rows: Sequence[ModelRow], there: Sequence[ModelRow], why: str) -> None:
     missing = [name for id, name in name_rows(rows).items() if id not in {r.id for r in there}]
     if missing:
-        st.caption(f"Left out: {plain('; '.join(missing))}, which {why}.")
+        st.caption(f"Left out: {escape_markdown('; '.join(missing))}, which {why}.")
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -23,8 +23,8 @@ from vae_explorer.data.user_sets import (
     split_counts,
 )
 from vae_explorer.errors import ReadOnlyError
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import suggest_name
 
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
@@ -78,7 +78,7 @@ def choose_data() -> TrainingData | None:
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
     first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
-    name = choose("train_data", "Pictures", titles, first, dropdown=True)
+    name = select("train_data", "Pictures", titles, first, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:
@@ -101,7 +101,9 @@ def _ask_for_own() -> TrainingData | None:
         return None
     path, pictures = named
     if pictures < len(SPLITS):
-        st.error(f"There are {pictures} pictures in {plain(str(path))}: too few to train on.")
+        st.error(
+            f"There are {pictures} pictures in {escape_markdown(str(path))}: too few to train on."
+        )
         return None
     return _own_data(path.stem, path, split_counts(pictures))
 
@@ -123,7 +125,10 @@ def _say_where(spec: DatasetSpec) -> str:
 
 
 def _show_terms(spec: DatasetSpec) -> None:
-    st.caption(f"Licence: {plain(spec.licence)}.", help=f"{plain(spec.terms)} {spec.url}")
+    st.caption(
+        f"Licence: {escape_markdown(spec.licence)}.",
+        help=f"{escape_markdown(spec.terms)} {spec.url}",
+    )
     if spec.download_bytes and not find_prepared(spec.name, workspace.DATA):
         st.caption(
             "Fetched when training starts, which takes a connection. If it fails, nothing is lost: "
@@ -165,7 +170,7 @@ def ask_for_zip(root: Path) -> OwnSet | None:
         else:
             st.session_state[_ROUND] = turn + 1  # lets go of the file
             return found
-    st.error(plain(reason))
+    st.error(escape_markdown(reason))
     return None
 
 
@@ -184,7 +189,7 @@ def ask_for_path() -> tuple[Path, int] | None:
         path = Path(text.strip()).expanduser()
         return path, _count(str(path))
     except (DatasetError, OSError, RuntimeError) as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
         return None
 
 
@@ -219,11 +224,11 @@ def show_own_set(own: OwnSet, root: Path) -> None:
     if names:
         said += f" Left out: {'; '.join(names)}."
     words, button = st.columns([0.78, 0.22], vertical_alignment="center")
-    words.caption(plain(said))
+    words.caption(escape_markdown(said))
     with button.popover("Delete", icon=":material/delete:", type="tertiary"):
         st.markdown(
-            f"Delete the pictures of **{plain(own.name)}** from this machine? Models that were "
-            "trained on them stay."
+            f"Delete the pictures of **{escape_markdown(own.name)}** from this machine? "
+            "Models that were trained on them stay."
         )
         st.button(
             "Delete them", type="primary", on_click=_delete, args=(own.name, root), width="stretch"
@@ -248,7 +253,7 @@ def _delete(name: str, root: Path) -> None:
     try:
         delete_own_set(name, root)
     except (DatasetError, ReadOnlyError, OSError) as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
 
 
 @st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for pictures …")

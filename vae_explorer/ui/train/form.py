@@ -23,9 +23,9 @@ from vae_explorer.presets import (
 )
 from vae_explorer.publishing import default_title
 from vae_explorer.runs.status import command_line
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.data import TrainingData, choose_data
-from vae_explorer.ui.widgets import choose, enter, slide
+from vae_explorer.ui.widgets import float_slider, int_input, select
 from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
 _OF_THE_DATA = (
@@ -53,7 +53,7 @@ def choose_training() -> list[str] | None:
     try:
         refuse_when_read_only("training")
     except ReadOnlyError as error:
-        st.info(plain(str(error)))
+        st.info(escape_markdown(str(error)))
         return None
     choices, summary = st.columns([0.6, 0.4], gap="large")
     with choices:
@@ -79,7 +79,7 @@ def choose_training() -> list[str] | None:
             width="stretch",
         )
         for problem in problems:
-            st.error(plain(problem))
+            st.error(escape_markdown(problem))
         if not problems:
             _show_size(*read_command(arguments), data.counts)
             if 0 < data.pictures < FEW_PICTURES:
@@ -115,7 +115,7 @@ def _choose_numbers(
     values: dict[str, float] = pace._asdict()
     left, right = st.columns(2)
     with left:
-        values["epochs"] = enter(
+        values["epochs"] = int_input(
             "train_epochs",
             "Epochs",
             (1, 1000),
@@ -131,7 +131,7 @@ def _choose_numbers(
     )
     with st.expander("More"):
         if model.is_variational:
-            values["beta"] = slide(
+            values["beta"] = float_slider(
                 "train_beta",
                 "β, the weight of the KL term",
                 (0, 10),
@@ -139,14 +139,14 @@ def _choose_numbers(
                 help="The KL term holds z near the prior, N(0, 1). Above 1 the space is tidier, "
                 "and the pictures are blurrier.",
             )
-        values["patience"] = enter(
+        values["patience"] = int_input(
             "train_patience",
             "Stop after so many epochs without progress",
             (0, 1000),
             0,
             help="0 goes on to the last one.",
         )
-        values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
+        values["seed"] = int_input("train_seed", "Seed", (0, 2**32 - 1), 0)
     return name.strip() or suggested, values
 
 
@@ -246,7 +246,7 @@ def choose_model(data: TrainingData) -> TrainingModel:
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
     options[OWN] = "Your own · you say how large"
     first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
-    name = choose(
+    name = select(
         "train_model",
         "Model",
         options,
@@ -268,7 +268,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     size = data.sizes[0]
     if len(data.sizes) > 1:
         sizes = {str(side): f"{side}×{side}" for side in data.sizes}
-        size = int(choose("train_size", "Size of the pictures, in pixels", sizes, "64"))
+        size = int(select("train_size", "Size of the pictures, in pixels", sizes, "64"))
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
@@ -284,7 +284,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         )
     with latent:
         usual = 2 if data.channels == 1 else 32
-        latent_dim = enter(
+        latent_dim = int_input(
             "train_latent",
             "Latent size",
             (2, 512),
@@ -295,7 +295,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     with likely:
         likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
         default = "gaussian" if data.channels == 3 else "bernoulli"
-        likelihood = choose("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
+        likelihood = select("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
     return [
         "--image-size",
         str(size),

@@ -19,16 +19,16 @@ from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.page import close_page, is_smooth
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 
 ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
 COMMAND = (
     "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
     "--out checkpoints/my-vae --keep-epochs"
 )
-FILMS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
-FILM_SECONDS = 8.0
-_FILM = "playback_film"
+ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
+ANIMATION_SECONDS = 8.0
+_ANIMATION = "playback_film"
 _TALLEST = 8_000  # px of a sheet of pictures
 _FINEST = 32_767  # of a 16-bit number
 
@@ -63,7 +63,7 @@ def load_sources(sources: Sequence[Source]) -> list[Recording]:
     return found
 
 
-def draw_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
+def show_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
     """Draw trainings under one slider.
 
     Parameters
@@ -92,14 +92,16 @@ def draw_playback(sources: Sequence[Source], key: str, *, align: str, follow: bo
     draw_view(key, data, {})
 
 
-def offer_film(source: Source) -> None:
+def offer_animation(source: Source) -> None:
     """Offer a training as an animated picture, drawn when it is asked for, with its progress."""
     with st.popover("Save as a film", icon=":material/movie:", width="stretch"):
-        kind = choose("film", "File", FILMS, help="A GIF is larger and has 256 colours.")
-        made = recall(_FILM, {})
+        kind = select(
+            "film", "File", ANIMATION_FORMATS, help="A GIF is larger and has 256 colours."
+        )
+        made = recall(_ANIMATION, {})
         key = (source, kind)
         if key not in made and st.button("Draw it", type="primary", width="stretch"):
-            made = st.session_state[_FILM] = {key: _write_film(source, kind)}
+            made = st.session_state[_ANIMATION] = {key: _write_animation(source, kind)}
         if key in made:
             label = f"Download, {len(made[key]) / 1e6:.2g} MB"
             st.download_button(
@@ -113,7 +115,7 @@ def offer_film(source: Source) -> None:
             )
 
 
-def _write_film(source: Source, kind: Format) -> bytes:
+def _write_animation(source: Source, kind: Format) -> bytes:
     bar = st.progress(0.0, "Drawing the frames …")
 
     def show(share: float) -> None:
@@ -121,7 +123,7 @@ def _write_film(source: Source, kind: Format) -> bytes:
 
     frames = film(_load(source), CLASS_COLOURS, show)
     bar.progress(0.8, "Packing them: some seconds more …")
-    data = write_animation(frames, kind, FILM_SECONDS, back=False)
+    data = write_animation(frames, kind, ANIMATION_SECONDS, back=False)
     bar.empty()
     return data
 

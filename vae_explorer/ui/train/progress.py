@@ -24,7 +24,7 @@ from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.tiles import pack_floats
-from vae_explorer.ui.text import _short, say_seconds
+from vae_explorer.ui.text import format_duration, format_number
 
 POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
@@ -61,9 +61,9 @@ def describe_progress(status: RunStatus) -> str:
         return f"{status.epoch} of {status.epochs} epochs"
     parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]
     if status.images_per_second:
-        parts.append(f"{_short(status.images_per_second)} images/s")
+        parts.append(f"{format_number(status.images_per_second)} images/s")
     if status.seconds_left is not None:
-        parts.append(f"about {say_seconds(status.seconds_left)} left")
+        parts.append(f"about {format_duration(status.seconds_left)} left")
     return " · ".join(parts)
 
 

@@ -23,7 +23,7 @@ from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.compare import name_rows
 from vae_explorer.ui.widgets import read_number
 
@@ -56,7 +56,7 @@ def offer_another() -> int:
     return seed
 
 
-def show_pictures(rows: Sequence[ModelRow], seed: int) -> None:
+def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
     """Show twelve pictures that none of these models has learnt from, and what each makes of them.
 
     Parameters
@@ -176,5 +176,6 @@ def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequen
     drawn = {strip.name for strip in strips}
     if missing := [name for id, name in name_rows(shown).items() if name not in drawn]:
         st.caption(
-            f"Not drawn: {plain('; '.join(missing))}. A run needs its data here, and a whole epoch."
+            f"Not drawn: {escape_markdown('; '.join(missing))}. "
+            "A run needs its data here, and a whole epoch."
         )

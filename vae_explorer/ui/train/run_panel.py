@@ -23,9 +23,9 @@ from vae_explorer.runs.launcher import (
 )
 from vae_explorer.runs.run import Run, list_runs
 from vae_explorer.runs.status import Phase, RunStatus
-from vae_explorer.ui.text import plain, say_seconds
+from vae_explorer.ui.text import escape_markdown, format_duration
 from vae_explorer.ui.train.progress import draw_training
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
 
 NEW = ":new"  # no run can be called so
@@ -61,7 +61,7 @@ def choose_run() -> str | None:
         st.session_state["run"] = st.session_state.pop(_NEXT)
     default = runs[0].name if runs[0].is_alive else NEW
     with st.columns([0.34, 0.66])[0]:
-        chosen = choose("run", "Show", names, default, dropdown=True)
+        chosen = select("run", "Show", names, default, dropdown=True)
     return None if chosen == NEW else chosen
 
 
@@ -112,7 +112,7 @@ def _draw(name: str, was_live: bool) -> None:
 
 
 def _say_state(status: RunStatus) -> None:
-    message = plain(status.message)
+    message = escape_markdown(status.message)
     if status.requested_action:
         st.info("It ends after the step under way, and saves.", icon=":material/hourglass_top:")
     elif status.phase == "failed":
@@ -155,7 +155,9 @@ def _offer(action: Action, status: RunStatus) -> None:
 def _offer_model(name: str) -> None:
     card = list_checkpoints()[0].get(name)
     if card is None:
-        st.caption(f"It was published as {plain(name)}, which was renamed or deleted since.")
+        st.caption(
+            f"It was published as {escape_markdown(name)}, which was renamed or deleted since."
+        )
         return
 
     def choose_it() -> None:
@@ -187,9 +189,9 @@ def _list_others(name: str) -> None:
     for status in others:
         words = f"{status.name} · {STATES[status.phase]}, epoch {status.epoch} of {status.epochs}"
         if status.seconds_left is not None and status.phase == "training":
-            words += f", about {say_seconds(status.seconds_left)} left"
+            words += f", about {format_duration(status.seconds_left)} left"
         if st.button(
-            plain(words),
+            escape_markdown(words),
             type="tertiary",
             key=f"show-{status.name}",
             on_click=show,
@@ -212,7 +214,7 @@ def _attempt(do: Callable[[], None], doing: str) -> bool:
 def _show_refusal() -> None:
     refusal = st.session_state.pop(_REFUSAL, None)
     if refusal is not None:
-        st.error(plain(refusal))
+        st.error(escape_markdown(refusal))
 
 
 _STARTING = "Starting: Python and the model are loaded …"
