@@ -1,4 +1,4 @@
-"""One picture followed through a network: every layer's shape, numbers and arithmetic.
+"""The forward pass of one picture: every layer's activations, shape, parameters and arithmetic.
 
 The model's own modules are called one after the other, so nothing is computed in another way than
 `encode` and `decode` do; no hook is set, since sessions share the model.
@@ -19,6 +19,11 @@ from vae_explorer.losses import kl_divergence
 from vae_explorer.models import Autoencoder, count_parameters
 
 Part = Literal["input", "encoder", "bottleneck", "decoder", "output"]
+
+Shape = tuple[int, ...]
+
+_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_BEFORE = (nn.Flatten, nn.Upsample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,68 +159,6 @@ def follow(
     return Passage(clean, tuple(steps), kl)
 
 
-def _pass_bottleneck(
-    model: Autoencoder,
-    rest: Iterable[nn.Module],
-    x: Tensor,
-    epsilon: NDArray[np.float32] | None,
-) -> tuple[Tensor, float | None, list[Step]]:
-    """Return z (1, latent_dim), the KL term, and the steps from the last features to z."""
-    encoder = model.encoder
-    rest = tuple(rest)
-    if encoder.z_log_var is None:
-        z, step = _pass(Layer((*rest, encoder.z_mean)), x, "z", "bottleneck")
-        return z, None, [step]
-    mean, mean_step = _pass(Layer((*rest, encoder.z_mean)), x, "μ", "bottleneck")
-    log_var, head = _pass(Layer((*rest, encoder.z_log_var)), x, "σ", "bottleneck")
-    deviation = torch.exp(0.5 * log_var)
-    noise = np.zeros(mean.shape[1], np.float32) if epsilon is None else epsilon
-    drawn = torch.from_numpy(noise[None].copy()).to(mean.device)
-    z = mean + deviation * drawn
-    lines = (*head.lines, "It gives log σ², and σ = exp(½ log σ²) is above 0")
-    said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
-    steps = [
-        mean_step,
-        Step(
-            head.name,
-            "bottleneck",
-            head.kind,
-            lines,
-            head.arithmetic,
-            head.parameters,
-            _to_numpy(deviation),
-        ),
-        _plain("ε", "bottleneck", (f"{said}; drawn from N(0, 1)" if noise.any() else said,), drawn),
-        _plain("z", "bottleneck", ("z = μ + σ × ε, number by number",), z),
-    ]
-    return z, float(kl_divergence(mean, log_var).sum()), steps
-
-
-def _pass(layer: Layer, x: Tensor, name: str, part: Part) -> tuple[Tensor, Step]:
-    lines = describe_modules(layer, tuple(x.shape[1:]))
-    for module in layer.modules:
-        x = module(x)
-    step = Step(
-        name, part, name_kind(layer), lines, count_in_words(layer), layer.parameters, _to_numpy(x)
-    )
-    return x, step
-
-
-def _plain(name: str, part: Part, lines: tuple[str, ...], x: Tensor) -> Step:
-    """Return a step that no layer makes."""
-    return Step(name, part, "", lines, (), 0, _to_numpy(x))
-
-
-def _to_numpy(x: Tensor) -> NDArray[np.float32]:
-    return x[0].float().cpu().numpy()
-
-
-Shape = tuple[int, ...]
-
-_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-_BEFORE = (nn.Flatten, nn.Upsample)
-
-
 @dataclass(frozen=True)
 class Layer:
     """One layer: its modules, in the order in which they are called."""
@@ -302,6 +245,62 @@ def describe_modules(layer: Layer, shape: Shape) -> tuple[str, ...]:
 def write_shape(shape: Sequence[int]) -> str:
     """Write a shape as people read it: "32 × 16 × 16"."""
     return " × ".join(_many(side) for side in shape)
+
+
+def _pass_bottleneck(
+    model: Autoencoder,
+    rest: Iterable[nn.Module],
+    x: Tensor,
+    epsilon: NDArray[np.float32] | None,
+) -> tuple[Tensor, float | None, list[Step]]:
+    """Return z (1, latent_dim), the KL term, and the steps from the last features to z."""
+    encoder = model.encoder
+    rest = tuple(rest)
+    if encoder.z_log_var is None:
+        z, step = _pass(Layer((*rest, encoder.z_mean)), x, "z", "bottleneck")
+        return z, None, [step]
+    mean, mean_step = _pass(Layer((*rest, encoder.z_mean)), x, "μ", "bottleneck")
+    log_var, head = _pass(Layer((*rest, encoder.z_log_var)), x, "σ", "bottleneck")
+    deviation = torch.exp(0.5 * log_var)
+    noise = np.zeros(mean.shape[1], np.float32) if epsilon is None else epsilon
+    drawn = torch.from_numpy(noise[None].copy()).to(mean.device)
+    z = mean + deviation * drawn
+    lines = (*head.lines, "It gives log σ², and σ = exp(½ log σ²) is above 0")
+    said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
+    steps = [
+        mean_step,
+        Step(
+            head.name,
+            "bottleneck",
+            head.kind,
+            lines,
+            head.arithmetic,
+            head.parameters,
+            _to_numpy(deviation),
+        ),
+        _plain("ε", "bottleneck", (f"{said}; drawn from N(0, 1)" if noise.any() else said,), drawn),
+        _plain("z", "bottleneck", ("z = μ + σ × ε, number by number",), z),
+    ]
+    return z, float(kl_divergence(mean, log_var).sum()), steps
+
+
+def _pass(layer: Layer, x: Tensor, name: str, part: Part) -> tuple[Tensor, Step]:
+    lines = describe_modules(layer, tuple(x.shape[1:]))
+    for module in layer.modules:
+        x = module(x)
+    step = Step(
+        name, part, name_kind(layer), lines, count_in_words(layer), layer.parameters, _to_numpy(x)
+    )
+    return x, step
+
+
+def _plain(name: str, part: Part, lines: tuple[str, ...], x: Tensor) -> Step:
+    """Return a step that no layer makes."""
+    return Step(name, part, "", lines, (), 0, _to_numpy(x))
+
+
+def _to_numpy(x: Tensor) -> NDArray[np.float32]:
+    return x[0].float().cpu().numpy()
 
 
 def _describe(module: nn.Module, shape: Shape) -> list[str]:

@@ -1,4 +1,4 @@
-"""From decoded arrays to pictures: turned for display, tiled, enlarged, as PNG and ZIP.
+"""Image arrays for display and as files: tiled, enlarged; PNG, JPEG, ZIP, animations.
 
 Images are float (n, channels, height, width) in [0, 1]; one image lacks the first axis. What
 is shown or saved goes through `as_shown` once, then through any of the others.
@@ -15,6 +15,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+PictureFormat = Literal["png", "jpeg", "webp"]
+"""Of one picture."""
+
+Format = Literal["webp", "gif"]
+"""Of an animation."""
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in luminance: ITU-R BT.601."""
 
 
 def as_shown(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
@@ -174,9 +182,6 @@ def zip_of_files(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-PictureFormat = Literal["png", "jpeg", "webp"]
-
-
 def encode_picture(pixels: NDArray[np.uint8], kind: PictureFormat) -> bytes:
     """Write pixels (height, width, 3) as a file, with nothing in it beside them.
 
@@ -199,9 +204,6 @@ def picture_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, format="JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-Format = Literal["webp", "gif"]
 
 
 def write_animation(
@@ -255,15 +257,6 @@ def write_animation(
     return buffer.getvalue()
 
 
-def _mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Lay a few of the pictures side by side."""
-    few = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(8, len(pictures)))]
-    whole = Image.new("RGB", (few[0].width * len(few), few[0].height))
-    for k, picture in enumerate(few):
-        whole.paste(picture, (k * picture.width, 0))
-    return whole
-
-
 def enlarge(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Enlarge images (n, channels, s, s) to `size` by a bicubic filter, as float32 in [0, 1]."""
     bands = np.asarray(images, np.float32)
@@ -274,3 +267,12 @@ def enlarge(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
             band = Image.fromarray(bands[i, c], "F")
             large[i, c] = np.asarray(band.resize((size, size), Image.Resampling.BICUBIC))
     return large.clip(0, 1)
+
+
+def _mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay a few of the pictures side by side."""
+    few = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(8, len(pictures)))]
+    whole = Image.new("RGB", (few[0].width * len(few), few[0].height))
+    for k, picture in enumerate(few):
+        whole.paste(picture, (k * picture.width, 0))
+    return whole

@@ -1,4 +1,4 @@
-"""Encode and decode in batches: NumPy in, NumPy out."""
+"""Inference in batches: encode and decode, NumPy in, NumPy out."""
 
 from __future__ import annotations
 
@@ -80,27 +80,6 @@ def decode(model: Autoencoder, z: np.ndarray) -> np.ndarray:
     return images
 
 
-def _chunks(model: Autoencoder, values: np.ndarray) -> list[Tensor]:
-    """Split into tensors of at most `CHUNK` rows on the model's device; one empty if n = 0."""
-    device = next(model.parameters()).device
-    starts = range(0, max(len(values), 1), CHUNK)
-    # Copies: a tensor may share neither a read-only array nor one of negative strides.
-    return [torch.from_numpy(values[i : i + CHUNK].copy()).to(device) for i in starts]
-
-
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
-
-
-def _check(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
-    wanted = f"float32 (n, {', '.join(str(side) for side in shape)})"
-    if values.dtype != np.float32 or values.shape[1:] != shape or values.ndim != len(shape) + 1:
-        raise ValueError(f"{name} must be {wanted}; found {values.dtype} {values.shape}.")
-    if not np.isfinite(values).all():
-        count = np.count_nonzero(~np.isfinite(values))
-        raise ValueError(f"{name} must be finite; found {count} values that are NaN or infinite.")
-
-
 @dataclass(frozen=True)
 class Placement:
     """What a model makes of one picture."""
@@ -145,3 +124,24 @@ def place_image(model: Autoencoder, image: np.ndarray) -> Placement:
             nll=float(parts.reconstruction),
             kl=float(parts.kl),
         )
+
+
+def _chunks(model: Autoencoder, values: np.ndarray) -> list[Tensor]:
+    """Split into tensors of at most `CHUNK` rows on the model's device; one empty if n = 0."""
+    device = next(model.parameters()).device
+    starts = range(0, max(len(values), 1), CHUNK)
+    # Copies: a tensor may share neither a read-only array nor one of negative strides.
+    return [torch.from_numpy(values[i : i + CHUNK].copy()).to(device) for i in starts]
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
+
+
+def _check(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    wanted = f"float32 (n, {', '.join(str(side) for side in shape)})"
+    if values.dtype != np.float32 or values.shape[1:] != shape or values.ndim != len(shape) + 1:
+        raise ValueError(f"{name} must be {wanted}; found {values.dtype} {values.shape}.")
+    if not np.isfinite(values).all():
+        count = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(f"{name} must be finite; found {count} values that are NaN or infinite.")

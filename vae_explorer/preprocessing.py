@@ -1,4 +1,4 @@
-"""A picture that someone uploads: checked, decoded, and made what a model was trained on."""
+"""Preprocessing of uploads: checked, decoded, and made like the data a model was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data.image_io import crop_centre, decode_picture, open_picture, to_rgb
 from vae_explorer.errors import NoFaceError, PictureBombError, PictureError, UploadError
 from vae_explorer.faces import align, find_faces
-from vae_explorer.images import PictureFormat
+from vae_explorer.images import LUMA, PictureFormat
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
@@ -33,10 +33,13 @@ _THUMBNAIL = 73
 _TOLERANCE = 0.05 * 255
 # With 80 % a pixel's own weight becomes 1.66, that of the usual 3x3 kernel of this radius and σ.
 _SHARPEN = ImageFilter.UnsharpMask(radius=1.0, percent=80, threshold=0)
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_LUMA = LUMA.astype(np.float32)
 
 _ENOUGH = 1024  # pixels along a photo's longest side; more would only cost memory
 _CORNER = 20  # a corner is this fraction of a side: one pixel of a photo would be mostly noise
+
+FACES, GARMENTS = "celeba", "fashion-mnist"
+"""Data sets whose pictures a photo is first made like, as the app does with uploads."""
 
 
 def read_upload(
@@ -161,6 +164,45 @@ def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
     return image
 
 
+def fit_picture(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:
+    """Make the input of a model of a picture file.
+
+    Parameters
+    ----------
+    data : bytes
+        A picture file of any kind that is read.
+    card : ModelCard
+        For models of faces, the picture's main face is found and aligned; for models of garments,
+        the garment is cut out and made ink, both as the app does with uploads.
+    as_is : bool
+        Leave that out: the picture is like the data set's own. It is then only cropped to its
+        central square, and brought to the data set's size unless it has the model's.
+
+    Returns
+    -------
+    ndarray of float32 (channels, image_size, image_size)
+        In [0, 1].
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read, or nothing fitting is in it; `NoFaceError` where that is a face.
+    """
+    if as_is or card.dataset.name not in (FACES, GARMENTS):
+        return _like_the_set(decode_picture(data), card)
+    size = card.model.image_size
+    try:
+        picture = read_upload(data)
+        if card.dataset.name == GARMENTS:
+            return fit_garment(picture, size)
+    except UploadError as error:
+        raise PictureError(str(error)) from error
+    faces = find_faces(picture)
+    if not faces:
+        raise NoFaceError("no face was found")
+    return _to_floats(align(picture, faces[0], size).image)
+
+
 def _shrink(picture: Image.Image, longest: int) -> Image.Image:
     if max(picture.size) <= longest:
         return picture
@@ -203,49 +245,6 @@ def _no_garment() -> UploadError:
         "or is just as light. Choose a garment before a plain background that is clearly lighter "
         "or darker."
     )
-
-
-FACES, GARMENTS = "celeba", "fashion-mnist"
-"""Data sets whose pictures a photo is first made like, as the app does with uploads."""
-
-
-def fit_picture(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:
-    """Make the input of a model of a picture file.
-
-    Parameters
-    ----------
-    data : bytes
-        A picture file of any kind that is read.
-    card : ModelCard
-        For models of faces, the picture's main face is found and aligned; for models of garments,
-        the garment is cut out and made ink, both as the app does with uploads.
-    as_is : bool
-        Leave that out: the picture is like the data set's own. It is then only cropped to its
-        central square, and brought to the data set's size unless it has the model's.
-
-    Returns
-    -------
-    ndarray of float32 (channels, image_size, image_size)
-        In [0, 1].
-
-    Raises
-    ------
-    PictureError
-        If it cannot be read, or nothing fitting is in it; `NoFaceError` where that is a face.
-    """
-    if as_is or card.dataset.name not in (FACES, GARMENTS):
-        return _like_the_set(decode_picture(data), card)
-    size = card.model.image_size
-    try:
-        picture = read_upload(data)
-        if card.dataset.name == GARMENTS:
-            return fit_garment(picture, size)
-    except UploadError as error:
-        raise PictureError(str(error)) from error
-    faces = find_faces(picture)
-    if not faces:
-        raise NoFaceError("no face was found")
-    return _to_floats(align(picture, faces[0], size).image)
 
 
 def _like_the_set(picture: Image.Image, card: ModelCard) -> NDArray[np.float32]:

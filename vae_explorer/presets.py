@@ -1,4 +1,4 @@
-"""The published architectures by name."""
+"""Published architectures by name, and hyperparameters to start from."""
 
 from __future__ import annotations
 
@@ -86,6 +86,13 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
 }
 """How a published model is trained where nothing else is said: fields of `TrainConfig`."""
 
+FEWEST_PICTURES = 20
+"""With fewer, a split or the rows to choose the best epoch by are left empty."""
+FEW_PICTURES = 200
+"""Below, say what to expect."""
+_WIDTHS = (32, 64, 128, 256, 256)
+_STEPS = 2_000  # after so many, small models have taken on the shape of their data
+
 
 def find_preset(name: str) -> ModelConfig:
     """Return a published model's configuration by name.
@@ -98,14 +105,6 @@ def find_preset(name: str) -> ModelConfig:
     if name not in PRESETS:
         raise ConfigError(unknown_name("model", name, list(PRESETS)))
     return PRESETS[name]
-
-
-FEWEST_PICTURES = 20
-"""With fewer, a split or the rows to choose the best epoch by are left empty."""
-FEW_PICTURES = 200
-"""Below, say what to expect."""
-_WIDTHS = (32, 64, 128, 256, 256)
-_STEPS = 2_000  # after so many, small models have taken on the shape of their data
 
 
 class Pace(NamedTuple):

@@ -1,4 +1,4 @@
-"""From trained weights to a checkpoint: evaluate, embed, write the card, publish in one rename."""
+"""Publishing of trained weights: evaluate, embed, write the card, rename into place."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
 TRAIN_ROWS = 4_000  # whose encodings are stored where there are attributes to learn from
+
+ROWS_AT_ONCE = 1024  # pictures read from the memory map before they are judged
 
 
 def publish(
@@ -169,46 +171,6 @@ class _Measured(NamedTuple):
     latent: dict[str, np.ndarray]
 
 
-def _measure(
-    model: Autoencoder,
-    dataset: ImageDataset,
-    config: TrainConfig,
-    importance_samples: int,
-    kept: Checkpoint | None = None,
-) -> _Measured:
-    """Learn from the train split's encodings; measure on the held-out ones.
-
-    The vectors of `kept`, and their numbers, are taken as they are.
-    """
-    seed, rows = config.seed, dataset.rows("train")
-    train = encode_dataset(model, dataset, rows)
-    turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
-    latent = fit_prior(train.z_mean, seed, turned)
-    names = dataset.attribute_names
-    judge = find_classifier(JUDGE, names)
-    metrics, encodings = evaluate(
-        model,
-        dataset,
-        latent=latent,
-        judge=judge,
-        importance_samples=importance_samples,
-    )
-    latent |= embed(encodings.z_mean, seed)
-    if train.attributes is not None:
-        if kept is not None:
-            latent |= {name: a for name, a in kept.latent.items() if is_vector(name)}
-            metrics |= {name: m for name, m in kept.card.metrics.items() if is_drift(name)}
-        elif judge is None:
-            latent |= plain_vectors(train, names)
-        else:
-            networks = Networks(model, judge, find_classifier(GUIDE, names))
-            vectors, drifts = choose_vectors(networks, train, encodings, names, seed)
-            latent, metrics = latent | vectors, metrics | drifts
-        rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
-        encodings = join_encodings(encodings, train.take(np.sort(rows)))
-    return _Measured(metrics, encodings, latent)
-
-
 def describe_dataset(dataset: ImageDataset) -> DatasetInfo:
     """Say in a card which data it was, and on which terms."""
     spec = DATASETS[dataset.name]
@@ -228,9 +190,6 @@ def package_versions() -> dict[str, str]:
     packages = ("torch", "numpy", "scikit-learn", "safetensors")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {"python": platform.python_version(), **versions}
-
-
-ROWS_AT_ONCE = 1024  # pictures read from the memory map before they are judged
 
 
 def publish_classifier(
@@ -324,3 +283,43 @@ def measure_accuracy(
         told = predict_attributes(classifier, images) >= 0.5
         right += (told == dataset.attributes[batch]).sum(0)
     return right / len(rows)
+
+
+def _measure(
+    model: Autoencoder,
+    dataset: ImageDataset,
+    config: TrainConfig,
+    importance_samples: int,
+    kept: Checkpoint | None = None,
+) -> _Measured:
+    """Learn from the train split's encodings; measure on the held-out ones.
+
+    The vectors of `kept`, and their numbers, are taken as they are.
+    """
+    seed, rows = config.seed, dataset.rows("train")
+    train = encode_dataset(model, dataset, rows)
+    turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
+    latent = fit_prior(train.z_mean, seed, turned)
+    names = dataset.attribute_names
+    judge = find_classifier(JUDGE, names)
+    metrics, encodings = evaluate(
+        model,
+        dataset,
+        latent=latent,
+        judge=judge,
+        importance_samples=importance_samples,
+    )
+    latent |= embed(encodings.z_mean, seed)
+    if train.attributes is not None:
+        if kept is not None:
+            latent |= {name: a for name, a in kept.latent.items() if is_vector(name)}
+            metrics |= {name: m for name, m in kept.card.metrics.items() if is_drift(name)}
+        elif judge is None:
+            latent |= plain_vectors(train, names)
+        else:
+            networks = Networks(model, judge, find_classifier(GUIDE, names))
+            vectors, drifts = choose_vectors(networks, train, encodings, names, seed)
+            latent, metrics = latent | vectors, metrics | drifts
+        rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
+        encodings = join_encodings(encodings, train.take(np.sort(rows)))
+    return _Measured(metrics, encodings, latent)

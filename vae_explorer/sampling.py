@@ -42,7 +42,7 @@ def sample_latents(
         How many.
     prior : {"standard", "fitted", "box"}
         "standard": N(0, I), the prior of a VAE. "fitted": the mixture of Gaussians that was
-        fitted to the train split's encodings (`vae_explorer.priors`). "box": uniform in the
+        fitted to the train split's encodings (`vae_explorer.latent.prior`). "box": uniform in the
         axis-aligned box of the stored encodings, for a plain autoencoder.
     temperature : float
         Factor on the distance from the middle: on the standard deviation (of each Gaussian of a

@@ -11,13 +11,7 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
-from vae_explorer.losses import bernoulli_nll, gaussian_nll, kl_divergence
-from vae_explorer.teaching.objective import (
-    CONFUSION,
-    FARTHEST,
-    FIRST_RATE,
-    TAIL,
-    Bubbles,
+from tests.teaching.oracles import (
     LineModel,
     bubble_gradients,
     bubble_terms,
@@ -26,6 +20,14 @@ from vae_explorer.teaching.objective import (
     gradient_estimates,
     importance_bound,
     reverse_kl,
+)
+from vae_explorer.losses import bernoulli_nll, gaussian_nll, kl_divergence
+from vae_explorer.teaching.objective import (
+    CONFUSION,
+    FARTHEST,
+    FIRST_RATE,
+    TAIL,
+    Bubbles,
     scatter_bubbles,
 )
 

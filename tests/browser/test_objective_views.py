@@ -9,8 +9,8 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.live_stage import count_messages, watch
+from tests.teaching.oracles import LineModel
 from vae_explorer.losses import bernoulli_nll, kl_divergence
-from vae_explorer.teaching.objective import LineModel
 
 OpenPage = Callable[..., Page]
 VIEWS = ("trick", "kl", "bubbles", "pixel", "bound")

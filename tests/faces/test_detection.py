@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image, ImageOps
+from skimage.transform import SimilarityTransform
 
 from vae_explorer.errors import WeightsError
 from vae_explorer.faces import Face, align, face_from_eyes, find_faces, mtcnn
@@ -58,6 +59,24 @@ def test_a_similarity_is_recovered(n: int) -> None:
         points = RNG.normal(size=(n, 2)) * 10
         found = fit_similarity(points, transform_points(matrix, points))
         np.testing.assert_allclose(found, matrix, rtol=1e-9, atol=1e-9)
+
+
+def test_a_similarity_is_that_of_scikit_image() -> None:
+    for size in (1, 64, 178):
+        for _ in range(20):
+            turned = similarity(
+                RNG.uniform(0.5, 20), RNG.uniform(-180, 180), RNG.uniform(0, 999, 2)
+            )
+            source = transform_points(turned, mean_landmarks(64)) + RNG.normal(size=(5, 2))
+            target = mean_landmarks(size)
+            theirs = SimilarityTransform.from_estimate(source, target)
+            ours = fit_similarity(source, target)
+            np.testing.assert_allclose(
+                transform_points(ours, source), theirs(source), rtol=0, atol=1e-11
+            )
+            np.testing.assert_allclose(
+                transform_points(invert(ours), target), theirs.inverse(target), rtol=0, atol=1e-9
+            )
 
 
 def test_a_similarity_never_mirrors_or_shears() -> None:

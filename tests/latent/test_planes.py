@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
 from vae_explorer.latent.planes import (
     Plane,
@@ -69,6 +70,16 @@ def test_scores_on_principal_components_are_uncorrelated_and_spread_as_they_say(
     np.testing.assert_allclose(pca.explained_variance_ratio, shares, rtol=1e-6)
     assert np.all(np.diff(shares) < 0)
     np.testing.assert_allclose(pca.components @ pca.components.T, np.eye(6), atol=1e-9)
+
+
+def test_principal_components_are_those_of_scikit_learn(encodings):
+    ours = principal_components(encodings)
+    theirs = PCA(svd_solver="covariance_eigh").fit(encodings.astype(np.float64))
+    signs = np.sign(np.sum(ours.components * theirs.components_, axis=1))
+    np.testing.assert_allclose(ours.components, signs[:, None] * theirs.components_, atol=1e-11)
+    np.testing.assert_allclose(
+        ours.explained_variance_ratio, theirs.explained_variance_ratio_, rtol=1e-10
+    )
 
 
 def test_fewer_encodings_than_dimensions_have_components_without_variance():

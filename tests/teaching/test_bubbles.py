@@ -6,16 +6,9 @@ import torch
 from torch.distributions import MultivariateNormal
 from torch.distributions import kl_divergence as reference_kl
 
+from tests.teaching.oracles import bubble_gradients, bubble_terms, descend
 from vae_explorer.losses import kl_divergence
-from vae_explorer.teaching.objective import (
-    CONFUSION,
-    TAIL,
-    Bubbles,
-    bubble_gradients,
-    bubble_terms,
-    descend,
-    scatter_bubbles,
-)
+from vae_explorer.teaching.objective import CONFUSION, TAIL, Bubbles, scatter_bubbles
 
 
 def objective(means: torch.Tensor, log_radii: torch.Tensor, beta: float) -> torch.Tensor:

@@ -8,14 +8,14 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
-from vae_explorer.losses import gaussian_constant, gaussian_nll, kl_divergence
-from vae_explorer.teaching.objective import (
+from tests.teaching.oracles import (
     LineModel,
     gradient_deviations,
     gradient_estimates,
     importance_bound,
     reverse_kl,
 )
+from vae_explorer.losses import gaussian_constant, gaussian_nll, kl_divergence
 
 POSTERIORS = [(0.0, 1.0), (1.0, 0.5), (-2.5, 0.1), (0.3, 2.8)]
 MODEL = LineModel()

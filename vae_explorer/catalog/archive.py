@@ -1,4 +1,4 @@
-"""A checkpoint as one zip: packed to be taken along, and taken in again after every check.
+"""Import and export of checkpoints as zip archives, with every check of what comes in.
 
 What comes in may have been made by anybody. Nothing in it is ever run, and none of its names is
 used as a path: only files that its card lists are taken, by their bare names, all of them
@@ -35,6 +35,9 @@ MAX_BYTES = 200 * 2**20
 _MAX_CARD = 2**20  # bytes
 _MAX_INDEX = 2**16  # bytes of a zip's list of entries: some hundreds
 _AGAIN = "Take one that this page, or zipping a whole folder of checkpoints/, gave."
+
+_SUFFIXES = (".safetensors", ".csv")
+_MAX_MAP = 2**22  # values of a picture's largest feature map: 16 MB
 
 
 def pack_checkpoint(folder: Path) -> bytes:
@@ -138,6 +141,47 @@ def unpack_checkpoint(data: bytes, name: str | None = None, *, free: bool = Fals
         return dataclasses.replace(card, name=path.name)
 
 
+def read_foreign_card(data: bytes) -> ModelCard:
+    """Read a stranger's card.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no card, lists files that are neither safetensors nor CSV, holds markup, or
+        describes a model that would take too much memory.
+    """
+    try:
+        card = ModelCard.from_json(data.decode(errors="replace"))
+    except CardError as error:
+        raise CheckpointError(f"Its card cannot be read. {error}") from error
+    if unknown := [file for file in card.sha256 if not file.endswith(_SUFFIXES)]:
+        raise CheckpointError(
+            f"A checkpoint has safetensors and CSV files only; this one has {unknown[0][:80]!r}."
+        )
+    check_title(card.title)
+    for words in _words(dataclasses.asdict(card)):
+        # Pages write them as Markdown: a picture from elsewhere would tell its owner of visits.
+        if found := MARKUP.search(words):
+            raise CheckpointError(
+                f"{CARD} holds plain words only; found {found[0]!r} in {words[:40]!r}."
+            )
+    if (largest := largest_map(card.model)) > _MAX_MAP:
+        raise CheckpointError(
+            f"This model has feature maps of {largest:,} values a picture; {_MAX_MAP:,} are taken."
+        )
+    return card
+
+
+def largest_map(config: ModelConfig) -> int:
+    """Return how many values a picture takes at most between two layers."""
+    size, channels = config.image_size, config.channels
+    maps = [config.image_channels * size**2]
+    maps += [count * (size >> k + 1) ** 2 for k, count in enumerate(channels)]
+    decoder = config.decoder_channels or (*channels[-1:], *reversed(channels))
+    maps += [count * (config.feature_size << k) ** 2 for k, count in enumerate(decoder)]
+    return max(maps)
+
+
 def _check_index(data: bytes) -> None:
     """Refuse what is no zip, and a list of entries so long that reading it would cost memory."""
     end = data[-22:]  # of a zip without a comment, as all common programs write it
@@ -219,41 +263,6 @@ def _is_left_out(name: str) -> bool:
     return "__MACOSX" in parts or parts[-1].startswith(".")
 
 
-_SUFFIXES = (".safetensors", ".csv")
-_MAX_MAP = 2**22  # values of a picture's largest feature map: 16 MB
-
-
-def read_foreign_card(data: bytes) -> ModelCard:
-    """Read a stranger's card.
-
-    Raises
-    ------
-    CheckpointError
-        If it is no card, lists files that are neither safetensors nor CSV, holds markup, or
-        describes a model that would take too much memory.
-    """
-    try:
-        card = ModelCard.from_json(data.decode(errors="replace"))
-    except CardError as error:
-        raise CheckpointError(f"Its card cannot be read. {error}") from error
-    if unknown := [file for file in card.sha256 if not file.endswith(_SUFFIXES)]:
-        raise CheckpointError(
-            f"A checkpoint has safetensors and CSV files only; this one has {unknown[0][:80]!r}."
-        )
-    check_title(card.title)
-    for words in _words(dataclasses.asdict(card)):
-        # Pages write them as Markdown: a picture from elsewhere would tell its owner of visits.
-        if found := MARKUP.search(words):
-            raise CheckpointError(
-                f"{CARD} holds plain words only; found {found[0]!r} in {words[:40]!r}."
-            )
-    if (largest := largest_map(card.model)) > _MAX_MAP:
-        raise CheckpointError(
-            f"This model has feature maps of {largest:,} values a picture; {_MAX_MAP:,} are taken."
-        )
-    return card
-
-
 def _words(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -262,13 +271,3 @@ def _words(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _words(part)
-
-
-def largest_map(config: ModelConfig) -> int:
-    """Return how many values a picture takes at most between two layers."""
-    size, channels = config.image_size, config.channels
-    maps = [config.image_channels * size**2]
-    maps += [count * (size >> k + 1) ** 2 for k, count in enumerate(channels)]
-    decoder = config.decoder_channels or (*channels[-1:], *reversed(channels))
-    maps += [count * (config.feature_size << k) ** 2 for k, count in enumerate(decoder)]
-    return max(maps)

@@ -1,4 +1,4 @@
-"""What is known of every model, a row each: of checkpoints by their cards, of runs by their files.
+"""The comparison table: a row for each checkpoint, by its card, and each run, by its files.
 
 Nothing is measured here: a checkpoint's numbers are its card's, and a run's are its history's.
 """
@@ -35,6 +35,8 @@ from vae_explorer.training.state import EpochMetrics, best_of, history_columns
 
 RUN = "run:"
 """Before a run's folder in its row's `id`: a checkpoint may have the same name."""
+
+Cell = str | float | int | date | None
 
 
 @dataclass(frozen=True)
@@ -119,119 +121,6 @@ def list_rows(
         except RunError as error:
             errors[RUN + folder.name] = str(error)
     return sorted(rows, key=_place), errors
-
-
-def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
-    def read(name: str) -> float | None:
-        metric = card.metrics.get(name)
-        return _finite(metric.value) if metric and isinstance(metric.value, float) else None
-
-    return ModelRow(
-        id=card.name,
-        name=card.title,
-        dataset=card.dataset.name,
-        data=card.dataset.title,
-        model=card.model,
-        beta=_weight(card.model, card.train),
-        parameters=sum(card.parameters.values()),
-        negative_elbo=read("negative_elbo"),
-        reconstruction=read("reconstruction"),
-        kl=read("kl"),
-        active_units=read("active_units"),
-        psnr=read("psnr"),
-        measured_on="held-out",
-        created=date.fromisoformat(card.created),
-        history=_read_csv(folder, card.sha256[HISTORY]),
-    )
-
-
-def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
-    state = folder / "state.safetensors"
-    found = state if state.is_file() else folder / "config.json"
-    try:
-        written = found.stat().st_mtime_ns
-        history = list(_read_state(state, written)) if found == state else []
-        parameters = sum(count_model_parameters(model))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise RunError(
-            f"The state of the run {folder.name} cannot be read ({error}). "
-            "Start it again with --restart."
-        ) from error
-    best = best_of(history, train)
-    reconstruction = _finite(best.validation_reconstruction) if best else None
-    kl = _finite(best.validation_kl) if best and model.kind == "vae" else None
-    return ModelRow(
-        id=RUN + folder.name,
-        name=f"{folder.name} (run)",
-        dataset=train.dataset,
-        data=_name_data(folder, train.dataset),
-        model=model,
-        beta=_weight(model, train),
-        parameters=parameters,
-        # Not the run's loss: that weighs the KL term by β, and may hold terms of other kinds.
-        negative_elbo=None if reconstruction is None or kl is None else reconstruction + kl,
-        reconstruction=reconstruction,
-        kl=kl,
-        active_units=None,
-        psnr=None,
-        measured_on="validation",
-        created=datetime.fromtimestamp(written / 1e9, UTC).date(),
-        history=history_columns(history) if history else {},
-    )
-
-
-def _name_data(folder: Path, dataset: str) -> str:
-    """Name the data of a run as the card of its model will."""
-    if dataset not in DATASETS:
-        return dataset
-    spec, status = DATASETS[dataset], Run(folder).read_status()
-    source = find_option(status.arguments, "--source") if status is not None else None
-    if spec.needs_source and source is not None:
-        return spec.title_with(name_source(Path(source)))
-    return spec.title
-
-
-def _run_folders(runs: Path) -> list[Path]:
-    if not runs.is_dir():
-        return []
-    return sorted(f for f in runs.iterdir() if f.name[0] != "." and (f / "config.json").is_file())
-
-
-def _is_published(
-    folder: Path, model: ModelConfig, train: TrainConfig, cards: Mapping[str, ModelCard]
-) -> bool:
-    """Whether a model is of this run, by whatever name it goes by now."""
-    return Run(folder).is_published and any(
-        card.model == model and card.train == train for card in cards.values()
-    )
-
-
-@lru_cache(maxsize=256)
-def _read_csv(folder: Path, _digest: str) -> Mapping[str, NDArray[np.float64]]:
-    return unpack_history(read_file(folder, HISTORY))
-
-
-@lru_cache(maxsize=256)
-def _read_state(path: Path, _written: int) -> tuple[EpochMetrics, ...]:
-    """Read the history alone, which stands in the head of the file: weights can be large."""
-    with safe_open(path, framework="np") as file:
-        counters = json.loads(file.metadata()["state"])
-    return tuple(EpochMetrics(**metrics) for metrics in counters["history"])
-
-
-def _weight(model: ModelConfig, train: TrainConfig) -> float | None:
-    return train.beta if model.kind == "vae" else None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _place(row: ModelRow) -> tuple[str, float, str]:
-    return row.data, math.inf if row.negative_elbo is None else row.negative_elbo, row.name
-
-
-Cell = str | float | int | date | None
 
 
 @dataclass(frozen=True)
@@ -371,12 +260,6 @@ def write_csv(rows: Sequence[ModelRow]) -> str:
     return text.getvalue()
 
 
-def _write_cell(cell: Cell) -> str:
-    if isinstance(cell, str):
-        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-    return "" if cell is None else str(cell)
-
-
 def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:
     """Return the models of a plane that learnt from the same pictures as `card`, and it.
 
@@ -392,3 +275,119 @@ def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:
     return sorted(
         found, key=lambda other: (other.model.kind != "autoencoder", other.train.beta, other.name)
     )
+
+
+def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
+    def read(name: str) -> float | None:
+        metric = card.metrics.get(name)
+        return _finite(metric.value) if metric and isinstance(metric.value, float) else None
+
+    return ModelRow(
+        id=card.name,
+        name=card.title,
+        dataset=card.dataset.name,
+        data=card.dataset.title,
+        model=card.model,
+        beta=_weight(card.model, card.train),
+        parameters=sum(card.parameters.values()),
+        negative_elbo=read("negative_elbo"),
+        reconstruction=read("reconstruction"),
+        kl=read("kl"),
+        active_units=read("active_units"),
+        psnr=read("psnr"),
+        measured_on="held-out",
+        created=date.fromisoformat(card.created),
+        history=_read_csv(folder, card.sha256[HISTORY]),
+    )
+
+
+def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
+    state = folder / "state.safetensors"
+    found = state if state.is_file() else folder / "config.json"
+    try:
+        written = found.stat().st_mtime_ns
+        history = list(_read_state(state, written)) if found == state else []
+        parameters = sum(count_model_parameters(model))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise RunError(
+            f"The state of the run {folder.name} cannot be read ({error}). "
+            "Start it again with --restart."
+        ) from error
+    best = best_of(history, train)
+    reconstruction = _finite(best.validation_reconstruction) if best else None
+    kl = _finite(best.validation_kl) if best and model.kind == "vae" else None
+    return ModelRow(
+        id=RUN + folder.name,
+        name=f"{folder.name} (run)",
+        dataset=train.dataset,
+        data=_name_data(folder, train.dataset),
+        model=model,
+        beta=_weight(model, train),
+        parameters=parameters,
+        # Not the run's loss: that weighs the KL term by β, and may hold terms of other kinds.
+        negative_elbo=None if reconstruction is None or kl is None else reconstruction + kl,
+        reconstruction=reconstruction,
+        kl=kl,
+        active_units=None,
+        psnr=None,
+        measured_on="validation",
+        created=datetime.fromtimestamp(written / 1e9, UTC).date(),
+        history=history_columns(history) if history else {},
+    )
+
+
+def _name_data(folder: Path, dataset: str) -> str:
+    """Name the data of a run as the card of its model will."""
+    if dataset not in DATASETS:
+        return dataset
+    spec, status = DATASETS[dataset], Run(folder).read_status()
+    source = find_option(status.arguments, "--source") if status is not None else None
+    if spec.needs_source and source is not None:
+        return spec.title_with(name_source(Path(source)))
+    return spec.title
+
+
+def _run_folders(runs: Path) -> list[Path]:
+    if not runs.is_dir():
+        return []
+    return sorted(f for f in runs.iterdir() if f.name[0] != "." and (f / "config.json").is_file())
+
+
+def _is_published(
+    folder: Path, model: ModelConfig, train: TrainConfig, cards: Mapping[str, ModelCard]
+) -> bool:
+    """Whether a model is of this run, by whatever name it goes by now."""
+    return Run(folder).is_published and any(
+        card.model == model and card.train == train for card in cards.values()
+    )
+
+
+@lru_cache(maxsize=256)
+def _read_csv(folder: Path, _digest: str) -> Mapping[str, NDArray[np.float64]]:
+    return unpack_history(read_file(folder, HISTORY))
+
+
+@lru_cache(maxsize=256)
+def _read_state(path: Path, _written: int) -> tuple[EpochMetrics, ...]:
+    """Read the history alone, which stands in the head of the file: weights can be large."""
+    with safe_open(path, framework="np") as file:
+        counters = json.loads(file.metadata()["state"])
+    return tuple(EpochMetrics(**metrics) for metrics in counters["history"])
+
+
+def _weight(model: ModelConfig, train: TrainConfig) -> float | None:
+    return train.beta if model.kind == "vae" else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _place(row: ModelRow) -> tuple[str, float, str]:
+    return row.data, math.inf if row.negative_elbo is None else row.negative_elbo, row.name
+
+
+def _write_cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return "" if cell is None else str(cell)

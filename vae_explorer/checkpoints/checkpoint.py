@@ -6,7 +6,7 @@
 | `encodings.safetensors` | what the encoder says of the held-out pictures |
 | `latent.safetensors` | t-SNE, attribute vectors; where there are any |
 | `history.csv` | a line an epoch |
-| `epochs.safetensors` | the epochs that training kept, where it did: see `epoch_files` |
+| `epochs.safetensors` | the epochs that training kept, where it did: see `playback.packed` |
 | `card.json` | the `ModelCard`, with a sha256 of each of the others; written last |
 
 A folder without a card is not a checkpoint.

@@ -29,7 +29,7 @@ ENCODINGS = "encodings.safetensors"
 LATENT = "latent.safetensors"
 HISTORY = "history.csv"
 EPOCHS = "epochs.safetensors"
-"""Packed and read by `vae_explorer.epoch_files`, only when they are asked for."""
+"""Packed and read by `vae_explorer.playback.packed`, only when they are asked for."""
 
 ATTRIBUTE_VECTOR = "attribute_vector."
 """Prefix of an attribute's vector among the arrays of `LATENT`."""

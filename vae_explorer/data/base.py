@@ -1,4 +1,4 @@
-"""A prepared data set: pictures on disk, read row by row."""
+"""Data set types: prepared pictures, read row by row, and the source that they are made from."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 from vae_explorer.errors import DatasetError
 
 _SOME = 64  # pictures that stand for all
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,6 @@ class ImageDataset:
         padded = np.zeros((len(images), images.shape[1], side, side), dtype=np.uint8)
         padded[:, :, border:-border, border:-border] = images
         return padded
-
-
-SPLITS = ("train", "val", "test")
 
 
 def name_source(source: Path) -> str:

@@ -1,4 +1,4 @@
-"""scikit-learn's 8x8 handwritten digits: inside the package, nothing to download."""
+"""Data sets that packages bring: scikit-learn's digits, and torchvision's downloads."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ import torch
 
 from vae_explorer.data.base import Record, Source
 from vae_explorer.errors import DatasetError
+
+ARCHIVES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 
 
 def read_digits(root: Path, size: int, source: Path | None) -> Source:
@@ -37,14 +44,6 @@ def read_digits(root: Path, size: int, source: Path | None) -> Source:
         for index, label in enumerate(digits.target)
     )
     return Source(records, len(images))
-
-
-ARCHIVES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
 
 
 class _PublishedSplit(Protocol):
@@ -94,20 +93,6 @@ def read_torchvision(class_name: str, root: Path, size: int, source: Path | None
     return Source(_records(splits), count)
 
 
-def _records(splits: dict[str, _PublishedSplit]) -> Iterator[Record]:
-    for split, dataset in splits.items():
-        images = dataset.data.numpy()[:, None]  # (n, 1, 28, 28) uint8
-        labels = dataset.targets.tolist()
-        for index, label in enumerate(labels):
-            load = partial(np.ndarray.copy, images[index])
-            yield Record(f"{split}/{index}", load, label=label, split=split)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0].rstrip(":") if lines else type(error).__name__
-
-
 @cache
 def import_torchvision() -> ModuleType:
     """Import torchvision beside any torch.
@@ -138,6 +123,20 @@ def import_torchvision() -> ModuleType:
         torchvision = importlib.import_module("torchvision")
     importlib.import_module("torchvision.datasets")
     return torchvision
+
+
+def _records(splits: dict[str, _PublishedSplit]) -> Iterator[Record]:
+    for split, dataset in splits.items():
+        images = dataset.data.numpy()[:, None]  # (n, 1, 28, 28) uint8
+        labels = dataset.targets.tolist()
+        for index, label in enumerate(labels):
+            load = partial(np.ndarray.copy, images[index])
+            yield Record(f"{split}/{index}", load, label=label, split=split)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0].rstrip(":") if lines else type(error).__name__
 
 
 @cache

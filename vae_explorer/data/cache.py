@@ -1,4 +1,4 @@
-"""Prepare a data set once, open it ever after."""
+"""The cache of prepared data sets: written once, then opened as a memory map."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
 SIZES = range(8, 513)
+
+FORMAT_VERSION = 1
+PROGRESS_EVERY = 100  # pictures
+Progress = Callable[[int, int | None], None]
 
 
 def prepare(
@@ -125,125 +129,6 @@ def remove_prepared(name: str, root: Path | None = None, *, source: Path) -> Non
             found = str(source.resolve())
         if found == str(source.resolve()):
             shutil.rmtree(folder)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the cache of one data set lies, and the command that writes it."""
-
-    spec: DatasetSpec
-    root: Path
-    size: int
-    source: Path | None
-    folder: Path
-    command: str
-
-    @classmethod
-    def find(cls, name: str, root: Path | None, size: int | None, source: Path | None) -> _Place:
-        root = workspace.DATA if root is None else root
-        if name not in DATASETS:
-            raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
-        spec = DATASETS[name]
-        command = f"python -m vae_explorer prepare {name} --root {shlex.quote(str(root))}"
-        if size is not None:
-            command += f" --size {size}"
-        if source is None and spec.needs_source:
-            raise DatasetError(
-                f"{spec.title}: which? Name the folder or zip: `{command} --source PATH`."
-            )
-        if source is not None:
-            command += f" --source {shlex.quote(str(source))}"
-            source = source.expanduser().resolve()
-        side = _check_size(spec, size)
-        folder = root / "cache" / f"{_cache_key(spec, source)}-{side}"
-        return cls(spec, root, side, source, folder, command)
-
-    def write(self, progress: Progress | None, seed: int) -> None:
-        """Fill a sibling folder, and rename it into place."""
-        try:
-            refuse_when_read_only(f"preparing {self.spec.title}")
-        except ReadOnlyError as error:
-            raise DatasetError(str(error)) from error
-        found = self.spec.read(self.root, self.size, self.source)
-        partial = self.folder.with_name(f"{self._partial_prefix}{os.getpid()}.{uuid.uuid4().hex}")
-        try:
-            partial.mkdir(parents=True)
-            write_cache(partial, self.spec, found, size=self.size, seed=seed, progress=progress)
-            partial.rename(self.folder)
-        except OSError as error:
-            if not self.folder.is_dir():  # else another process was faster: its cache serves
-                raise DatasetError(
-                    f"The cache {self.folder} cannot be written ({error}). Make room there, or "
-                    "choose a folder that you may write to with --root."
-                ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def open(self, seed: int | None = None) -> ImageDataset:
-        """Open what lies there, if it is what was asked for."""
-        try:
-            info = read_info(self.folder)
-            dataset = open_cache(self.folder, info)
-        except CacheError as error:
-            raise DatasetError(
-                f"The cache {self.folder} is damaged: {error}. Delete that folder and run "
-                f"`{self.command}`."
-            ) from error
-        if self.source is not None and info.source != str(self.source):
-            raise DatasetError(
-                f"The cache {self.folder} was made from {info.source}, not from {self.source}. "
-                "Rename one of the two, delete the cache, or choose another --root."
-            )
-        if seed is not None and info.seed not in (None, seed):
-            raise DatasetError(
-                f"The cache {self.folder} was split with seed {info.seed}, not {seed}. Take that "
-                "seed, delete the cache, or choose another root."
-            )
-        return dataset
-
-    def remove_abandoned(self) -> None:
-        """Delete what killed runs on this machine left half-written."""
-        for partial in self.folder.parent.glob(f"{self._partial_prefix}*"):
-            pid = partial.name.removeprefix(self._partial_prefix).partition(".")[0]
-            if pid.isdigit() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(partial, ignore_errors=True)
-
-    @property
-    def _partial_prefix(self) -> str:
-        return f".{self.folder.name}.partial.{platform.node()}."
-
-
-def _check_size(spec: DatasetSpec, size: int | None) -> int:
-    if spec.image_size is not None:
-        if size not in (None, spec.image_size):
-            raise DatasetError(
-                f"{spec.title} comes at {spec.image_size}x{spec.image_size}: leave out --size."
-            )
-        return spec.image_size
-    if size is not None and size not in SIZES:
-        raise DatasetError(f"--size {size}: from {SIZES[0]} to {SIZES[-1]} pixels would do.")
-    return size or DEFAULT_SIZE
-
-
-def _cache_folders(name: str, root: Path | None, source: Path | None) -> list[Path]:
-    root = workspace.DATA if root is None else root
-    key = _cache_key(DATASETS[name], source)
-    found = (root / "cache").glob(f"{key}-*")
-    return [folder for folder in found if folder.name.removeprefix(f"{key}-").isdigit()]
-
-
-def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
-    if source is None or not spec.needs_source:
-        return spec.name
-    source = source.expanduser().resolve()
-    slug = re.sub(r"[^\w]+", "-", name_source(source).lower()).strip("-") or "pictures"
-    # Of folders of one name in different places, each has its own.
-    return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
-
-
-FORMAT_VERSION = 1
-PROGRESS_EVERY = 100  # pictures
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -403,6 +288,120 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
         damaged=tuple(info.damaged),
         source_name=name_source(Path(info.source or "")) if needs_source else "",
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the cache of one data set lies, and the command that writes it."""
+
+    spec: DatasetSpec
+    root: Path
+    size: int
+    source: Path | None
+    folder: Path
+    command: str
+
+    @classmethod
+    def find(cls, name: str, root: Path | None, size: int | None, source: Path | None) -> _Place:
+        root = workspace.DATA if root is None else root
+        if name not in DATASETS:
+            raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
+        spec = DATASETS[name]
+        command = f"python -m vae_explorer prepare {name} --root {shlex.quote(str(root))}"
+        if size is not None:
+            command += f" --size {size}"
+        if source is None and spec.needs_source:
+            raise DatasetError(
+                f"{spec.title}: which? Name the folder or zip: `{command} --source PATH`."
+            )
+        if source is not None:
+            command += f" --source {shlex.quote(str(source))}"
+            source = source.expanduser().resolve()
+        side = _check_size(spec, size)
+        folder = root / "cache" / f"{_cache_key(spec, source)}-{side}"
+        return cls(spec, root, side, source, folder, command)
+
+    def write(self, progress: Progress | None, seed: int) -> None:
+        """Fill a sibling folder, and rename it into place."""
+        try:
+            refuse_when_read_only(f"preparing {self.spec.title}")
+        except ReadOnlyError as error:
+            raise DatasetError(str(error)) from error
+        found = self.spec.read(self.root, self.size, self.source)
+        partial = self.folder.with_name(f"{self._partial_prefix}{os.getpid()}.{uuid.uuid4().hex}")
+        try:
+            partial.mkdir(parents=True)
+            write_cache(partial, self.spec, found, size=self.size, seed=seed, progress=progress)
+            partial.rename(self.folder)
+        except OSError as error:
+            if not self.folder.is_dir():  # else another process was faster: its cache serves
+                raise DatasetError(
+                    f"The cache {self.folder} cannot be written ({error}). Make room there, or "
+                    "choose a folder that you may write to with --root."
+                ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def open(self, seed: int | None = None) -> ImageDataset:
+        """Open what lies there, if it is what was asked for."""
+        try:
+            info = read_info(self.folder)
+            dataset = open_cache(self.folder, info)
+        except CacheError as error:
+            raise DatasetError(
+                f"The cache {self.folder} is damaged: {error}. Delete that folder and run "
+                f"`{self.command}`."
+            ) from error
+        if self.source is not None and info.source != str(self.source):
+            raise DatasetError(
+                f"The cache {self.folder} was made from {info.source}, not from {self.source}. "
+                "Rename one of the two, delete the cache, or choose another --root."
+            )
+        if seed is not None and info.seed not in (None, seed):
+            raise DatasetError(
+                f"The cache {self.folder} was split with seed {info.seed}, not {seed}. Take that "
+                "seed, delete the cache, or choose another root."
+            )
+        return dataset
+
+    def remove_abandoned(self) -> None:
+        """Delete what killed runs on this machine left half-written."""
+        for partial in self.folder.parent.glob(f"{self._partial_prefix}*"):
+            pid = partial.name.removeprefix(self._partial_prefix).partition(".")[0]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(partial, ignore_errors=True)
+
+    @property
+    def _partial_prefix(self) -> str:
+        return f".{self.folder.name}.partial.{platform.node()}."
+
+
+def _check_size(spec: DatasetSpec, size: int | None) -> int:
+    if spec.image_size is not None:
+        if size not in (None, spec.image_size):
+            raise DatasetError(
+                f"{spec.title} comes at {spec.image_size}x{spec.image_size}: leave out --size."
+            )
+        return spec.image_size
+    if size is not None and size not in SIZES:
+        raise DatasetError(f"--size {size}: from {SIZES[0]} to {SIZES[-1]} pixels would do.")
+    return size or DEFAULT_SIZE
+
+
+def _cache_folders(name: str, root: Path | None, source: Path | None) -> list[Path]:
+    root = workspace.DATA if root is None else root
+    key = _cache_key(DATASETS[name], source)
+    found = (root / "cache").glob(f"{key}-*")
+    return [folder for folder in found if folder.name.removeprefix(f"{key}-").isdigit()]
+
+
+def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
+    if source is None or not spec.needs_source:
+        return spec.name
+    source = source.expanduser().resolve()
+    slug = re.sub(r"[^\w]+", "-", name_source(source).lower()).strip("-") or "pictures"
+    # Of folders of one name in different places, each has its own.
+    return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
 
 
 def _count(split: np.ndarray) -> dict[str, int]:

@@ -20,6 +20,8 @@ MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 64 * 2**20
 UNSORTED = "unsorted"  # the label of pictures beside the sub-folders
 
+VALUES = {"1": True, "0": False, "-1": False}
+
 
 def read_folder(root: Path, size: int, source: Path | None) -> Source:
     """Find the pictures below a folder or in a zip.
@@ -69,64 +71,6 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
                 yield Record(picture, load, label=label, attributes=attributes.get(picture))
 
     return Source(stream(), len(pictures), label_names, attribute_names, source)
-
-
-def _first_folder(picture: str) -> str:
-    parts = PurePosixPath(picture).parts
-    return parts[0] if len(parts) > 1 else UNSORTED
-
-
-def _read_attributes(
-    album: Album, pictures: tuple[str, ...]
-) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    if ATTRIBUTES_FILE not in album.names:
-        return (), {}
-    head, *rows = _read_table(album, ATTRIBUTES_FILE)
-    names = tuple(head[1:])
-    table = parse_attributes(ATTRIBUTES_FILE, names, rows)
-    keys = _find_rows(ATTRIBUTES_FILE, pictures, table)
-    return names, {picture: table[key] for picture, key in zip(pictures, keys, strict=True)}
-
-
-def _read_labels(album: Album, pictures: tuple[str, ...]) -> list[str]:
-    """Return each picture's label: from the table where there is one, else its first folder."""
-    if LABELS_FILE not in album.names:
-        return [_first_folder(picture) for picture in pictures]
-    head, *rows = _read_table(album, LABELS_FILE)
-    for row in (head, *rows):
-        if row and (len(row) != 2 or not row[1].strip()):
-            raise DatasetError(
-                f"{LABELS_FILE}: the row {','.join(row)[:60]!r} is not a picture's name and its "
-                "label, with a comma between them."
-            )
-    table = {row[0]: row[1].strip() for row in rows if row}
-    return [table[key] for key in _find_rows(LABELS_FILE, pictures, table)]
-
-
-def _read_table(album: Album, file: str) -> list[list[str]]:
-    try:
-        data = album.read(file)
-        if len(data) > MAX_TABLE_BYTES:
-            raise PictureError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
-        return list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
-    except (PictureError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{file} cannot be read ({error}): save it as UTF-8, or take it away."
-        ) from error
-
-
-def _find_rows(file: str, pictures: tuple[str, ...], table: Mapping[str, object]) -> list[str]:
-    """Return the name under which a table lists each picture: its path, or its bare name."""
-    keys = [p if p in table else PurePosixPath(p).name for p in pictures]
-    check_listed(file, keys, table)
-    return keys
-
-
-def _load_square(album: Album, picture: str, size: int) -> np.ndarray:
-    return to_array(crop_centre(decode_picture(album.read(picture))), size)
-
-
-VALUES = {"1": True, "0": False, "-1": False}
 
 
 def parse_attributes(
@@ -193,3 +137,58 @@ def check_listed(file: str, pictures: Iterable[str], listed: Iterable[str]) -> N
             f"{file} has no row for {len(missing)} pictures ({', '.join(missing[:3])} ...): add "
             "the rows, or take the pictures away."
         )
+
+
+def _first_folder(picture: str) -> str:
+    parts = PurePosixPath(picture).parts
+    return parts[0] if len(parts) > 1 else UNSORTED
+
+
+def _read_attributes(
+    album: Album, pictures: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    if ATTRIBUTES_FILE not in album.names:
+        return (), {}
+    head, *rows = _read_table(album, ATTRIBUTES_FILE)
+    names = tuple(head[1:])
+    table = parse_attributes(ATTRIBUTES_FILE, names, rows)
+    keys = _find_rows(ATTRIBUTES_FILE, pictures, table)
+    return names, {picture: table[key] for picture, key in zip(pictures, keys, strict=True)}
+
+
+def _read_labels(album: Album, pictures: tuple[str, ...]) -> list[str]:
+    """Return each picture's label: from the table where there is one, else its first folder."""
+    if LABELS_FILE not in album.names:
+        return [_first_folder(picture) for picture in pictures]
+    head, *rows = _read_table(album, LABELS_FILE)
+    for row in (head, *rows):
+        if row and (len(row) != 2 or not row[1].strip()):
+            raise DatasetError(
+                f"{LABELS_FILE}: the row {','.join(row)[:60]!r} is not a picture's name and its "
+                "label, with a comma between them."
+            )
+    table = {row[0]: row[1].strip() for row in rows if row}
+    return [table[key] for key in _find_rows(LABELS_FILE, pictures, table)]
+
+
+def _read_table(album: Album, file: str) -> list[list[str]]:
+    try:
+        data = album.read(file)
+        if len(data) > MAX_TABLE_BYTES:
+            raise PictureError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
+        return list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
+    except (PictureError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"{file} cannot be read ({error}): save it as UTF-8, or take it away."
+        ) from error
+
+
+def _find_rows(file: str, pictures: tuple[str, ...], table: Mapping[str, object]) -> list[str]:
+    """Return the name under which a table lists each picture: its path, or its bare name."""
+    keys = [p if p in table else PurePosixPath(p).name for p in pictures]
+    check_listed(file, keys, table)
+    return keys
+
+
+def _load_square(album: Album, picture: str, size: int) -> np.ndarray:
+    return to_array(crop_centre(decode_picture(album.read(picture))), size)

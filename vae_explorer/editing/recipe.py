@@ -1,4 +1,4 @@
-"""What is to change in a face: amounts, kind of direction, locks; as a small JSON file and back."""
+"""Editing recipes: amounts, kind of attribute vector, locks; as a small JSON file and back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ MAX_BYTES = 16_384
 _FORMAT = "vae-explorer-recipe-1"
 _FIELDS = ("kind", "locked", "detail", "amounts")
 
+_OWNER = ("format", "checkpoint", "fingerprint")
+_SHOWN = 40  # characters of what a file says
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -30,7 +33,7 @@ class Recipe:
     amounts: dict[str, float] = field(default_factory=dict)
     """How far to go along each attribute's vector, in [-REACH, REACH]; those that are moved."""
     kind: str = BEST
-    """Of the vectors: `BEST`, or one of `vector_choice.KINDS`."""
+    """Of the vectors: `BEST`, or one of `vae_explorer.editing.selection.KINDS`."""
     locked: tuple[str, ...] = ()
     """Attributes that are to stay as they are."""
     detail: float = 1.0
@@ -108,7 +111,7 @@ def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
     for name in amounts:
         if name not in names:
             raise ModelFileError(
-                f"There is no attribute {name[:40]!r}; there are {', '.join(names)}."
+                f"There is no attribute {name[:_SHOWN]!r}; there are {', '.join(names)}."
             )
     read = {n: _number(a, -REACH, REACH, f"The amount of {n}") for n, a in amounts.items()}
     return Recipe(
@@ -117,16 +120,6 @@ def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
         locked=tuple(dict.fromkeys(locked)),
         detail=_number(values["detail"], 0, 1, "The detail"),
     )
-
-
-def _number(value: object, low: float, high: float, what: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-        return float(value)  # what is no number lies in no range
-    raise ModelFileError(f"{what} is a number from {low:g} to {high:g}.")
-
-
-_OWNER = ("format", "checkpoint", "fingerprint")
-_SHOWN = 40  # characters of what a file says
 
 
 def write_model_file(kind: str, card: ModelCard, values: Mapping[str, object]) -> bytes:
@@ -186,3 +179,9 @@ def read_model_file(
             "another one. Make it anew."
         )
     return {name: values[name] for name in names}
+
+
+def _number(value: object, low: float, high: float, what: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)  # what is no number lies in no range
+    raise ModelFileError(f"{what} is a number from {low:g} to {high:g}.")

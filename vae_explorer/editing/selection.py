@@ -1,4 +1,4 @@
-"""Which vector an attribute is edited by: of all kinds, made and scaled, the one that drifts least.
+"""Selection of attribute vectors: of all kinds, made and scaled, the one with the least drift.
 
 The vectors are made from the train split; how they do is measured on the held-out one.
 """
@@ -33,6 +33,20 @@ SCALED_ON, MEASURED_ON = 200, 300
 """Faces without the attribute, of the train and of the held-out split."""
 _COMPOSED_MARGIN = 3.0
 _COMPOSED_START = 2.0  # times the plain vector: from nearer, an attribute may not be found
+
+ALPHAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+"""How far along a vector, in its own lengths; the sliders end at 3."""
+ACCEPTED = 0.9
+"""Share of faces that have to be accepted as having the attribute."""
+_AIM, _AT = 0.93, 2.0
+"""A vector is scaled so that this share is accepted there: on other faces it may be less."""
+_TRIES = 8
+_FEWEST = 20
+"""Faces without the attribute, by the judge's word, that a vector can be scaled by."""
+_LONGEST = 64.0  # times a vector's own length, beyond which it leads nowhere
+
+Words = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+"""Latents (n, d) to what a judge says of the decoded faces: bool (n, attributes)."""
 
 
 @dataclass(frozen=True)
@@ -132,115 +146,6 @@ def choose_vectors(
     return arrays, metrics
 
 
-def _make(
-    networks: Networks,
-    train: Encodings,
-    names: Sequence[str],
-    name: str,
-    seed: int,
-    *,
-    span: NDArray[np.float32] | None,
-) -> dict[str, tuple[NDArray[np.float32], Drift]]:
-    """Return each kind of vector, scaled, and how it does on train faces.
-
-    Without `span`, the directions (k, d) to compose of, the regression's alone.
-    """
-    assert train.attributes is not None
-    has = train.attributes[:, names.index(name)]
-    if has.all() or not has.any():
-        return {}
-    z, wanted, others = train.z_mean, names.index(name), others_of(name, names)
-    raw = {"regression": regression_vector(z, train.attributes, names, name)}
-    if span is not None:
-        raw["plain"] = attribute_vector(z, has)
-        raw["balanced"] = balanced_vector(z, train.attributes, names, name)
-    if span is not None and networks.guide is not None:
-        raw["steered"] = steered_vector(
-            networks.model,
-            networks.guide,
-            z[~has],
-            raw["regression"],
-            wanted=wanted,
-            others=others,
-            seed=seed,
-        )
-        raw["composed"] = steered_vector(
-            networks.model,
-            networks.guide,
-            z[~has],
-            _COMPOSED_START * raw["plain"],
-            wanted=wanted,
-            others=others,
-            within=span,
-            margin=_COMPOSED_MARGIN,
-            seed=seed,
-        )
-    without = _faces_without(train, names, name, SCALED_ON, seed)
-    words: Words = networks.words
-    return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}
-
-
-def _span(train: Encodings, names: Sequence[str]) -> NDArray[np.float32]:
-    """Return the regression's vector of each attribute (k, d) that some faces have."""
-    assert train.attributes is not None
-    z, attributes = train.z_mean, train.attributes
-    known = [name for name, has in zip(names, attributes.T, strict=True) if 0 < has.mean() < 1]
-    return np.stack([regression_vector(z, attributes, names, name) for name in known])
-
-
-def _faces_without(
-    encodings: Encodings, names: Sequence[str], name: str, most: int, seed: int
-) -> NDArray[np.float32]:
-    assert encodings.attributes is not None
-    rows = np.flatnonzero(~encodings.attributes[:, names.index(name)])
-    chosen = np.random.default_rng([seed, 12]).permutation(rows)[:most]
-    z: NDArray[np.float32] = encodings.z_mean[np.sort(chosen)]
-    return z
-
-
-def _describe(
-    name: str, kind: str, found: Drift, held_out: Encodings, *, default: bool
-) -> dict[str, Metric]:
-    split = held_out.split[0]
-    protocol = (
-        f"{split} split, {MEASURED_ON} faces without {name}: smallest α of {ALPHAS[0]:g} to "
-        f"{ALPHAS[-1]:g} at which {ACCEPTED:.0%} are accepted as having it, share accepted "
-        "there, and how many other attributes flipped in a face by the judge's word on decode(z); "
-        f"{kind} vector{', the default' if default else ''}"
-    )
-    metric = Metric(
-        f"drift.{name}.{kind}",
-        (found.alpha, found.accepted, found.total),
-        "lengths of the vector, share of faces, attributes",
-        protocol,
-    )
-    metrics = {metric.name: metric}
-    if default:
-        each = Metric(
-            f"drift_of.{name}",
-            tuple(found.flips.tolist()),
-            "share of faces, by attribute of the card",
-            protocol,
-        )
-        metrics[each.name] = each
-    return metrics
-
-
-ALPHAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-"""How far along a vector, in its own lengths; the sliders end at 3."""
-ACCEPTED = 0.9
-"""Share of faces that have to be accepted as having the attribute."""
-_AIM, _AT = 0.93, 2.0
-"""A vector is scaled so that this share is accepted there: on other faces it may be less."""
-_TRIES = 8
-_FEWEST = 20
-"""Faces without the attribute, by the judge's word, that a vector can be scaled by."""
-_LONGEST = 64.0  # times a vector's own length, beyond which it leads nowhere
-
-Words = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-"""Latents (n, d) to what a judge says of the decoded faces: bool (n, attributes)."""
-
-
 @dataclass(frozen=True)
 class Drift:
     """What came of an edit, on faces that lacked the attribute."""
@@ -336,6 +241,100 @@ def scale_vector(
     if high is None:
         return direction, best
     return np.float32(high / _AT) * direction, best
+
+
+def _make(
+    networks: Networks,
+    train: Encodings,
+    names: Sequence[str],
+    name: str,
+    seed: int,
+    *,
+    span: NDArray[np.float32] | None,
+) -> dict[str, tuple[NDArray[np.float32], Drift]]:
+    """Return each kind of vector, scaled, and how it does on train faces.
+
+    Without `span`, the directions (k, d) to compose of, the regression's alone.
+    """
+    assert train.attributes is not None
+    has = train.attributes[:, names.index(name)]
+    if has.all() or not has.any():
+        return {}
+    z, wanted, others = train.z_mean, names.index(name), others_of(name, names)
+    raw = {"regression": regression_vector(z, train.attributes, names, name)}
+    if span is not None:
+        raw["plain"] = attribute_vector(z, has)
+        raw["balanced"] = balanced_vector(z, train.attributes, names, name)
+    if span is not None and networks.guide is not None:
+        raw["steered"] = steered_vector(
+            networks.model,
+            networks.guide,
+            z[~has],
+            raw["regression"],
+            wanted=wanted,
+            others=others,
+            seed=seed,
+        )
+        raw["composed"] = steered_vector(
+            networks.model,
+            networks.guide,
+            z[~has],
+            _COMPOSED_START * raw["plain"],
+            wanted=wanted,
+            others=others,
+            within=span,
+            margin=_COMPOSED_MARGIN,
+            seed=seed,
+        )
+    without = _faces_without(train, names, name, SCALED_ON, seed)
+    words: Words = networks.words
+    return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}
+
+
+def _span(train: Encodings, names: Sequence[str]) -> NDArray[np.float32]:
+    """Return the regression's vector of each attribute (k, d) that some faces have."""
+    assert train.attributes is not None
+    z, attributes = train.z_mean, train.attributes
+    known = [name for name, has in zip(names, attributes.T, strict=True) if 0 < has.mean() < 1]
+    return np.stack([regression_vector(z, attributes, names, name) for name in known])
+
+
+def _faces_without(
+    encodings: Encodings, names: Sequence[str], name: str, most: int, seed: int
+) -> NDArray[np.float32]:
+    assert encodings.attributes is not None
+    rows = np.flatnonzero(~encodings.attributes[:, names.index(name)])
+    chosen = np.random.default_rng([seed, 12]).permutation(rows)[:most]
+    z: NDArray[np.float32] = encodings.z_mean[np.sort(chosen)]
+    return z
+
+
+def _describe(
+    name: str, kind: str, found: Drift, held_out: Encodings, *, default: bool
+) -> dict[str, Metric]:
+    split = held_out.split[0]
+    protocol = (
+        f"{split} split, {MEASURED_ON} faces without {name}: smallest α of {ALPHAS[0]:g} to "
+        f"{ALPHAS[-1]:g} at which {ACCEPTED:.0%} are accepted as having it, share accepted "
+        "there, and how many other attributes flipped in a face by the judge's word on decode(z); "
+        f"{kind} vector{', the default' if default else ''}"
+    )
+    metric = Metric(
+        f"drift.{name}.{kind}",
+        (found.alpha, found.accepted, found.total),
+        "lengths of the vector, share of faces, attributes",
+        protocol,
+    )
+    metrics = {metric.name: metric}
+    if default:
+        each = Metric(
+            f"drift_of.{name}",
+            tuple(found.flips.tolist()),
+            "share of faces, by attribute of the card",
+            protocol,
+        )
+        metrics[each.name] = each
+    return metrics
 
 
 def _compare(

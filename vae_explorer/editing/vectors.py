@@ -1,7 +1,8 @@
-"""Directions in latent space along which faces gain an attribute, by encodings and labels alone.
+"""Attribute vectors: directions in latent space along which faces gain an attribute.
 
-`attribute_vector` in `latent.py` is the plain one. Those here hold other attributes back, each in
-its way; `steering.py` asks the decoder as well. Attributes are what CelebA's annotators saw.
+`vae_explorer.latent.interpolation.attribute_vector` is the plain one. Those here hold other
+attributes back, each in its way; `steered_vector` asks the decoder as well, the others encodings
+and labels alone. Attributes are what CelebA's annotators saw.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ CORRELATED = 4
 RARE = 20
 """Faces on a side, below which a combination of them is left out."""
 RIDGE = 100.0
+
+STEPS = 120
+BATCH = 48
+_LEARNING_RATE = 0.03
+MARGIN = 1.0
+"""Of the logit beyond which a face counts as having the attribute; more is not asked for."""
+_OTHERS = 0.2
+"""What a change of another attribute's probability by 1 weighs."""
 
 
 def others_of(name: str, names: Sequence[str]) -> list[int]:
@@ -140,28 +149,6 @@ def lock(vector: ArrayLike, locked: Sequence[ArrayLike]) -> Vector:
     return (direction - span @ coefficients).astype(np.float32)
 
 
-def _find(name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise ValueError(f"There is no attribute {name!r}; there are {', '.join(names)}.")
-    return list(names).index(name)
-
-
-def _correlation(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Return how strongly two attributes go along, in [0, 1]; 0 where one is the same in all."""
-    if a.all() or b.all() or not (a.any() and b.any()):
-        return 0.0
-    return float(abs(np.corrcoef(a, b)[0, 1]))
-
-
-STEPS = 120
-BATCH = 48
-_LEARNING_RATE = 0.03
-MARGIN = 1.0
-"""Of the logit beyond which a face counts as having the attribute; more is not asked for."""
-_OTHERS = 0.2
-"""What a change of another attribute's probability by 1 weighs."""
-
-
 def steered_vector(
     model: Autoencoder,
     guide: AttributeClassifier,
@@ -174,7 +161,7 @@ def steered_vector(
     margin: float = MARGIN,
     steps: int = STEPS,
     seed: int = 0,
-) -> NDArray[np.float32]:
+) -> Vector:
     """Find a direction along which decoded faces gain one attribute and keep the others.
 
     Minimises over v, by Adam on minibatches of z,
@@ -191,7 +178,7 @@ def steered_vector(
     z : (n, d)
         Encodings of faces without the attribute.
     start : (d,)
-        Where the search begins, such as a vector of `attribute_vectors.py`.
+        Where the search begins, such as `regression_vector`.
     wanted : int
         Column of the attribute among the guide's.
     others : sequence of int
@@ -245,5 +232,18 @@ def steered_vector(
         loss = gained + _OTHERS * moved
         (coordinates.grad,) = torch.autograd.grad(loss, [coordinates])
         optimizer.step()
-    found: NDArray[np.float32] = (basis @ coordinates).detach().cpu().numpy()
+    found: Vector = (basis @ coordinates).detach().cpu().numpy()
     return found
+
+
+def _find(name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        raise ValueError(f"There is no attribute {name!r}; there are {', '.join(names)}.")
+    return list(names).index(name)
+
+
+def _correlation(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Return how strongly two attributes go along, in [0, 1]; 0 where one is the same in all."""
+    if a.all() or b.all() or not (a.any() and b.any()):
+        return 0.0
+    return float(abs(np.corrcoef(a, b)[0, 1]))

@@ -1,4 +1,4 @@
-"""How a model's faces look: numbers for the card, measured beside those of its likelihood."""
+"""Image quality of reconstructions and samples: SSIM, sharpness, Fréchet distance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy.ndimage import laplace
 
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.classifiers.storage import AttributeClassifier, pooled_features
+from vae_explorer.images import LUMA
 from vae_explorer.inference import decode
 from vae_explorer.latent.prior import WEIGHTS, sample_prior
 from vae_explorer.models import Autoencoder
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 IMAGES = 2_000
 """On each side of a comparison."""
 SEED = 0
+
+Images = NDArray[np.floating]
+
+WINDOW = 11
+"""Side in pixels of what `ssim` looks through, and so of the smallest images it takes."""
+_HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
 
 
 def measure_appearance(
@@ -79,44 +86,11 @@ def measure_appearance(
     return metrics
 
 
-def _measure_likeness(
-    reconstructions: NDArray[np.float32], originals: NDArray[np.float32], split: str
-) -> dict[str, Metric]:
-    protocol = f"decode(z_mean) against the image; {split} split, {len(originals):,} images"
-    of_originals = "as a share of the originals'"
-    found = {}
-    if min(originals.shape[2:]) >= WINDOW:
-        found["ssim"] = (float(ssim(reconstructions, originals).mean()), "1 for the same image")
-    for name, measure in (("sharpness", sharpness), ("highest_frequencies", highest_frequencies)):
-        if there := measure(originals):  # of plain pictures nothing is a share
-            found[name] = (measure(reconstructions) / there, of_originals)
-    return {name: Metric(name, value, unit, protocol) for name, (value, unit) in found.items()}
-
-
-def _sample(model: Autoencoder, n: int, latent: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
-    if latent:
-        return decode(model, sample_prior(latent, n, 1.0, SEED))
-    z = np.random.default_rng(SEED).standard_normal((n, model.config.latent_dim))
-    return decode(model, z.astype(np.float32))
-
-
-def _read(dataset: ImageDataset, rows: np.ndarray, model: Autoencoder) -> NDArray[np.float32]:
-    return dataset.take(rows, model.config.image_size).astype(np.float32) / np.float32(255)
-
-
-Images = NDArray[np.floating]
-
-WINDOW = 11
-"""Side in pixels of what `ssim` looks through, and so of the smallest images it takes."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
-
-
 def luminance(images: Images) -> NDArray[np.float64]:
     """Return how bright each pixel looks, (n, height, width)."""
     if images.shape[1] == 1:
         return images[:, 0].astype(np.float64)
-    return np.einsum("c,nchw->nhw", _LUMINANCE, images.astype(np.float64))
+    return np.einsum("c,nchw->nhw", LUMA, images.astype(np.float64))
 
 
 def ssim(images: Images, originals: Images) -> NDArray[np.float64]:
@@ -179,3 +153,28 @@ def frechet_distance(features: NDArray[np.floating], others: NDArray[np.floating
     gap = a.mean(0) - b.mean(0)
     spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product.clip(0)).sum()
     return float(gap @ gap + spread)
+
+
+def _measure_likeness(
+    reconstructions: NDArray[np.float32], originals: NDArray[np.float32], split: str
+) -> dict[str, Metric]:
+    protocol = f"decode(z_mean) against the image; {split} split, {len(originals):,} images"
+    of_originals = "as a share of the originals'"
+    found = {}
+    if min(originals.shape[2:]) >= WINDOW:
+        found["ssim"] = (float(ssim(reconstructions, originals).mean()), "1 for the same image")
+    for name, measure in (("sharpness", sharpness), ("highest_frequencies", highest_frequencies)):
+        if there := measure(originals):  # of plain pictures nothing is a share
+            found[name] = (measure(reconstructions) / there, of_originals)
+    return {name: Metric(name, value, unit, protocol) for name, (value, unit) in found.items()}
+
+
+def _sample(model: Autoencoder, n: int, latent: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
+    if latent:
+        return decode(model, sample_prior(latent, n, 1.0, SEED))
+    z = np.random.default_rng(SEED).standard_normal((n, model.config.latent_dim))
+    return decode(model, z.astype(np.float32))
+
+
+def _read(dataset: ImageDataset, rows: np.ndarray, model: Autoencoder) -> NDArray[np.float32]:
+    return dataset.take(rows, model.config.image_size).astype(np.float32) / np.float32(255)

@@ -54,7 +54,7 @@ def evaluate(
     latent : mapping of str to ndarray
         A checkpoint's arrays about its latent space, whose fitted prior is judged.
     judge : AttributeClassifier, optional
-        By whose features colour pictures are judged; see `appearance`.
+        By whose features colour pictures are judged; see `vae_explorer.evaluation.image_quality`.
     importance_samples : int
         Posterior samples per image for the importance-weighted bound; 0 leaves it out.
     seed : int

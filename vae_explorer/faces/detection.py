@@ -1,8 +1,8 @@
 """Find faces in a photo, and five landmarks in each: MTCNN's cascade, and a last look upright.
 
-The cascade of Zhang et al. 2016 (see `networks`) proposes boxes at every scale, refines them,
-and places the landmarks. It looks at faces as they stand in the photo, and its landmarks lean
-towards upright ones: so the last network looks again at each face turned upright and cut at one
+The cascade of Zhang et al. 2016 (see `vae_explorer.faces.mtcnn`) proposes boxes at every scale,
+refines them, and places the landmarks. It looks at faces as they stand in the photo, and its
+landmarks lean towards upright ones: so the last network looks again at each face turned upright and cut at one
 size by the landmarks that it found, which also drops what looked like a face only by chance.
 """
 
@@ -56,7 +56,7 @@ def find_faces(image: Image.Image) -> list[Face]:
     Parameters
     ----------
     image : Image
-        Upright (see `vae_explorer.uploads`), of any size; read as RGB.
+        Upright (see `vae_explorer.preprocessing.read_upload`), of any size; read as RGB.
 
     Returns
     -------

@@ -1,4 +1,6 @@
-"""The three networks of MTCNN, on the weights that lie inside the installed package `mtcnn`.
+"""The MTCNN cascade: three networks with their weights, image pyramid, non-maximum suppression.
+
+The weights lie inside the installed package `mtcnn`.
 
 References
 ----------
@@ -39,6 +41,15 @@ _loading = threading.Lock()
 _loaded: list[Networks] = []
 
 Network = TypeVar("Network", bound=nn.Module)
+
+Floats = NDArray[np.float64]
+Boxes = Floats
+"""(n, 4), as x0, y0, x1, y1."""
+Scores = NDArray[np.float32]
+"""(n,), in [0, 1]."""
+
+_SHRINK = 0.5**0.5
+_SMALLEST = 12
 
 
 class ProposalNet(nn.Module):
@@ -197,48 +208,12 @@ def read_weights(folder: Path, name: str) -> list[np.ndarray]:
     return weights
 
 
-def _convolve(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inputs, outputs, kernel), nn.PReLU(outputs)
-
-
-def _pool(kernel: int) -> nn.Module:
-    # Caffe, where the networks come from, rounds the size of a pooled map up.
-    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
-
-
-def _flatten(maps: Tensor) -> Tensor:
-    """Flatten maps (n, channels, height, width) in the weights' order: width, height, channels."""
-    return maps.permute(0, 3, 2, 1).flatten(1)
-
-
-def _fill(network: Network, weights: Sequence[np.ndarray]) -> Network:
-    """Give a network its weights: both list them layer by layer."""
-    with torch.no_grad():
-        for parameter, array in zip(network.parameters(), weights, strict=True):
-            if parameter.ndim == 4:
-                array = array.transpose(3, 2, 0, 1)  # noqa: PLW2901
-            elif parameter.ndim == 2:
-                array = array.T  # noqa: PLW2901
-            parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)).view_as(parameter))
-    # Three times as fast: the first network slides over pictures, with few channels.
-    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-    return network.eval().requires_grad_(False)
-
-
-Boxes = NDArray[np.float64]
-"""(n, 4), as x0, y0, x1, y1."""
-Scores = NDArray[np.float32]
-"""(n,), in [0, 1]."""
-
-
-def squares(boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def squares(boxes: Boxes) -> tuple[Floats, Floats]:
     """Return the centres (n, 2) and sides (n,) of the squares around boxes."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
 
 
-def move_edges(
-    centres: NDArray[np.float64], sides: NDArray[np.float64], offsets: NDArray[np.float32]
-) -> Boxes:
+def move_edges(centres: Floats, sides: Floats, offsets: NDArray[np.float32]) -> Boxes:
     """Move the four edges of squares by offsets (n, 4), given in sides of the square."""
     half = sides[:, None] / 2
     edges = np.concatenate([centres - half, centres + half], axis=1)
@@ -285,12 +260,6 @@ def suppress(
     return np.array(kept, dtype=np.intp)
 
 
-_SHRINK = 0.5**0.5
-_SMALLEST = 12
-
-_Array = NDArray[np.float64]
-
-
 class Pyramid:
     """A picture at smaller and smaller sizes, each of half the area of the one before.
 
@@ -318,7 +287,7 @@ class Pyramid:
             shrink = _SHRINK ** len(self.levels)
             width, height = round(image.width * shrink), round(image.height * shrink)
 
-    def cut(self, centres: _Array, sides: _Array, angles: _Array, size: int) -> Tensor:
+    def cut(self, centres: Floats, sides: Floats, angles: Floats, size: int) -> Tensor:
         """Cut squares out of the picture, grey where they reach beyond it.
 
         Parameters
@@ -351,3 +320,31 @@ class Pyramid:
             cuts = F.grid_sample(self.levels[int(index)], grid, align_corners=False)
             patches[rows] = cuts[0].view(3, len(rows), size, size).transpose(0, 1)
         return patches
+
+
+def _convolve(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(inputs, outputs, kernel), nn.PReLU(outputs)
+
+
+def _pool(kernel: int) -> nn.Module:
+    # Caffe, where the networks come from, rounds the size of a pooled map up.
+    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+
+
+def _flatten(maps: Tensor) -> Tensor:
+    """Flatten maps (n, channels, height, width) in the weights' order: width, height, channels."""
+    return maps.permute(0, 3, 2, 1).flatten(1)
+
+
+def _fill(network: Network, weights: Sequence[np.ndarray]) -> Network:
+    """Give a network its weights: both list them layer by layer."""
+    with torch.no_grad():
+        for parameter, array in zip(network.parameters(), weights, strict=True):
+            if parameter.ndim == 4:
+                array = array.transpose(3, 2, 0, 1)  # noqa: PLW2901
+            elif parameter.ndim == 2:
+                array = array.T  # noqa: PLW2901
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)).view_as(parameter))
+    # Three times as fast: the first network slides over pictures, with few channels.
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
+    return network.eval().requires_grad_(False)

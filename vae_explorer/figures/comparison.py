@@ -1,4 +1,4 @@
-"""Models in the plane of rate and distortion."""
+"""Rate-distortion plots of several models, and the placement of their labels."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ _HOVER = (
     "−ELBO %{customdata[1]:.4g} nats, β = %{customdata[0]:.3g}<extra></extra>"
 )
 _HOVER_NO_RATE = "<b>%{hovertext}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>"
+
+_SIDES = {
+    "middle right": (0.0, -0.5),
+    "middle left": (-1.0, -0.5),
+    "top center": (-0.5, 0.35),
+    "bottom center": (-0.5, -1.35),
+    "top right": (0.0, 0.1),
+    "top left": (-1.0, 0.1),
+    "bottom right": (0.0, -1.1),
+    "bottom left": (-1.0, -1.1),
+}
+"""Plotly's text positions: the label's lower left corner, in its widths and heights."""
+LETTER, LINE = 0.0115, 0.05
+_GAP = 0.022
+"""A letter's width, a line's height and the mark's radius, as shares of a figure's sides."""
+_OUTSIDE = 10.0  # what it costs to leave the figure, against covering all of another label
+_COVERED = 0.25  # share of a label that may lie on others
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,53 @@ def rate_distortion_figure(
     figure.update_yaxes(axis(template), range=y_range, zeroline=False)
     figure.update_yaxes(title_text="distortion: reconstruction, nats per image", col=1)
     return figure.update_layout(showlegend=len(set(kinds)) > 1, legend=LEGEND)
+
+
+def place_labels(
+    spots: ArrayLike, labels: Sequence[str], taken: Sequence[ArrayLike] = ()
+) -> list[str | None]:
+    """Choose on which side of its point each label is written.
+
+    One after the other takes the side on which it covers the least of other labels and points
+    and leaves the figure the least; with equal cost, right before left before above.
+
+    Parameters
+    ----------
+    spots : (n, 2)
+        Points in the unit square, up is larger.
+    labels : sequence of n str
+    taken : sequence of (4,)
+        x0, y0, x1, y1 of what is written already.
+
+    Returns
+    -------
+    list of str or None
+        Plotly's `textposition` of each; None where there is no room for it.
+    """
+    points = np.asarray(spots, np.float64).reshape(-1, 2)
+    half = np.array([_GAP / 2, _GAP])
+    marks = [np.concatenate([point - half, point + half]) for point in points]
+    boxes = [np.asarray(box, np.float64) for box in taken]
+    sides: list[str | None] = []
+    for number, (point, label) in enumerate(zip(points, labels, strict=True)):
+        others = [*marks[:number], *marks[number + 1 :], *boxes]
+        size = np.array([LETTER * len(label), LINE])
+        costs, places = [], []
+        for across, up in _SIDES.values():
+            beside = {0.0: _GAP, -1.0: -_GAP}.get(across, 0.0)
+            low = point + [beside, 0.0] + size * [across, up]
+            box = np.concatenate([low, low + size])
+            places.append(box)
+            covered = sum(_overlap(box, other) for other in others)
+            inside = _overlap(box, np.array([0.0, 0.0, 1.0, 1.0]))
+            costs.append(covered + _OUTSIDE * (float(size.prod()) - inside))
+        best = int(np.argmin(np.round(costs, 9)))
+        if costs[best] > _COVERED * float(size.prod()):
+            sides.append(None)
+            continue
+        boxes.append(places[best])
+        sides.append(list(_SIDES)[best])
+    return sides
 
 
 def _draw_rated(
@@ -268,71 +332,6 @@ def _round_step(step: float) -> float:
     """Return 1, 2 or 5 times a power of ten, at least `step`."""
     power = 10 ** np.floor(np.log10(step))
     return float(next(k * power for k in (1, 2, 5, 10) if k * power >= step * (1 - 1e-9)))
-
-
-_SIDES = {
-    "middle right": (0.0, -0.5),
-    "middle left": (-1.0, -0.5),
-    "top center": (-0.5, 0.35),
-    "bottom center": (-0.5, -1.35),
-    "top right": (0.0, 0.1),
-    "top left": (-1.0, 0.1),
-    "bottom right": (0.0, -1.1),
-    "bottom left": (-1.0, -1.1),
-}
-"""Plotly's text positions: the label's lower left corner, in its widths and heights."""
-LETTER, LINE = 0.0115, 0.05
-_GAP = 0.022
-"""A letter's width, a line's height and the mark's radius, as shares of a figure's sides."""
-_OUTSIDE = 10.0  # what it costs to leave the figure, against covering all of another label
-_COVERED = 0.25  # share of a label that may lie on others
-
-
-def place_labels(
-    spots: ArrayLike, labels: Sequence[str], taken: Sequence[ArrayLike] = ()
-) -> list[str | None]:
-    """Choose on which side of its point each label is written.
-
-    One after the other takes the side on which it covers the least of other labels and points
-    and leaves the figure the least; with equal cost, right before left before above.
-
-    Parameters
-    ----------
-    spots : (n, 2)
-        Points in the unit square, up is larger.
-    labels : sequence of n str
-    taken : sequence of (4,)
-        x0, y0, x1, y1 of what is written already.
-
-    Returns
-    -------
-    list of str or None
-        Plotly's `textposition` of each; None where there is no room for it.
-    """
-    points = np.asarray(spots, np.float64).reshape(-1, 2)
-    half = np.array([_GAP / 2, _GAP])
-    marks = [np.concatenate([point - half, point + half]) for point in points]
-    boxes = [np.asarray(box, np.float64) for box in taken]
-    sides: list[str | None] = []
-    for number, (point, label) in enumerate(zip(points, labels, strict=True)):
-        others = [*marks[:number], *marks[number + 1 :], *boxes]
-        size = np.array([LETTER * len(label), LINE])
-        costs, places = [], []
-        for across, up in _SIDES.values():
-            beside = {0.0: _GAP, -1.0: -_GAP}.get(across, 0.0)
-            low = point + [beside, 0.0] + size * [across, up]
-            box = np.concatenate([low, low + size])
-            places.append(box)
-            covered = sum(_overlap(box, other) for other in others)
-            inside = _overlap(box, np.array([0.0, 0.0, 1.0, 1.0]))
-            costs.append(covered + _OUTSIDE * (float(size.prod()) - inside))
-        best = int(np.argmin(np.round(costs, 9)))
-        if costs[best] > _COVERED * float(size.prod()):
-            sides.append(None)
-            continue
-        boxes.append(places[best])
-        sides.append(list(_SIDES)[best])
-    return sides
 
 
 def _overlap(box: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The look of all figures: colours, type, and a layout without a background."""
+"""The style of all figures: colours, type, layout, and the marks that several of them share."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ PAPER = {"light": "#ffffff", "dark": "#15161a"}
 GRID = {"light": "rgba(29, 29, 34, 0.10)", "dark": "rgba(236, 236, 240, 0.13)"}
 QUIET = {"light": "rgba(29, 29, 34, 0.65)", "dark": "rgba(236, 236, 240, 0.65)"}
 
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"}
+"""Above a figure, from its left edge on."""
+
 
 def base_layout(template: Template, height: int) -> go.Layout:
     """Lay out a transparent figure in the page's type, `height` pixels high."""
@@ -69,10 +72,6 @@ def axis(template: Template, title: str = "") -> dict[str, object]:
         "showline": False,
         "automargin": True,
     }
-
-
-LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "constant"}
-"""Above a figure, from its left edge on."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""A change of coordinates in which encodings look like samples of N(0, I), as arrays to ship.
+"""Gaussianization: coordinates in which encodings look like samples of N(0, I), as arrays.
 
 Each layer turns the coordinates to where they are least Gaussian and least dependent, and then
 bends each alone until it is Gaussian. What no layer straightens is left to a mixture
-(`vae_explorer.priors`).
+(`vae_explorer.latent.prior`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,11 +102,8 @@ def inverse(y: ArrayLike, layers: Arrays) -> NDArray[np.float64]:
 
 def check_layers(layers: Arrays, latent_dim: int) -> None:
     """Raise a ValueError where the layers' arrays, if there are any, do not fit."""
-    present = [name for name in NAMES if name in layers]
-    if not present:
+    if not has_all(layers, NAMES):
         return
-    if len(present) < len(NAMES):
-        raise ValueError(f"A fitted prior has {', '.join(NAMES)}; found only {', '.join(present)}.")
     count, square = len(layers[ROTATIONS]), (latent_dim, latent_dim)
     wanted = ((latent_dim,), square, (count, *square), (count, latent_dim, len(_GRID)))
     for name, shape in zip(NAMES, wanted, strict=True):
@@ -114,6 +111,14 @@ def check_layers(layers: Arrays, latent_dim: int) -> None:
             raise ValueError(f"{name} must have the shape {shape}; found {layers[name].shape}.")
     if not (np.diff(layers[KNOTS], axis=-1) > 0).all():
         raise ValueError(f"{KNOTS} must rise.")
+
+
+def has_all(arrays: Container[str], names: Sequence[str]) -> bool:
+    """Return whether a fitted prior has these arrays; raise a ValueError where it has only some."""
+    present = [name for name in names if name in arrays]
+    if present and len(present) < len(names):
+        raise ValueError(f"A fitted prior has {', '.join(names)}; found only {', '.join(present)}.")
+    return bool(present)
 
 
 def _turn(x: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Operations on latents: paths, traversals, attribute vectors, p-values, neighbours.
+"""Interpolation and arithmetic of latents: paths, traversals, attribute vectors, p-values.
 
 NumPy arrays in, NumPy arrays out. Latents come back as float32; the arithmetic in between is
 float64, so that the ends of a path are met to the last float32 digit.
@@ -170,17 +170,6 @@ def from_p_values(p: ArrayLike) -> NDArray[np.float32]:
     return ndtri(clipped).astype(np.float32)
 
 
-def _check_path(
-    a: ArrayLike, b: ArrayLike, t: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    start, end = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if start.ndim != 1 or start.shape != end.shape:
-        raise ValueError(
-            f"A path needs two latents (d,) of one length; found {start.shape} and {end.shape}."
-        )
-    return start, end, np.asarray(t, np.float64)[..., None]
-
-
 def morph_path(
     a: ArrayLike, b: ArrayLike, steps: int, path: Interpolation = "spherical"
 ) -> NDArray[np.float32]:
@@ -215,3 +204,14 @@ def corner_grid(
     top, bottom = morph_path(a, b, columns, path), morph_path(c, d, columns, path)
     down = [morph_path(*ends, columns, path) for ends in zip(top, bottom, strict=True)]
     return np.stack(down, axis=1).reshape(columns**2, -1)
+
+
+def _check_path(
+    a: ArrayLike, b: ArrayLike, t: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    start, end = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if start.ndim != 1 or start.shape != end.shape:
+        raise ValueError(
+            f"A path needs two latents (d,) of one length; found {start.shape} and {end.shape}."
+        )
+    return start, end, np.asarray(t, np.float64)[..., None]

@@ -1,9 +1,9 @@
-"""A prior that fits where the encodings are, as arrays to ship.
+"""A prior fitted to encodings: a Gaussian mixture and a smoothed bootstrap, as arrays to ship.
 
 What a decoder learnt to draw lies where the encoder puts pictures, and in many dimensions that is
 not where N(0, I) has its mass. The fit is a Gaussian mixture, where it helps in the coordinates of
-`vae_explorer.gaussianization`. Where there are rows enough, each draw goes some of the way from a
-Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
+`vae_explorer.latent.gaussianization`. Where there are rows enough, each draw goes some of the way
+from a Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vae_explorer.latent.gaussianization import (
     check_layers,
     fit_layers,
     gaussianize,
+    has_all,
     inverse,
 )
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 WEIGHTS, MEANS, FACTORS = "prior_weights", "prior_means", "prior_factors"
+SUPPORT, OWNERS, BANDWIDTH = "prior_rows", "prior_owners", "prior_bandwidth"
 COMPONENTS = (1, 5, 10, 20, 40)
 """Numbers of Gaussians that are tried."""
 HELD_OUT = 0.1
@@ -45,7 +47,16 @@ TOLERANCE = 1e-3
 REGULARISATION = 1e-4
 """Added to the diagonal of every covariance, so that none collapses onto a few rows."""
 
-Layers = Mapping[str, NDArray[np.float32]]
+
+BANDWIDTHS = np.sqrt(np.arange(0.4, 1.0, 0.05))
+"""Those that are tried: shares of a Gaussian's standard deviation that are drawn anew."""
+NEARNESS = 0.85
+"""How near to the known rows draws may be, as a share of how near others are: in the latents of
+faces, what they decode to is then still farther from the faces that were learnt than others are."""
+SUPPORT_ROWS, CHOOSING_SAMPLES = 20_000, 1_000
+"""Rows that are kept to draw around, and draws by which the bandwidth is chosen."""
+
+Support = Mapping[str, NDArray[np.floating] | NDArray[np.integer]]
 
 
 def fit_prior(
@@ -57,7 +68,7 @@ def fit_prior(
     Gaussians of `COMPONENTS`: what gives the greatest likelihood to a tenth of the rows when
     fitted to others. Then fitted to all.
 
-    With `FEWEST` rows or more, draws are made around rows (`vae_explorer.smoothed_bootstrap`),
+    With `FEWEST` rows or more, draws are made around rows (`smoothed_bootstrap_sample`),
     hardly nearer to them than the held-out tenth is: what is drawn is no copy.
 
     Parameters
@@ -155,11 +166,8 @@ def check_prior(arrays: Mapping[str, NDArray[np.floating]], latent_dim: int) -> 
     """Raise a ValueError where the arrays of a fitted prior, if there are any, do not fit."""
     check_layers(arrays, latent_dim)
     names = (WEIGHTS, MEANS, FACTORS)
-    present = [name for name in names if name in arrays]
-    if not present:
+    if not has_all(arrays, names):
         return
-    if len(present) < len(names):
-        raise ValueError(f"A fitted prior has {', '.join(names)}; found only {', '.join(present)}.")
     k = len(arrays[WEIGHTS])
     wanted = ((k,), (k, latent_dim), (k, latent_dim, latent_dim))
     for name, shape in zip(names, wanted, strict=True):
@@ -168,52 +176,6 @@ def check_prior(arrays: Mapping[str, NDArray[np.floating]], latent_dim: int) -> 
     if arrays[WEIGHTS].min(initial=0) < 0 or not arrays[WEIGHTS].sum() > 0:
         raise ValueError(f"{WEIGHTS} must be shares: none below 0, one above.")
     check_rows(arrays, k, latent_dim)
-
-
-def _find_layers(
-    inner: NDArray[np.floating], outer: NDArray[np.floating], seed: int
-) -> dict[str, NDArray[np.float32]]:
-    """Return layers that make a few Gaussians fit better; none where they do not."""
-    if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
-        return {}
-    layers = fit_layers(inner, seed=seed)
-    some = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
-    count = [k for k in _affordable(some) if k <= 10][-1]
-    straight, log_determinant = gaussianize(outer, layers)
-    bent = _fit_mixture(gaussianize(some, layers)[0], count, seed).score(straight)
-    plain = _fit_mixture(some, count, seed).score(outer)
-    return layers if bent + log_determinant.mean() > plain else {}
-
-
-def _affordable(rows: NDArray[np.floating]) -> list[int]:
-    most = len(rows) / max(ROWS, ROWS_PER_COLUMN * rows.shape[1])
-    return [count for count in COMPONENTS if count <= max(1, most)]
-
-
-def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
-    from sklearn.mixture import GaussianMixture
-
-    mixture = GaussianMixture(
-        count,
-        tol=TOLERANCE * rows.shape[1],
-        reg_covar=REGULARISATION,
-        random_state=seed,
-        init_params="k-means++",
-    )
-    return mixture.fit(rows)
-
-
-SUPPORT, OWNERS, BANDWIDTH = "prior_rows", "prior_owners", "prior_bandwidth"
-NAMES = (SUPPORT, OWNERS, BANDWIDTH)
-BANDWIDTHS = np.sqrt(np.arange(0.4, 1.0, 0.05))
-"""Those that are tried: shares of a Gaussian's standard deviation that are drawn anew."""
-NEARNESS = 0.85
-"""How near to the known rows draws may be, as a share of how near others are: in the latents of
-faces, what they decode to is then still farther from the faces that were learnt than others are."""
-SUPPORT_ROWS, CHOOSING_SAMPLES = 20_000, 1_000
-"""Rows that are kept to draw around, and draws by which the bandwidth is chosen."""
-
-Support = Mapping[str, NDArray[np.floating] | NDArray[np.integer]]
 
 
 def select_support(
@@ -324,12 +286,10 @@ def choose_bandwidth(
 
 def check_rows(arrays: Support, components: int, latent_dim: int) -> None:
     """Raise a ValueError where the kept rows, if there are any, do not fit."""
-    present = [name for name in NAMES if name in arrays]
-    if not present:
+    names = (SUPPORT, OWNERS, BANDWIDTH)
+    if not has_all(arrays, names):
         return
-    if len(present) < len(NAMES):
-        raise ValueError(f"A fitted prior has {', '.join(NAMES)}; found only {', '.join(present)}.")
-    rows, owners, bandwidth = (arrays[name] for name in NAMES)
+    rows, owners, bandwidth = (arrays[name] for name in names)
     if rows.ndim != 2 or not len(rows) or rows.shape[1] != latent_dim:
         raise ValueError(f"{SUPPORT} must have the shape (m, {latent_dim}); found {rows.shape}.")
     if owners.shape != (len(rows),) or owners.dtype.kind != "i":
@@ -338,3 +298,36 @@ def check_rows(arrays: Support, components: int, latent_dim: int) -> None:
         raise ValueError(f"{OWNERS} must lie in 0 ... {components - 1}.")
     if bandwidth.shape != (1,) or not 0 < bandwidth[0] <= 1:
         raise ValueError(f"{BANDWIDTH} must be one number above 0, at most 1; found {bandwidth}.")
+
+
+def _find_layers(
+    inner: NDArray[np.floating], outer: NDArray[np.floating], seed: int
+) -> dict[str, NDArray[np.float32]]:
+    """Return layers that make a few Gaussians fit better; none where they do not."""
+    if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
+        return {}
+    layers = fit_layers(inner, seed=seed)
+    some = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
+    count = [k for k in _affordable(some) if k <= 10][-1]
+    straight, log_determinant = gaussianize(outer, layers)
+    bent = _fit_mixture(gaussianize(some, layers)[0], count, seed).score(straight)
+    plain = _fit_mixture(some, count, seed).score(outer)
+    return layers if bent + log_determinant.mean() > plain else {}
+
+
+def _affordable(rows: NDArray[np.floating]) -> list[int]:
+    most = len(rows) / max(ROWS, ROWS_PER_COLUMN * rows.shape[1])
+    return [count for count in COMPONENTS if count <= max(1, most)]
+
+
+def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
+    from sklearn.mixture import GaussianMixture
+
+    mixture = GaussianMixture(
+        count,
+        tol=TOLERANCE * rows.shape[1],
+        reg_covar=REGULARISATION,
+        random_state=seed,
+        init_params="k-means++",
+    )
+    return mixture.fit(rows)

@@ -1,4 +1,4 @@
-"""What the dimensions of a latent space are used for, and how far they are from the prior."""
+"""Statistics of encodings: distance from the prior, correlations, neighbours, t-SNE."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 from scipy.stats import chi2, kstest
+
+_SHARE = 0.99  # of N(0, I): what lies beyond is out of reach
+
+TSNE_ROWS = 3_000
+"""Encodings that are embedded; more take minutes."""
+
+_INSIDE = 0.998  # share of the points that a square shows, with a margin
+_MARGIN = 1.05
 
 
 def ks_distances(z: ArrayLike) -> NDArray[np.float64]:
@@ -60,9 +68,6 @@ def correlations(z: ArrayLike, classes: ArrayLike) -> NDArray[np.float64]:
     lengths = np.outer(np.linalg.norm(latents, axis=0), np.linalg.norm(members, axis=0))
     products: NDArray[np.float64] = latents.T @ members
     return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-
-
-_SHARE = 0.99
 
 
 def uncovered(
@@ -174,9 +179,6 @@ def nearest(
     return np.take_along_axis(chosen, order, axis=1), distances
 
 
-TSNE_ROWS = 3_000
-
-
 def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own.
 
@@ -200,10 +202,6 @@ def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     perplexity = min(30.0, (count - 1) / 3)
     plane = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(z_mean[rows])
     return {"tsne": plane.astype(np.float32), "tsne_rows": rows}
-
-
-_INSIDE = 0.998
-_MARGIN = 1.05
 
 
 def square_around(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Trainings that can be played again: which kept their epochs, and what is seen of one."""
+"""Playback of a training: where its kept epochs come from, and an animation of them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ from vae_explorer.training.state import history_columns, load_config, load_state
 from vae_explorer.workspace import tell_apart
 
 _GRID_PIXELS, _MOST_TILES = 320, 12
+
+FRAMES, HOLD = 72, 12
+"""Frames of a film that move, and those in which the last one stays."""
+SIDE = 360
+_HEAD, _GAP, _SHOWN = 28, 8, 4_000
+_PAPER, _TEXT = (255, 255, 255), (29, 29, 34)
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,6 @@ def load_recording(source: Source, runs: Path) -> Recording:
     return Recording(source.title, model, read_epochs(run), history)
 
 
-def _state(run: Path) -> str:
-    times = [path.stat().st_mtime_ns for path in (run / "epochs").glob("*.safetensors")]
-    return f"{len(times)}-{max(times)}"
-
-
-FRAMES, HOLD = 72, 12
-"""Frames of a film that move, and those in which the last one stays."""
-SIDE = 360
-_HEAD, _GAP, _SHOWN = 28, 8, 4_000
-_PAPER, _TEXT = (255, 255, 255), (29, 29, 34)
-
-
 def between(values: NDArray[np.generic], position: float) -> NDArray[np.float64]:
     """Interpolate along the first axis (e, ...), at `position` in 0 ... e - 1."""
     first = int(np.clip(position, 0, len(values) - 1))
@@ -198,6 +192,11 @@ def film(
         shown.append(np.asarray(canvas))
         progress(len(shown) / frames)
     return np.stack([*shown, *[shown[-1]] * HOLD])
+
+
+def _state(run: Path) -> str:
+    times = [path.stat().st_mtime_ns for path in (run / "epochs").glob("*.safetensors")]
+    return f"{len(times)}-{max(times)}"
 
 
 def _below(row: int, strip: int) -> int:

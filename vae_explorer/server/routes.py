@@ -1,4 +1,4 @@
-"""The addresses that live views ask beside the pages: decode, encode, anatomy, Plotly's script.
+"""HTTP routes of the live views: decode, encode, anatomy, Plotly's script.
 
 Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
 goes into an address, a log or a file.
@@ -125,6 +125,45 @@ class LiveEndpoint:
         await response(scope, receive, send)
 
 
+class FoundModel(NamedTuple):
+    """A checkpoint, and what belongs to it as it was found."""
+
+    checkpoint: Checkpoint
+    bound: float
+    """The largest |coordinate| that is decoded; see `latent_bound`."""
+    card: Path
+    written: int
+    """When the card was, in ns."""
+
+
+class ModelFinder:
+    """Finds checkpoints by name, and looks at a card alone as long as it is the one it found.
+
+    Verifying all folders, in another thread, takes a third of what a picture does.
+    """
+
+    def __init__(self, get_checkpoint: GetCheckpoint) -> None:
+        self._found: dict[str, FoundModel] = {}
+        self._get_checkpoint = get_checkpoint
+
+    async def find(self, name: str) -> FoundModel:
+        """Return a model by its checkpoint's name, which is only compared.
+
+        Raises
+        ------
+        RequestError
+            404 if there is no sound checkpoint of that name.
+        """
+        found = self._found.get(name)
+        if found is not None:
+            with suppress(OSError):
+                if found.card.stat().st_mtime_ns == found.written:
+                    return found
+            del self._found[name]
+        found = self._found[name] = await run_in_threadpool(_find, name, self._get_checkpoint)
+        return found
+
+
 async def _decode(pool: FairPool, models: ModelFinder, request: Request) -> Response:
     stage = _stage_of(request)
     model = await models.find(request.path_params["name"])
@@ -220,7 +259,12 @@ def _send_at_once(receive: Receive) -> bool:
 
 
 async def _send_plotly(request: Request) -> Response:
-    """Answer with Plotly's script, compressed once for all."""
+    """Answer with Plotly's script, compressed once for all.
+
+    Starlette's `FileResponse` would leave the compression to Streamlit, which does it anew for
+    every visitor and on the event loop, where it holds up all live images for 0.3 s; and it does
+    not answer `If-None-Match`.
+    """
     headers = {
         "ETag": f'W/"{PLOTLY_VERSION}"',
         "Vary": "Accept-Encoding",
@@ -240,45 +284,6 @@ async def _send_plotly(request: Request) -> Response:
 def _read_plotly(compressed: bool) -> bytes:
     script = (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
     return gzip.compress(script, mtime=0) if compressed else script
-
-
-class FoundModel(NamedTuple):
-    """A checkpoint, and what belongs to it as it was found."""
-
-    checkpoint: Checkpoint
-    bound: float
-    """The largest |coordinate| that is decoded; see `latent_bound`."""
-    card: Path
-    written: int
-    """When the card was, in ns."""
-
-
-class ModelFinder:
-    """Finds checkpoints by name, and looks at a card alone as long as it is the one it found.
-
-    Verifying all folders, in another thread, takes a third of what a picture does.
-    """
-
-    def __init__(self, get_checkpoint: GetCheckpoint) -> None:
-        self._found: dict[str, FoundModel] = {}
-        self._get_checkpoint = get_checkpoint
-
-    async def find(self, name: str) -> FoundModel:
-        """Return a model by its checkpoint's name, which is only compared.
-
-        Raises
-        ------
-        RequestError
-            404 if there is no sound checkpoint of that name.
-        """
-        found = self._found.get(name)
-        if found is not None:
-            with suppress(OSError):
-                if found.card.stat().st_mtime_ns == found.written:
-                    return found
-            del self._found[name]
-        found = self._found[name] = await run_in_threadpool(_find, name, self._get_checkpoint)
-        return found
 
 
 def _load(card: ModelCard) -> Checkpoint:

@@ -10,7 +10,6 @@ import numpy as np
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
-from vae_explorer.teaching.objective import LineModel
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.sliders import setting_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
@@ -93,7 +92,7 @@ def _constants() -> Mapping[str, object]:
     return {
         "target": TARGET,
         "variance": PIXEL_VARIANCE,
-        "noise": LineModel().noise,
+        "noise": objective.NOISE,
         "confusion": objective.CONFUSION,
         "tail": objective.TAIL,
         "rate": objective.FIRST_RATE,

@@ -27,9 +27,6 @@ from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.stage.component import Callback, draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, pack_floats, pack_plane
 
-if TYPE_CHECKING:
-    pass
-
 MAP_HEIGHT = 560
 GRID_HEIGHT = 600
 _GRID_WIDTH = 600
