@@ -2,8 +2,9 @@
 
 The cascade of Zhang et al. 2016 (see `vae_explorer.faces.mtcnn`) proposes boxes at every scale,
 refines them, and places the landmarks. It looks at faces as they stand in the photo, and its
-landmarks lean towards upright ones: so the last network looks again at each face turned upright and cut at one
-size by the landmarks that it found, which also drops what looked like a face only by chance.
+landmarks lean towards upright ones: so the last network looks again at each face turned upright and
+cut at one size by the landmarks that it found, which also drops what looked like a face only by
+chance.
 """
 
 from __future__ import annotations
