@@ -1,4 +1,4 @@
-"""The page Anatomy: what its two live views are given, and what chance is left to."""
+"""Anatomy: an image traced through every layer, its noise and sample of z, explanations."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from vae_explorer.ui.widgets import read_number, select, toggle
 
 NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}
-_FIRST_LAYER = 1  # the first that does something
-_OF_EACH = 3  # pictures of a label
-_UNLABELLED = 20  # pictures to pick from where there are no labels
+_FIRST_LAYER = 1  # the first that computes something
+_PER_LABEL = 3  # images
+_UNLABELLED = 20  # images offered without labels
 _TILES = (
     "Each tile is one channel of a layer: white where it is 0, black where it is strongest, orange "
     "below 0, each layer on a scale of its own. The strongest channels for this picture come "
@@ -56,18 +56,18 @@ _POINTS = (
 
 @dataclass(frozen=True, eq=False)
 class ChosenImage:
-    """A picture, and what it is called."""
+    """A selected image and its name."""
 
     name: str
     image: np.ndarray
-    """float32 (channels, height, width) in [0, 1], as the model is given it."""
+    """float32 (channels, height, width) in [0, 1], as input of the model."""
 
 
 def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
-    """Let a picture be picked from those the model never learnt from, or brought along.
+    """Select a held-out image, or ask for an upload or a drawing.
 
-    Nothing of an upload or a drawing goes into the URL, a log or a cache that sessions share; a
-    drawing stays in the browser, on the channel of its key.
+    Uploads and drawings are never in the URL, a log or a shared cache; a drawing stays in the
+    browser, on the channel of `drawing_key`.
     """
     if checkpoint.card.dataset.name == FACES:
         (chosen,) = choose_faces(checkpoint, ONE)
@@ -84,7 +84,7 @@ def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
 
 
 def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -> Subject:
-    """Let noise be added to a picture, and z be its sample or its mean."""
+    """Select the noise added to an image, and whether z is a sample or the mean."""
     noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
     sampled = False
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -97,7 +97,7 @@ def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -
 def show_network(
     checkpoint: Checkpoint, subject: Subject, picture: ChosenImage, channel: str
 ) -> None:
-    """Show every layer of the network, and what a picture is there."""
+    """Show every layer of the network with its activations for an image."""
     answer = None
     if not has_live_route():
         explain_release()
@@ -118,12 +118,12 @@ def show_network(
 
 
 def show_layer(channel: str) -> None:
-    """Show what the chosen layer does, and all that it makes of the picture."""
+    """Show the selected layer and all its activations."""
     draw_view(f"{channel}-layer", {"view": "layer", "channel": channel}, {})
 
 
 def explain_anatomy(card: ModelCard) -> None:
-    """Offer what is worth knowing of the stage."""
+    """Explain the tiles, the noise, and the bits of the bottleneck."""
     with st.expander("How to read the tiles", icon=":material/grid_view:"):
         st.markdown(_TILES)
     with st.expander("Why the noise goes", icon=":material/blur_off:"):
@@ -151,7 +151,7 @@ def _pick(checkpoint: Checkpoint) -> ChosenImage:
 
 
 def _options(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return what can be picked: what people read, by row of the encodings."""
+    """Return the labels of the images offered, by row of the encodings."""
     labels = checkpoint.encodings.labels
     if labels is None:
         ids = checkpoint.encodings.row_id[:_UNLABELLED]
@@ -159,7 +159,7 @@ def _options(checkpoint: Checkpoint) -> dict[str, str]:
     return {
         str(row): f"{name_label(checkpoint, row)}, {k + 1}"
         for label in range(len(checkpoint.card.label_names))
-        for k, row in enumerate(np.flatnonzero(labels == label)[:_OF_EACH])
+        for k, row in enumerate(np.flatnonzero(labels == label)[:_PER_LABEL])
     }
 
 
@@ -168,7 +168,7 @@ def _draw_other_noise() -> None:
 
 
 def _recall(name: str) -> int:
-    """Return a whole number that the stage counts on, kept in the session and the URL."""
+    """Return a whole number that the view needs, kept in the session and the URL."""
     most, default = _MOST[name], _FIRST_LAYER if name == "layer" else 0
     kept = seed_from_url(name, float(default), lambda text: float(read_number(text, int, 0, most)))
     value = min(max(round(kept), 0), most)

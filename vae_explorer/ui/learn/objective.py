@@ -21,19 +21,19 @@ VIEWS = {
     "pixel": "One pixel",
     "bound": "The ELBO",
 }
-"""What people read, by name in the address."""
+"""Labels of the figures, by name in the URL."""
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
 
 
 @dataclass(frozen=True)
 class Slider(Setting):
-    """A setting with a slider of its own in a view."""
+    """A setting whose slider is part of the figure."""
 
     doubling: bool = False
-    """Whether it goes through the powers of two."""
+    """Whether its values are powers of two."""
     whole: bool = False
-    """Whether it counts: 1, 2, ..."""
+    """Whether its values are whole numbers."""
 
 
 MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
@@ -59,12 +59,12 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
 
 
 def show_objective(view: str, card: ModelCard) -> None:
-    """Draw one of `VIEWS`; its sliders stand in the address.
+    """Show one of `VIEWS`; the values of its sliders are in the URL.
 
     Parameters
     ----------
     card : ModelCard
-        Of the model whose numbers stand for a model's, where sums and means are compared.
+        Its metrics are the example where sums and means are compared.
     """
     data = {
         "view": view,
@@ -79,7 +79,7 @@ def show_objective(view: str, card: ModelCard) -> None:
 
 
 def _snap(slider: Slider) -> float:
-    """Return a slider's value; of those that go by whole steps, the nearest there is."""
+    """Return a slider's value, rounded to a power of two or a whole number where it has steps."""
     value = setting_value(slider)
     if slider.doubling:
         return float(2 ** round(np.log2(value)))
@@ -87,7 +87,7 @@ def _snap(slider: Slider) -> float:
 
 
 def _constants() -> Mapping[str, object]:
-    """Return what the formulas of the page have in them beside what is moved."""
+    """Return the constants of the formulas."""
     start = objective.scatter_bubbles()
     return {
         "target": TARGET,

@@ -1,4 +1,4 @@
-"""What the page of several models asks, and says of them."""
+"""Comparison of sibling models: maps under one cursor, interpolations, loss terms."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ _CAUGHT = 0.995
 
 
 def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
-    """Return the models to compare this one with, and it, by what tells them apart.
+    """Return this model and those comparable to it, by unambiguous names.
 
-    Ends the run with a way to models that can be compared, where there is none for this one.
+    Without any, stop the script with a link to models that can be compared.
     """
     cards, _ = list_checkpoints()
     family: list[Checkpoint] = []
@@ -108,7 +108,7 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
 
 
 def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Let two pictures be chosen by their class; return their rows in the encodings."""
+    """Select two images by their class; return their rows in the encodings."""
     labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
     pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
     rng = np.random.default_rng([pair, 15])
@@ -128,15 +128,15 @@ def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
 
 
 def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
-    """Draw the maps of some models, and what each decodes under a cursor that they share.
+    """Show the maps of several models, and what each decodes at a shared cursor.
 
     Parameters
     ----------
     family : mapping of str to Checkpoint
-        By the words that tell the models apart; the same pictures encoded by each.
+        By unambiguous name; all encode the same images.
     link : str
-        One of `LINKS`: the cursor stands at the same share of each map's own side, at the same z
-        on maps of the same side, or in each map where the same picture is.
+        One of `LINKS`: the cursor is at the same relative position in each map, at the same z on
+        maps of equal size, or at the encoding of the same image.
     """
     rows = np.arange(len(_first(family).encodings.row_id))[:_POINTS]
     encoded = {name: c.encodings.z_mean[rows] for name, c in family.items()}
@@ -175,7 +175,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
 
 
 def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
-    """Show the parts of each model's loss."""
+    """Show the terms of each model's loss."""
     parts = ("reconstruction", "kl", "negative_elbo")
     lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
     for name, checkpoint in family.items():
@@ -189,15 +189,15 @@ def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
         st.markdown(_PAPERS)
 
 
-def name_model(card: ModelCard) -> str:
-    """Return what a model of a family is: "Autoencoder", or "VAE, β = 0.1"."""
+def _name_model(card: ModelCard) -> str:
+    """Return a model's kind and β: "Autoencoder", or "VAE, β = 0.1"."""
     if card.model.kind == "autoencoder":
         return "Autoencoder"
     return "VAE" if card.train.beta == 1 else f"VAE, β = {card.train.beta:g}"
 
 
 def _disambiguate(family: Sequence[Checkpoint]) -> dict[str, Checkpoint]:
-    names = [name_model(checkpoint.card) for checkpoint in family]
+    names = [_name_model(checkpoint.card) for checkpoint in family]
     return {
         name if names.count(name) == 1 else checkpoint.card.title: checkpoint
         for name, checkpoint in zip(names, family, strict=True)

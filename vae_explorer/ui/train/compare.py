@@ -1,4 +1,4 @@
-"""The table of all models: which of them are looked at, and which of those are chosen."""
+"""The comparison of models: table, selection, rate-distortion plane, learning curves."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _WHY_PLANE = (
     "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
 )
 _CHOSEN = "models"
-"""Ids of the chosen rows, in the session and in the URL; none stands for all."""
+"""Key of the selected rows' ids, in the session and the URL; none means all."""
 _SAME, _ALL = "same", "all"
 _OPEN = "open"
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
@@ -74,9 +74,9 @@ _CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
-    """Let the data be chosen, by default the model's of the sidebar; return the models of it.
+    """Select a data set, by default that of the sidebar's model; return the models trained on it.
 
-    What is broken is named below the choice.
+    Broken checkpoints are listed below the picker.
     """
     rows, errors = list_rows(workspace.RUNS)
     others = {_key(row.dataset, row.data): row.data for row in rows}
@@ -92,7 +92,7 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
 
 
 def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
-    """Return the rows that were chosen, or all where none is."""
+    """Return the selected rows, or all if none is selected."""
 
     def parse(text: str) -> list[str]:
         ids = [unquote(part) for part in text.split(",")]
@@ -108,7 +108,7 @@ def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
 
 
 def choose_models(rows: Sequence[ModelRow]) -> None:
-    """Let models be chosen by their names, where the table is not on the page."""
+    """Select models by name, where the table is not shown."""
     names = name_rows(rows)
     key = f"{_CHOSEN}_picked"
     st.session_state[key] = [id for id in st.session_state[_CHOSEN] if id in names]
@@ -123,12 +123,12 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
 
 
 def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
-    """Return the models' names by id; where two share one, their folders tell them apart."""
+    """Return the models' names by id; equal names are followed by their folders."""
     return tell_apart({row.id: row.name for row in rows})
 
 
 def show_table(rows: Sequence[ModelRow]) -> None:
-    """Draw the table, whose ticked rows are the chosen ones."""
+    """Show the table, whose ticked rows are the selected models."""
     names = name_rows(rows)
     columns: dict[str, list[object]] = {c.key: [c.read(row) for row in rows] for c in COLUMNS}
     columns["name"] = list(names.values())
@@ -143,7 +143,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     state: DataframeStateInput = {"selection": {"rows": ticked}}
     kept = st.session_state.get(key)
     if kept is not None and sorted(kept["selection"]["rows"]) != ticked:
-        st.session_state[key] = state  # chosen elsewhere, or reset
+        st.session_state[key] = state  # selected elsewhere, or reset
 
     def take() -> None:
         picked = st.session_state[key]["selection"]["rows"]
@@ -183,7 +183,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
 
 
 def offer_table(rows: Sequence[ModelRow]) -> None:
-    """Say what the table's columns mean, and offer it as CSV."""
+    """Explain the table's columns, and offer the table as CSV."""
     words, button = st.columns([0.75, 0.25], gap="medium")
     with words, st.expander("What the columns mean", icon=":material/help:"):
         meanings = [f"- **{column.heading}**: {column.meaning}" for column in COLUMNS]
@@ -201,7 +201,7 @@ def offer_table(rows: Sequence[ModelRow]) -> None:
 
 
 def explain_nats(rows: Sequence[ModelRow]) -> None:
-    """Say in one line what may be compared among some models."""
+    """Say whether the losses of the models can be compared."""
     differences = find_differences(rows)
     if "data" in differences:
         found = escape_markdown(", ".join(differences["data"]))
@@ -221,7 +221,7 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
 
 
 def show_plane(rows: Sequence[ModelRow]) -> None:
-    """Draw models at their KL and their reconstruction term."""
+    """Plot models in the rate-distortion plane: KL against reconstruction term."""
     there = [row for row in rows if row.reconstruction is not None]
     if not there:
         st.info("None of these models has been measured yet: train an epoch, or evaluate one.")
@@ -245,12 +245,12 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
 def show_curves(
     rows: Sequence[ModelRow], among: Sequence[ModelRow], quantity: str, per: str
 ) -> None:
-    """Lay the validation curves of models over one another.
+    """Plot the validation curves of models.
 
     Parameters
     ----------
     rows, among : sequence of ModelRow
-        Those to draw, and all of the table: a model's colour is its place in that.
+        The models to plot, and all of the table, which determine the colours.
     quantity, per : str
         Of `QUANTITIES` and `TIMES`.
     """
@@ -278,7 +278,7 @@ def show_curves(
 
 
 def _key(dataset: str, title: str) -> str:
-    """Name data in a link; sets that people brought have what they are called behind it."""
+    """Return a data set's name in the URL; for user data it includes the title."""
     return dataset + "".join(title.partition(": ")[1:])
 
 
@@ -307,7 +307,7 @@ def _show_broken(errors: Mapping[str, str]) -> None:
 
 
 def _curve(row: ModelRow, quantity: str) -> NDArray[np.float64] | None:
-    """Return one quantity on the validation rows (epochs,), or None where there is none."""
+    """Return one quantity on the validation data (epochs,), or None if it is not there."""
     history = row.history
     if row.model.kind == "autoencoder" and quantity in ("kl", "negative_elbo"):
         return None

@@ -1,4 +1,4 @@
-"""What the browser is given to play a training: points, grids and pictures of all its epochs."""
+"""Playback of a training: its recordings, the live view, and the animation file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ COMMAND = (
 ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
 ANIMATION_SECONDS = 8.0
 _ANIMATION = "playback_film"
-_TALLEST = 8_000  # px of a sheet of pictures
-_FINEST = 32_767  # of a 16-bit number
+_TALLEST = 8_000  # px of a sheet of images
+_FINEST = 32_767  # largest int16
 
 
 def needs_sources() -> dict[str, Source]:
-    """Return what can be played; ends the run with how to get something, where nothing can."""
+    """Return the trainings that can be played; without any, stop the script with instructions."""
     sources = list_sources(workspace.RUNS)
     if sources:
         return sources
@@ -50,7 +50,7 @@ def needs_sources() -> dict[str, Source]:
 
 
 def load_sources(sources: Sequence[Source]) -> list[Recording]:
-    """Read the recordings that can be read; say of the others why they cannot."""
+    """Load the recordings, and show why some cannot be loaded."""
     found = []
     for source in sources:
         try:
@@ -64,20 +64,20 @@ def load_sources(sources: Sequence[Source]) -> list[Recording]:
 
 
 def show_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
-    """Draw trainings under one slider.
+    """Show trainings under one slider.
 
     Parameters
     ----------
     sources : sequence of Source
         One or two.
     align : str
-        One of `ALIGNMENTS`: what the slider means where there are two.
+        One of `ALIGNMENTS`: what the slider counts if there are two.
     follow : bool
         Whether the axes follow the points of each epoch.
     """
     recordings = []
     for source in sources:
-        with suppress(CheckpointError, RunError):  # it was told of
+        with suppress(CheckpointError, RunError):  # already shown by `load_sources`
             recordings.append(_pack(source))
     titles = " and ".join(source.title for source in sources)
     data = {
@@ -93,7 +93,7 @@ def show_playback(sources: Sequence[Source], key: str, *, align: str, follow: bo
 
 
 def offer_animation(source: Source) -> None:
-    """Offer a training as an animated picture, drawn when it is asked for, with its progress."""
+    """Offer a training as an animation, rendered on request with a progress bar."""
     with st.popover("Save as a film", icon=":material/movie:", width="stretch"):
         kind = select(
             "film", "File", ANIMATION_FORMATS, help="A GIF is larger and has 256 colours."
@@ -177,7 +177,7 @@ def _pack(source: Source) -> dict[str, object]:
 
 
 def _originals(source: Source, recording: Recording) -> np.ndarray:
-    """Return the pictures that are reconstructed, uint8; of a checkpoint, where its data are."""
+    """Return the images that are reconstructed, uint8; from the data set if it is prepared here."""
     kept = recording.kept
     card = None if source.is_run else list_checkpoints()[0].get(source.name)
     dataset = None if card is None else find_originals(card)
@@ -187,7 +187,7 @@ def _originals(source: Source, recording: Recording) -> np.ndarray:
 
 
 def _row(pictures: np.ndarray) -> np.ndarray:
-    """Lay uint8 pictures (k, channels, height, width) in a row: (height, width, 3)."""
+    """Tile uint8 images (k, channels, height, width) in a row: (height, width, 3)."""
     return _picture(pictures.astype(np.float32) / 255, len(pictures))
 
 
@@ -197,7 +197,7 @@ def _picture(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _sheet(frames: Sequence[np.ndarray], columns: int) -> dict[str, object]:
-    """Lay frames of one size out on one picture, in reading order."""
+    """Tile frames of one size on one sheet, in reading order."""
     height, width, _ = frames[0].shape
     rows = -(-len(frames) // columns)
     sheet = np.full((rows * height, min(columns, len(frames)) * width, 3), 255, np.uint8)

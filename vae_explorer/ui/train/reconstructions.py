@@ -1,4 +1,4 @@
-"""The same twelve held-out pictures, redrawn by each of some models."""
+"""Reconstructions of the same twelve held-out images by several models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vae_explorer.ui.widgets import read_number
 COUNT = 12
 _SEED, _MOST_SEED = "twelve", 99_999
 _MOST = 12  # models: each is loaded
-_SIDE = 64  # of a picture on the screen, in pixels, at most
+_SIDE = 64  # of an image on the screen, in pixels, at most
 _STYLE = """
 <style>
   .same-pictures { overflow-x: auto; }
@@ -44,7 +44,7 @@ _STYLE = """
 
 
 def offer_another() -> int:
-    """Offer another twelve pictures; return the seed of these."""
+    """Offer another twelve images; return the seed of the current ones."""
     seed = seed_from_url(_SEED, 0, lambda text: read_number(text, int, 0, _MOST_SEED))
     write_to_url(_SEED, str(seed), "0")
     st.button(
@@ -57,14 +57,14 @@ def offer_another() -> int:
 
 
 def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
-    """Show twelve pictures that none of these models has learnt from, and what each makes of them.
+    """Show twelve images that no model was trained on, and each model's reconstructions.
 
     Parameters
     ----------
     rows : sequence of ModelRow
-        Of the same data.
+        Trained on the same data.
     seed : int
-        Chooses the pictures.
+        Determines the images.
     """
     if len({row.data for row in rows}) != 1:
         st.info("These models learnt from different pictures. Choose models of one data set above.")
@@ -81,7 +81,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
     if best is not None and len(ids):
         strips.append(_Strip("Held-out pictures", best.take(ids).astype(np.float32) / 255, None))
     for row in shown:
-        images = _redraw(row, cards.get(row.id), data[row.id], ids)
+        images = _reconstruct(row, cards.get(row.id), data[row.id], ids)
         if images is None:
             continue
         originals = data[row.id]
@@ -125,10 +125,10 @@ def _draw(
     return draw_row_ids(held_out, COUNT, seed)
 
 
-def _redraw(
+def _reconstruct(
     row: ModelRow, card: ModelCard | None, data: ImageDataset | None, ids: np.ndarray
 ) -> np.ndarray | None:
-    """Return what a model makes of pictures (n, channels, height, width); None if it cannot."""
+    """Return a model's reconstructions (n, channels, height, width), or None if it has none."""
     if not len(ids):
         return None
     if card is not None:
