@@ -187,7 +187,7 @@ def test_killed_it_is_named_and_goes_on(arguments: Arguments, wait: str) -> None
     status = wait_for("killed", lambda status: "ran out of memory" in status.message)
     assert (status.phase, status.failure) == ("interrupted", "memory")
     done = len(read_history(workspace.RUNS / "killed"))
-    assert (f"All up to epoch {done} is kept" if done else "begins anew") in status.message
+    assert (f"Progress up to epoch {done} is saved" if done else "starts over") in status.message
     assert list_checkpoints() == ({}, {})
     resume_training("killed")
     wait_for("killed", lambda status: status.epoch > done)
@@ -210,7 +210,7 @@ def test_a_dead_run_is_finished_or_begun_anew(arguments: Arguments) -> None:
     wait_for_end("one")
     restart_training("one", "--lr", "0.001")
     status = wait_for("one", lambda status: status.epoch >= 1)
-    assert status.arguments[-1] == "--lr=0.001"
+    assert "--lr=0.001" in status.arguments
     pause_training("one")
     wait_for_end("one")
     finish_training("one")
