@@ -5,7 +5,7 @@ import streamlit as st
 
 from vae_explorer.figures import panels_figure
 from vae_explorer.latent.interpolation import lerp, to_p_values
-from vae_explorer.latent.statistics import largest_step, uncovered
+from vae_explorer.latent.statistics import largest_relative_step, uncovered_samples
 from vae_explorer.sampling import sample_box
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.learn.siblings import (
@@ -56,7 +56,7 @@ with stage:
         for name, each in family.items():
             a, b = each.encodings.z_mean[list(ends)]
             fine, shown = (lerp(a, b, np.linspace(0, 1, n)) for n in (FINE, STEPS))
-            jump = largest_step(get_decoded(key_of(each.card), fine))
+            jump = largest_relative_step(get_decoded(key_of(each.card), fine))
             st.caption(f"**{name}**: the greatest of {FINE - 1} steps is {jump:.2g} × their mean")
             show_image_row(get_decoded(key_of(each.card), shown), 2)
     elif look == "samples":
@@ -68,7 +68,7 @@ with stage:
     elif look == "cover":
         points, lonely = {}, {}
         for name, z in encoded.items():
-            drawn, far = uncovered(z, SHOWN)
+            drawn, far = uncovered_samples(z, SHOWN)
             title = f"{name}: {far.mean():.1%} with no encoding near"
             points[title], lonely[title] = drawn, far.astype(int)
         figure = panels_figure(points, lonely, half_side=HALF_SIDE, template=theme())

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.faces.morph import detail_of, lay_over
+from vae_explorer.faces.morph import blend, residual
 from vae_explorer.images import png_bytes, tile, write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
@@ -51,9 +51,9 @@ if kind == "two":
     def compose(frames: int) -> np.ndarray:
         """Return the morph as uint8 (frames, SIDE, SIDE, 3)."""
         ends = decode(model, latents)
-        first, last = (detail_of(f.image, end) for f, end in zip(faces, ends, strict=True))
+        first, last = (residual(f.image, end) for f, end in zip(faces, ends, strict=True))
         images = decode(model, morph_path(*latents, frames, path))
-        return lay_over(images, (first, last), values[DETAIL.name])
+        return blend(images, (first, last), values[DETAIL.name])
 
     with stage:
         show_morph(

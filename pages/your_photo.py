@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.images import enlarge
-from vae_explorer.inference import place_image
+from vae_explorer.inference import encode_image
 from vae_explorer.ui.faces.photos import (
     ask_for_photo,
     current_photo,
@@ -54,10 +54,10 @@ with stage:
     show_found(photo, HEIGHT)
     if face is not None:
         pixels = face.pixels(card.model.image_size)
-        placed = place_image(checkpoint.model, pixels)
+        placed = encode_image(checkpoint.model, pixels)
         reconstructions = [("**3** · Redrawn", placed.reconstruction)]
         for other in others if compares else ():
-            seen = place_image(other.model, face.pixels(other.card.model.image_size))
+            seen = encode_image(other.model, face.pixels(other.card.model.image_size))
             reconstructions.append((f"by {other.card.title}", seen.reconstruction))
         with st.container(horizontal=True, gap="small"):
             show_image(face.pixels(SIDE), "**2** · Aligned", SIDE)

@@ -23,9 +23,9 @@ from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
 from vae_explorer.cli import build_parser, main
 from vae_explorer.data import find_prepared, load_dataset
-from vae_explorer.data.user_sets import delete_own_set, list_own_sets
+from vae_explorer.data.user_sets import delete_user_set, list_user_sets
 from vae_explorer.editing.recipe import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe
-from vae_explorer.editing.user_vectors import read_own_vector, write_own_vector
+from vae_explorer.editing.user_vectors import read_user_vector, write_user_vector
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
@@ -404,13 +404,13 @@ def test_another_training_starts_from_an_old_run_or_checkpoint(folder: Path) -> 
 
 
 def test_an_own_set_is_listed_and_deleted(folder: Path, source: Path) -> None:
-    (found,) = list_own_sets()
+    (found,) = list_user_sets()
     assert (found.name, found.pictures, tuple(found.label_names)) == ("drawn", 60, ())
     assert (found.damaged, found.others, tuple(found.other_names)) == (0, 1, ("readme.txt",))
     assert found.source.resolve() == source
     assert found.counts == {"train": 48, "val": 6, "test": 6}
-    delete_own_set("drawn")
-    assert list_own_sets() == []
+    delete_user_set("drawn")
+    assert list_user_sets() == []
     assert not any(Path("data/cache").glob("folder-drawn-*"))
 
 
@@ -437,7 +437,7 @@ def test_a_recipe_is_read_and_does_what_it_did(folder: Path, source: Path) -> No
     recipe = read_recipe(data, checkpoint)
     assert recipe == Recipe({"Smiling": 1.5, "Eyeglasses": -0.75}, "balanced", ("Male",), 0.5)
     assert read_recipe(write_recipe(recipe, checkpoint.card), checkpoint) == recipe
-    own = read_own_vector((folder / "direction.json").read_bytes(), checkpoint.card)
+    own = read_user_vector((folder / "direction.json").read_bytes(), checkpoint.card)
     vectors = editing_vectors(checkpoint, recipe.kind, recipe.locked, {"own.1": own.vector})
     z = checkpoint.encodings.z_mean[:1]
     moved = z + sum(recipe.amounts[name] * vectors[name] for name in recipe.amounts)
@@ -454,12 +454,12 @@ def test_a_recipe_is_read_and_does_what_it_did(folder: Path, source: Path) -> No
 
 def test_a_direction_is_read_and_does_what_it_did(folder: Path) -> None:
     checkpoint = load_checkpoint("drawn-faces")
-    own = read_own_vector((folder / "direction.json").read_bytes(), checkpoint.card)
+    own = read_user_vector((folder / "direction.json").read_bytes(), checkpoint.card)
     assert (own.name, tuple(own.counts), own.vector.shape) == ("Dark hair", (6, 5), (2,))
     moved = checkpoint.encodings.z_mean[:1] + own.vector
     images = decode(checkpoint.model, moved.astype(np.float32))
     np.testing.assert_allclose(images, ARRAYS["edits/own"], atol=EXACT)
-    again = read_own_vector(write_own_vector(own, checkpoint.card), checkpoint.card)
+    again = read_user_vector(write_user_vector(own, checkpoint.card), checkpoint.card)
     assert np.array_equal(again.vector, own.vector)
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.support import PROJECT
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, load_dataset, prepare
 from vae_explorer.data.base import Record, Source
-from vae_explorer.errors import PictureError
+from vae_explorer.errors import ImageError
 
 SIZE = 8
 
@@ -33,7 +33,7 @@ def made_source(count: int = 20, damaged: tuple[int, ...] = ()) -> Source:
 
     def load(index: int) -> np.ndarray:
         if index in damaged:
-            raise PictureError("scratched")
+            raise ImageError("scratched")
         return picture(index)
 
     records = (

@@ -17,7 +17,7 @@ from vae_explorer.cli.data import add_data_options, open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import ConfigError, RunError, unknown_name
+from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.publishing import publish_classifier
 from vae_explorer.runs.run import Run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
@@ -161,7 +161,7 @@ def _architecture(name: str | None) -> str:
     if name is None:
         raise ConfigError("Which network? Name one with --architecture: " + ", ".join(CHANNELS))
     if name not in CHANNELS:
-        raise ConfigError(unknown_name("architecture", name, list(CHANNELS)))
+        raise ConfigError(did_you_mean("architecture", name, list(CHANNELS)))
     return name
 
 

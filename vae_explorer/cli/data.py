@@ -13,9 +13,9 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.data import DATASETS, ImageDataset, prepare
-from vae_explorer.errors import ConfigError, DatasetError, unknown_name
+from vae_explorer.errors import ConfigError, DatasetError, did_you_mean
 from vae_explorer.evaluation.metrics import evaluate
-from vae_explorer.publishing import evaluate_again
+from vae_explorer.publishing import reevaluate
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if samples < 0:
         raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
     if args.write:
-        metrics = evaluate_again(
+        metrics = reevaluate(
             checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
         ).metrics
     else:
@@ -75,7 +75,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 def check_dataset(name: str) -> None:
     """Raise a `DatasetError` for an unknown data set."""
     if name not in DATASETS:
-        raise DatasetError(unknown_name("data set", name, list(DATASETS)))
+        raise DatasetError(did_you_mean("data set", name, list(DATASETS)))
 
 
 def open_dataset(

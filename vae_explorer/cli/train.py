@@ -19,7 +19,7 @@ from vae_explorer.cli.data import add_data_options, check_dataset, open_dataset,
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import ConfigError, RunError, unknown_name
+from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.models import build_model
 from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
@@ -282,7 +282,7 @@ def _read_config(path: Path) -> dict[str, JsonValue]:
     parts = _table(values)
     for name in parts:
         if name not in ("model", "train"):
-            raise ConfigError(unknown_name("part of --config", name, ["model", "train"]))
+            raise ConfigError(did_you_mean("part of --config", name, ["model", "train"]))
     return parts
 
 

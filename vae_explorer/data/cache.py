@@ -22,7 +22,7 @@ import psutil
 from vae_explorer import workspace
 from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.errors import CacheError, DatasetError, PictureError, ReadOnlyError
+from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
 from vae_explorer.validation import read_json
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
@@ -422,7 +422,7 @@ def _write_images(
                 progress(done, source.count)
             try:
                 image = record.load()
-            except PictureError as error:
+            except ImageError as error:
                 damaged[record.name] = str(error)
                 continue
             if image.dtype != np.uint8 or image.shape != shape:

@@ -12,7 +12,7 @@ from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.state import add_notice, start_page
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select, toggle
-from vae_explorer.workspace import tell_apart
+from vae_explorer.workspace import disambiguate
 
 FIRST_MODEL = "fashion-vae-2d"
 TRAINING = "pages/train.py"
@@ -35,7 +35,7 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         add_notice(f"the model {escape_markdown(gone)} is no longer here")
     with st.sidebar:
         if cards:
-            titles = tell_apart({name: card.title for name, card in cards.items()})
+            titles = disambiguate({name: card.title for name, card in cards.items()})
             name = select("model", "Model", titles, FIRST_MODEL, dropdown=True)
             st.caption(f"`{name}`")
             toggle("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")

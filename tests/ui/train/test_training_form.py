@@ -15,7 +15,7 @@ from streamlit.testing.v1.element_tree import Button
 from tests.support.session import Open, Session
 from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data.user_sets import add_own_set, list_own_sets
+from vae_explorer.data.user_sets import add_user_set, list_user_sets
 from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import PRESETS
 from vae_explorer.ui.train import data, form
@@ -214,7 +214,7 @@ def upload(session: Session, data: bytes, name: str = "My cats.zip") -> Session:
 
 def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, started):
     session = upload(open_app(PAGE, train_data="yours"), zipped(note_txt=b"x"))
-    (kept,) = list_own_sets(own_folder)
+    (kept,) = list_user_sets(own_folder)
     assert session.link["train_data"] == f"own-{kept.name}" == "own-my-cats"
     words = session.words.replace("\\", "")
     assert "30 pictures; labels: cat, dog. Left out: 1 of another kind (note.txt)" in words
@@ -229,11 +229,11 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
 
 
 def test_a_zip_that_is_refused_says_why_and_keeps_the_others(open_app: Open, own_folder: Path):
-    add_own_set("first", io.BytesIO(zipped()), own_folder)
+    add_user_set("first", io.BytesIO(zipped()), own_folder)
     session = upload(open_app(PAGE, train_data="yours"), b"no zip at all")
     assert "no zip" in errors(session)
     assert "no zip" in errors(session.run())
-    assert [each.name for each in list_own_sets(own_folder)] == ["first"]
+    assert [each.name for each in list_user_sets(own_folder)] == ["first"]
     assert START not in session.labels()
 
 
@@ -244,9 +244,9 @@ def test_too_few_pictures_cannot_be_started(open_app: Open, own_folder: Path):
 
 
 def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path):
-    add_own_set("mine", io.BytesIO(zipped()), own_folder)
+    add_user_set("mine", io.BytesIO(zipped()), own_folder)
     session = open_app(PAGE, train_data="own-mine").click("Delete them")
-    assert list_own_sets(own_folder) == []
+    assert list_user_sets(own_folder) == []
     assert read_command(session)[2].dataset == "digits"
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
-from vae_explorer.inference import Placement, place_image
+from vae_explorer.inference import ImageEncoding, encode_image
 from vae_explorer.preprocessing import fit_garment, read_upload
 from vae_explorer.ui.explore.map_points import MANY_DIMENSIONS, describe_posterior, show_nearest
 from vae_explorer.ui.files import upload_image
@@ -44,7 +44,7 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
         image = ask_for_garment(checkpoint)
         if image is None:
             return None
-        placement = place_image(checkpoint.model, image)
+        placement = encode_image(checkpoint.model, image)
         left, right = st.columns(2)
         with left:
             show_image(image, "What the model was given")
@@ -86,7 +86,7 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
     return None if kept is None else kept.image
 
 
-def _describe_cost(checkpoint: Checkpoint, placement: Placement) -> str:
+def _describe_cost(checkpoint: Checkpoint, placement: ImageEncoding) -> str:
     metric = "negative_elbo"
     text = f"It costs {placement.nll:.0f} nats to reconstruct"
     if placement.z_log_var is None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures import DecodedTiles
-from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.latent.interpolation import from_p_values
 from vae_explorer.latent.planes import (
     Plane,
@@ -226,5 +226,5 @@ def _decode_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> D
         points = grid_points(centre, half * (_TILES - 1) / _TILES, _TILES)
         (left, bottom), (right, top) = centre - half, centre + half
     images = get_decoded(key_of(checkpoint.card), view.plane.to_latent(points))
-    url = data_url(tile(as_shown(images), _TILES))
+    url = data_url(tile(for_display(images), _TILES))
     return DecodedTiles(url, x0=float(left), x1=float(right), y0=float(bottom), y1=float(top))

@@ -13,11 +13,11 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.editing.user_vectors import (
     MAX_BYTES,
     MAX_NAME,
-    OwnVector,
+    UserVector,
     is_name,
-    make_own_vector,
-    read_own_vector,
-    write_own_vector,
+    make_user_vector,
+    read_user_vector,
+    write_user_vector,
 )
 from vae_explorer.ui.faces.picker import choose_face_set
 from vae_explorer.ui.files import take_model_file
@@ -30,13 +30,13 @@ _FIRST_NAME = "My direction"
 _SHAKY = 0.7  # share of its length due to chance, above which a direction is unreliable
 
 
-def user_vectors(card: ModelCard) -> dict[str, OwnVector]:
+def user_vectors(card: ModelCard) -> dict[str, UserVector]:
     """Return the session's directions for a model, by random id: names stay out of keys."""
-    own: dict[str, OwnVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
+    own: dict[str, UserVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
     return own
 
 
-def choose_user_vector(checkpoint: Checkpoint) -> OwnVector | None:
+def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
     """Compute, load, save and select a direction."""
     card = checkpoint.card
     own = user_vectors(card)
@@ -48,7 +48,7 @@ def choose_user_vector(checkpoint: Checkpoint) -> OwnVector | None:
         for id, each in own.items():
             st.download_button(
                 f"Save “{escape_markdown(each.name)}”",
-                write_own_vector(each, card),
+                write_user_vector(each, card),
                 "direction.json",
                 "application/json",
                 on_click="ignore",
@@ -82,7 +82,7 @@ def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
             )
 
 
-def describe_user_vector(own: OwnVector) -> str:
+def describe_user_vector(own: UserVector) -> str:
     """Describe the number of images behind a direction, and how reliable it is."""
     words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
     if math.isnan(own.standard_error):
@@ -112,7 +112,7 @@ def _make(checkpoint: Checkpoint) -> None:
         typed = st.session_state["own_name"].strip()
         label = typed if is_name(typed) else _FIRST_NAME
         try:
-            made = make_own_vector(label, np.stack(with_it), np.stack(without_it))
+            made = make_user_vector(label, np.stack(with_it), np.stack(without_it))
         except ValueError as error:
             st.toast(str(error), icon=":material/error:")
             return
@@ -131,13 +131,13 @@ def _make(checkpoint: Checkpoint) -> None:
 
 def _load(card: ModelCard) -> None:
     loaded = take_model_file(
-        "Load a direction", "own_file", MAX_BYTES, lambda data: read_own_vector(data, card)
+        "Load a direction", "own_file", MAX_BYTES, lambda data: read_user_vector(data, card)
     )
     if loaded is not None:
         _keep(card, loaded)
 
 
-def _keep(card: ModelCard, made: OwnVector) -> None:
+def _keep(card: ModelCard, made: UserVector) -> None:
     """Store a direction, replacing one of the same name, and select it."""
     own = user_vectors(card)
     same = (id for id, each in own.items() if each.name == made.name)

@@ -24,7 +24,7 @@ from vae_explorer.editing.recipe import (
 from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
 from vae_explorer.faces import edit_photo, whole_face
-from vae_explorer.images import encode_picture, write_animation, zip_of_files
+from vae_explorer.images import encode_image_file, write_animation, zip_of_files
 from vae_explorer.ui.faces.directions import user_vectors
 from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
@@ -253,14 +253,14 @@ class Edit:
 
         def write_pair() -> bytes:
             before = np.asarray(kept.crop(_SIDE))
-            return encode_picture(np.hstack([before, self.face(kept)]), "png")
+            return encode_image_file(np.hstack([before, self.face(kept)]), "png")
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
             f"Photo, {kept.photo.width} × {kept.photo.height}": (
                 f"edited.{_ENDING[kept.format]}",
                 lambda: self._write(kept),
             ),
-            "Face": ("face.png", lambda: encode_picture(self.face(kept), "png")),
+            "Face": ("face.png", lambda: encode_image_file(self.face(kept), "png")),
             "Face, before and after": ("before-after.png", write_pair),
             "The change, animated": ("change.webp", write_animated),
         }
@@ -269,7 +269,7 @@ class Edit:
         return files
 
     def _write(self, kept: SessionFace) -> bytes:
-        return encode_picture(self.photo(kept), kept.format)
+        return encode_image_file(self.photo(kept), kept.format)
 
     def _write_all(self, faces: Sequence[SessionFace]) -> bytes:
         names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(faces, 1)]

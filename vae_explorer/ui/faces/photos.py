@@ -13,7 +13,7 @@ from PIL import Image
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
 from vae_explorer.faces import Face, face_from_eyes, find_faces
-from vae_explorer.images import PictureFormat, picture_url, to_pil
+from vae_explorer.images import ImageFormat, image_url, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.preprocessing import kept_format, read_upload
 from vae_explorer.sampling import available_priors, sample_latents
@@ -51,7 +51,7 @@ class Photo:
     """Whether the next clicks mark the two eyes."""
     generated: bool = False
     """Whether it is a generated face, which is aligned already."""
-    format: PictureFormat = "png"
+    format: ImageFormat = "png"
     """Format of the uploaded file."""
 
     @property
@@ -64,7 +64,7 @@ class Photo:
         """The photo at screen size, as a data URL."""
         shown = self.image.copy()
         shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE), reducing_gap=2.0)
-        return picture_url(shown)
+        return image_url(shown)
 
     @cached_property
     def face(self) -> SessionFace | None:

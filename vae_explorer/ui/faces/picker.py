@@ -15,7 +15,7 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.evaluation.metrics import PERCENTILES
 from vae_explorer.faces import Face, find_faces
-from vae_explorer.images import as_shown, enlarge, to_pil
+from vae_explorer.images import enlarge, for_display, to_pil
 from vae_explorer.inference import decode, encode
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_checkpoint, key_of
@@ -224,7 +224,7 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
-    shown = as_shown(enlarge(decode(checkpoint.model, z), SIDE))[0]
+    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE))[0]
     return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
 
 

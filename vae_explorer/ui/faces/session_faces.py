@@ -14,7 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from vae_explorer.faces import Face, align
-from vae_explorer.images import PictureFormat
+from vae_explorer.images import ImageFormat
 
 _FACES = "tray"
 _MOST = 12  # faces
@@ -31,7 +31,7 @@ class SessionFace:
     """RGB, upright."""
     face: Face | None
     """Where it is in the photo; None if the photo is an aligned face."""
-    format: PictureFormat = "png"
+    format: ImageFormat = "png"
     """Format of the uploaded file."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     _crops: dict[int, Image.Image] = field(default_factory=dict, repr=False)

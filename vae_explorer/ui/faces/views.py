@@ -9,7 +9,7 @@ import numpy as np
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces.editing import BLENDING
 from vae_explorer.faces.morph import FADE_POWER
-from vae_explorer.images import data_url, picture_url, tile
+from vae_explorer.images import data_url, image_url, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
 from vae_explorer.ui.faces.picker import SIDE, ChosenFace
@@ -134,7 +134,7 @@ def show_edit(
     data = {
         "view": "edit",
         "z": pack_floats(z[0]),
-        "picture": picture_url(face.kept.crop(_EDIT_SIDE)),
+        "picture": image_url(face.kept.crop(_EDIT_SIDE)),
         "name": face.name,
         "size": _EDIT_SIDE,
         "vectors": {setting: pack_floats(vector) for setting, vector in vectors.items()},

@@ -10,7 +10,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, Subject, pack_passage
+from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, TraceRequest, pack_trace
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.explore.garments import ask_for_garment, knows_garments
 from vae_explorer.ui.explore.map_points import name_label
@@ -83,7 +83,7 @@ def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
     return picked
 
 
-def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -> Subject:
+def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -> TraceRequest:
     """Select the noise added to an image, and whether z is a sample or the mean."""
     noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
     sampled = False
@@ -91,17 +91,19 @@ def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -
         st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
         if checkpoint.card.model.kind == "vae":
             sampled = not toggle("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
-    return Subject(picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled)
+    return TraceRequest(
+        picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled
+    )
 
 
 def show_network(
-    checkpoint: Checkpoint, subject: Subject, picture: ChosenImage, channel: str
+    checkpoint: Checkpoint, subject: TraceRequest, picture: ChosenImage, channel: str
 ) -> None:
     """Show every layer of the network with its activations for an image."""
     answer = None
     if not has_live_route():
         explain_release()
-        packed = pack_passage(subject.follow(checkpoint.model))
+        packed = pack_trace(subject.trace_forward(checkpoint.model))
         answer = base64.b64encode(packed).decode("ascii")
     data = {
         "view": "network",

@@ -13,7 +13,7 @@ from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
-from vae_explorer.latent.statistics import out_of_reach
+from vae_explorer.latent.statistics import share_far_from_prior
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.sidebar import FIRST_MODEL
@@ -150,7 +150,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
     maps = []
     for (name, z), checkpoint in zip(encoded.items(), family.values(), strict=True):
         middle, half = _frame(z) if link != "z" else (np.zeros(2), REACH)
-        card, away = checkpoint.card, out_of_reach(checkpoint.encodings.z_mean)
+        card, away = checkpoint.card, share_far_from_prior(checkpoint.encodings.z_mean)
         maps.append(
             {
                 "checkpoint": card.name,

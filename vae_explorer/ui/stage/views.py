@@ -19,7 +19,7 @@ from streamlit.elements.plotly_chart import PlotlyState
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import mosaic_figure
-from vae_explorer.images import as_shown, data_url, picture_url, tile
+from vae_explorer.images import data_url, for_display, image_url, tile
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import Plane
 from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
@@ -223,19 +223,19 @@ def show_drawing_box(map_key: str, checkpoint: Checkpoint) -> None:
 def show_image(image: np.ndarray, caption: str, width: int = 112) -> None:
     """Show one image (channels, height, width), crisp, at a whole multiple of its size."""
     scale = max(1, width // image.shape[-1])
-    _show_scaled(as_shown(image), scale, caption)
+    _show_scaled(for_display(image), scale, caption)
 
 
 def show_image_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side, as one image."""
-    _show_scaled(tile(as_shown(images), len(images), gap=4), scale)
+    _show_scaled(tile(for_display(images), len(images), gap=4), scale)
 
 
 def show_photo(pixels: np.ndarray, caption: str) -> None:
     """Show a photo, uint8 (height, width, 3), as large as there is room."""
     shown = Image.fromarray(pixels)
     shown.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
-    st.image(picture_url(shown), caption=caption)
+    st.image(image_url(shown), caption=caption)
 
 
 def explain_release() -> None:
@@ -284,7 +284,7 @@ def _show_still_grid(
     size, rows = images.shape[-1], -(-len(z) // columns)
     scale = max(1, min(_GRID_WIDTH // (columns * size), height // (rows * size)))
     figure = mosaic_figure(
-        data_url(tile(as_shown(images), columns), scale),
+        data_url(tile(for_display(images), columns), scale),
         (rows, columns),
         min(size * scale, _GRID_WIDTH // columns),
         captions=captions or [""] * len(z),

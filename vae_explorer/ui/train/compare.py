@@ -27,7 +27,7 @@ from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
-from vae_explorer.workspace import tell_apart
+from vae_explorer.workspace import disambiguate
 
 QUANTITIES = {
     "reconstruction": "Reconstruction",
@@ -124,7 +124,7 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
 
 def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
     """Return the models' names by id; equal names are followed by their folders."""
-    return tell_apart({row.id: row.name for row in rows})
+    return disambiguate({row.id: row.name for row in rows})
 
 
 def show_table(rows: Sequence[ModelRow]) -> None:

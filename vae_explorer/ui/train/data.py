@@ -13,13 +13,13 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, find_prepared
 from vae_explorer.data.base import SPLITS
-from vae_explorer.data.files import open_album
+from vae_explorer.data.files import open_image_files
 from vae_explorer.data.user_sets import (
     MAX_BYTES,
-    OwnSet,
-    add_own_set,
-    delete_own_set,
-    list_own_sets,
+    UserSet,
+    add_user_set,
+    delete_user_set,
+    list_user_sets,
     split_counts,
 )
 from vae_explorer.errors import ReadOnlyError
@@ -70,7 +70,7 @@ class TrainingData:
 
 def choose_data() -> TrainingData | None:
     """Draw the choice; None as long as there are no pictures."""
-    own = {f"{_OWN}{each.name}": each for each in list_own_sets(workspace.DATA)}
+    own = {f"{_OWN}{each.name}": each for each in list_user_sets(workspace.DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
     titles |= {name: f"{each.name} · yours" for name, each in own.items()}
@@ -142,7 +142,7 @@ _HERE = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 
 
-def ask_for_zip(root: Path) -> OwnSet | None:
+def ask_for_zip(root: Path) -> UserSet | None:
     """Let a zip be uploaded; return the set in the run in which it was kept."""
     turn = st.session_state.get(_ROUND, 0)
     file = st.file_uploader(
@@ -208,7 +208,7 @@ def is_at_this_machine() -> bool:
     )
 
 
-def show_own_set(own: OwnSet, root: Path) -> None:
+def show_own_set(own: UserSet, root: Path) -> None:
     """Say what was found in a set, and offer to delete it."""
     labels = ", ".join(own.label_names[:5]) + (" …" if len(own.label_names) > 5 else "")
     said = f"{own.pictures:,} pictures; " + (f"labels: {labels}." if labels else "no labels.")
@@ -235,8 +235,8 @@ def show_own_set(own: OwnSet, root: Path) -> None:
         )
 
 
-def _keep(file: UploadedFile, root: Path) -> OwnSet:
-    name = suggest_name(Path(file.name).stem, [each.name for each in list_own_sets(root)])
+def _keep(file: UploadedFile, root: Path) -> UserSet:
+    name = suggest_name(Path(file.name).stem, [each.name for each in list_user_sets(root)])
     bar = st.progress(0.0, text="Looking through the zip …")
 
     def show(done: int, total: int | None) -> None:
@@ -244,19 +244,19 @@ def _keep(file: UploadedFile, root: Path) -> OwnSet:
         bar.progress(share, text=f"{done:,} of {total or 0:,} pictures read")
 
     try:
-        return add_own_set(name, file, root, progress=show)
+        return add_user_set(name, file, root, progress=show)
     finally:
         bar.empty()
 
 
 def _delete(name: str, root: Path) -> None:
     try:
-        delete_own_set(name, root)
+        delete_user_set(name, root)
     except (DatasetError, ReadOnlyError, OSError) as error:
         st.error(escape_markdown(str(error)))
 
 
 @st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for pictures …")
 def _count(path: str) -> int:
-    with open_album(Path(path)) as album:
-        return len(album.pictures)
+    with open_image_files(Path(path)) as image_files:
+        return len(image_files.pictures)

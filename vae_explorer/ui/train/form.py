@@ -14,11 +14,11 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
-    FEW_PICTURES,
-    FEWEST_PICTURES,
+    FEW_IMAGES,
+    FEWEST_IMAGES,
     PRESETS,
     fitting_presets,
-    suggest_pace,
+    suggest_hyperparameters,
     suggest_widths,
 )
 from vae_explorer.publishing import default_title
@@ -82,7 +82,7 @@ def choose_training() -> list[str] | None:
             st.error(escape_markdown(problem))
         if not problems:
             _show_size(*read_command(arguments), data.counts)
-            if 0 < data.pictures < FEW_PICTURES:
+            if 0 < data.pictures < FEW_IMAGES:
                 st.warning(_FEW.format(data.pictures))
             st.caption("The command that is started; in a terminal it does the same:")
             st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
@@ -111,7 +111,7 @@ def _choose_numbers(
     data: TrainingData, model: TrainingModel, taken: set[str]
 ) -> tuple[str, dict[str, float]]:
     """Return the model's name, and the fields of `TrainConfig` that were chosen."""
-    pace = suggest_pace(data.counts.get("train", 0), model.preset)
+    pace = suggest_hyperparameters(data.counts.get("train", 0), model.preset)
     values: dict[str, float] = pace._asdict()
     left, right = st.columns(2)
     with left:
@@ -196,9 +196,9 @@ def _find_problems(
     arguments: list[str], name: str, taken: set[str], data: TrainingData
 ) -> list[str]:
     problems = []
-    if 0 < data.pictures < FEWEST_PICTURES:
+    if 0 < data.pictures < FEWEST_IMAGES:
         problems.append(
-            f"These are {data.pictures} pictures; training takes {FEWEST_PICTURES} at least. Add "
+            f"These are {data.pictures} pictures; training takes {FEWEST_IMAGES} at least. Add "
             "some to the zip or folder."
         )
     try:

@@ -13,8 +13,21 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.images import Format, as_shown, encode_picture, tile, to_uint8, write_animation
-from vae_explorer.playback.recording import Recording, Source, film, list_sources, load_recording
+from vae_explorer.images import (
+    Format,
+    encode_image_file,
+    for_display,
+    tile,
+    to_uint8,
+    write_animation,
+)
+from vae_explorer.playback.recording import (
+    Playback,
+    Source,
+    list_sources,
+    load_playback,
+    render_animation,
+)
 from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.page import close_page, is_smooth
 from vae_explorer.ui.stage.component import draw_view
@@ -49,7 +62,7 @@ def needs_sources() -> dict[str, Source]:
     return st.stop()
 
 
-def load_sources(sources: Sequence[Source]) -> list[Recording]:
+def load_sources(sources: Sequence[Source]) -> list[Playback]:
     """Load the recordings, and show why some cannot be loaded."""
     found = []
     for source in sources:
@@ -121,7 +134,7 @@ def _write_animation(source: Source, kind: Format) -> bytes:
     def show(share: float) -> None:
         bar.progress(0.8 * share, "Drawing the frames …")
 
-    frames = film(_load(source), CLASS_COLOURS, show)
+    frames = render_animation(_load(source), CLASS_COLOURS, show)
     bar.progress(0.8, "Packing them: some seconds more …")
     data = write_animation(frames, kind, ANIMATION_SECONDS, back=False)
     bar.empty()
@@ -129,8 +142,8 @@ def _write_animation(source: Source, kind: Format) -> bytes:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _load(source: Source) -> Recording:
-    return load_recording(source, workspace.RUNS)
+def _load(source: Source) -> Playback:
+    return load_playback(source, workspace.RUNS)
 
 
 @st.cache_data(max_entries=4, show_spinner="Decoding the epochs …")
@@ -176,7 +189,7 @@ def _pack(source: Source) -> dict[str, object]:
     }
 
 
-def _originals(source: Source, recording: Recording) -> np.ndarray:
+def _originals(source: Source, recording: Playback) -> np.ndarray:
     """Return the images that are reconstructed, uint8; from the data set if it is prepared here."""
     kept = recording.kept
     card = None if source.is_run else list_checkpoints()[0].get(source.name)
@@ -192,7 +205,7 @@ def _row(pictures: np.ndarray) -> np.ndarray:
 
 
 def _picture(images: np.ndarray, columns: int) -> np.ndarray:
-    pixels = to_uint8(tile(as_shown(images), columns))
+    pixels = to_uint8(tile(for_display(images), columns))
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
@@ -204,7 +217,7 @@ def _sheet(frames: Sequence[np.ndarray], columns: int) -> dict[str, object]:
     for k, frame in enumerate(frames):
         y, x = k // columns * height, k % columns * width
         sheet[y : y + height, x : x + width] = frame
-    address = f"data:image/webp;base64,{_base64(encode_picture(sheet, 'webp'))}"
+    address = f"data:image/webp;base64,{_base64(encode_image_file(sheet, 'webp'))}"
     return {"src": address, "columns": columns, "width": width, "height": height}
 
 

@@ -17,7 +17,7 @@ import streamlit as st
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError
 from vae_explorer.figures.style import CLASS_COLOURS
-from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.runs.run import Run
 from vae_explorer.runs.status import RunStatus
 from vae_explorer.training.snapshots import list_epochs, read_epochs
@@ -138,4 +138,4 @@ def _half_side(points: np.ndarray, *, rings: bool) -> float:
 
 def _join(pictures: np.ndarray) -> str:
     """Return uint8 pictures (k, channels, height, width) side by side, as a page shows them."""
-    return data_url(tile(as_shown(pictures.astype(np.float32) / 255), len(pictures)))
+    return data_url(tile(for_display(pictures.astype(np.float32) / 255), len(pictures)))

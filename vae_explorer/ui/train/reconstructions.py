@@ -17,7 +17,7 @@ from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
-from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
@@ -151,7 +151,7 @@ def _write_table(strips: Sequence[_Strip]) -> str:
     lines = []
     for strip in strips:
         scale = max(1, _SIDE // strip.images.shape[-1])
-        mosaic = tile(as_shown(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
+        mosaic = tile(for_display(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
         close = "" if strip.psnr is None else f"{strip.psnr:.1f} dB"
         lines.append(
             f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
