@@ -22,13 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import load_dataset
 from vae_explorer.runs.launcher import resume_training, start_training
-from vae_explorer.runs.status import RunStatus, list_runs, read_status
-from vae_explorer.training.state import read_history
+from vae_explorer.runs.run import Run, list_runs
+from vae_explorer.runs.status import RunStatus
 
 EPOCHS = 30
 MODEL = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(8, 16))
@@ -68,7 +67,7 @@ def _start(name: str, *more: str) -> None:
 
 
 def _status(name: str) -> RunStatus:
-    status = read_status(workspace.RUNS / name)
+    status = Run.named(name).read_status()
     assert status is not None
     return status
 
@@ -79,9 +78,9 @@ def _trains() -> bool:
 
 def _kill() -> None:
     status = _status("killed")
-    if status.is_live:
+    if status.is_alive:
         os.kill(status.pid, signal.SIGKILL)
-    while _status("killed").is_live:
+    while _status("killed").is_alive:
         time.sleep(LOOK)
 
 
@@ -98,7 +97,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
         _start("killed", "--replace", "--restart")
     aim = number % 3
     epochs = chance.randrange(1, EPOCHS) if aim == 2 else 0
-    while epochs > len(read_history(workspace.RUNS / "killed")) or (aim == 0 and _trains()):
+    while epochs > len(Run.named("killed").read_history()) or (aim == 0 and _trains()):
         time.sleep(LOOK)
     wait = chance.uniform(0, 4 if aim == 1 else 0.3)
     time.sleep(wait)
@@ -106,7 +105,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
     _kill()
     if (after := _status("killed")).phase == "finished":
         return None
-    before = len(read_history(workspace.RUNS / "killed"))
+    before = len(Run.named("killed").read_history())
     cards, broken = list_checkpoints(Path("checkpoints"))
     listed = f"{len(cards)} good" + (f", {len(broken)} BROKEN" if broken else "")
     resume_training("killed")
@@ -115,7 +114,7 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
         goes_on = now.phase not in ("failed", "interrupted", "paused")
         if not goes_on or now.phase in ("evaluating", "finished"):
             break
-        if len(read_history(workspace.RUNS / "killed")) > before:
+        if len(Run.named("killed").read_history()) > before:
             break
         time.sleep(LOOK)
     print(
@@ -129,10 +128,10 @@ def _kill_once(number: int, chance: random.Random) -> bool | None:
 def _compare() -> None:
     if _status("killed").phase == "interrupted":
         resume_training("killed")
-    while _status("killed").is_live:
+    while _status("killed").is_alive:
         time.sleep(0.1)
     _start("through")
-    while _status("through").is_live:
+    while _status("through").is_alive:
         time.sleep(0.1)
     weights = [
         Path("checkpoints", name, "model.safetensors").read_bytes()

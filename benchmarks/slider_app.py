@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import list_checkpoints
-from vae_explorer.images import as_shown, to_pil
+from vae_explorer.images import for_display, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.ui.cache import get_checkpoint, key_of
 
@@ -15,4 +15,4 @@ cards, _ = list_checkpoints()
 model = get_checkpoint(key_of(cards["fashion-vae-2d"])).model
 across = st.slider("z₁", -3.0, 3.0, 0.0)
 image = decode(model, np.array([[across, 0.0]], np.float32))[0]
-st.image(to_pil(as_shown(image), 4))
+st.image(to_pil(for_display(image), 4))

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from vae_explorer.ui.learn.anatomy import (
-    choose_picture,
+    choose_image,
     choose_subject,
     explain_anatomy,
     show_layer,
@@ -22,7 +22,7 @@ stage, panel = open_page("Anatomy", SENTENCE)
 channel = f"anatomy-{checkpoint.card.name}"
 
 with panel:
-    picture = choose_picture(checkpoint, f"{channel}-shown")
+    picture = choose_image(checkpoint, f"{channel}-shown")
     subject = choose_subject(checkpoint, picture, channel)
     with st.container(border=True):
         show_layer(channel)

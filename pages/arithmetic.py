@@ -5,15 +5,15 @@ import streamlit as st
 
 from vae_explorer.inference import decode
 from vae_explorer.ui.explore.map_points import show_nearest
-from vae_explorer.ui.faces.directions import choose_own_vector
+from vae_explorer.ui.faces.directions import choose_user_vector
 from vae_explorer.ui.faces.picker import THREE, choose_faces
-from vae_explorer.ui.files import offer_pictures
+from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import ListTiles, Setting
-from vae_explorer.ui.stage.views import show_grid, show_picture
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.stage.views import show_grid, show_image
+from vae_explorer.ui.widgets import select
 
 SENTENCE = (
     "A − B + C with pictures; or a direction of your own, from some without a thing to some with."
@@ -28,7 +28,7 @@ stage, panel = open_page("Arithmetic", SENTENCE)
 channel = f"arithmetic-{card.name}"
 
 with panel:
-    of_three = choose("sum", "Sum", SUMS) == "three"
+    of_three = select("sum", "Sum", SUMS) == "three"
     chosen = choose_faces(checkpoint, THREE if of_three else THREE[:1])
     if card.dataset.name == "celeba":
         st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
@@ -36,7 +36,7 @@ with panel:
     if of_three:
         direction = chosen[2].z - chosen[1].z
     else:
-        own = choose_own_vector(checkpoint)
+        own = choose_user_vector(checkpoint)
         direction = np.zeros_like(base) if own is None else own.vector
     values = show_sliders([WEIGHT], f"{channel}-weight", channel)
 
@@ -45,7 +45,7 @@ result = tiles.latents(values)
 with stage:
     with st.container(horizontal=True, gap="medium"):
         for (_, role), picture in zip(THREE, chosen, strict=False):
-            show_picture(picture.kept.pixels(SIDE), f"{role}: {picture.name}", SIDE)
+            show_image(picture.kept.pixels(SIDE), f"{role}: {picture.name}", SIDE)
     show_grid(
         tiles,
         channel,
@@ -61,4 +61,4 @@ with stage:
     show_nearest(checkpoint, result[0])
 with panel:
     # Decoded here, never through a cache: those are shared between sessions.
-    offer_pictures(lambda: decode(checkpoint.model, result), 1, f"{card.name}-sum")
+    offer_images(lambda: decode(checkpoint.model, result), 1, f"{card.name}-sum")

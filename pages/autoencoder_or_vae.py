@@ -5,7 +5,7 @@ import streamlit as st
 
 from vae_explorer.figures import panels_figure
 from vae_explorer.latent.interpolation import lerp, to_p_values
-from vae_explorer.latent.statistics import largest_step, uncovered
+from vae_explorer.latent.statistics import largest_relative_step, uncovered_samples
 from vae_explorer.sampling import sample_box
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.learn.siblings import (
@@ -14,14 +14,14 @@ from vae_explorer.ui.learn.siblings import (
     SOURCES,
     WHY,
     choose_two,
-    draw_linked,
     needs_siblings,
-    show_losses,
+    show_linked,
+    show_loss_terms,
 )
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage.views import show_row
-from vae_explorer.ui.widgets import choose, enter
+from vae_explorer.ui.stage.views import show_image_row
+from vae_explorer.ui.widgets import int_input, select
 
 SENTENCE = (
     "A VAE fills the space between its pictures; an autoencoder need not. Move over a map, and "
@@ -33,42 +33,42 @@ checkpoint = current_checkpoint()
 stage, panel = open_page("Autoencoder or VAE?", SENTENCE)
 with stage:
     family = needs_siblings(checkpoint.card)
-    look = choose("spaces", "Look at", LOOKS)
+    look = select("spaces", "Look at", LOOKS)
 
 with panel:
     if look == "cursor":
-        link = choose("link", "The cursor is at the", LINKS, help=WHY["link"])
+        link = select("link", "The cursor is at the", LINKS, help=WHY["link"])
     elif look == "walk":
         ends = choose_two(checkpoint)
     elif look == "samples":
-        source = choose("drawn_from", "Drawn from", SOURCES)
-        seed = enter("seed", "Seed", (0, 99_999), 0)
+        source = select("drawn_from", "Drawn from", SOURCES)
+        seed = int_input("seed", "Seed", (0, 99_999), 0)
     st.markdown(WHY[look])
-    show_losses(family)
+    show_loss_terms(family)
 
 with stage:
     encoded = {name: each.encodings.z_mean for name, each in family.items()}
     labels = checkpoint.encodings.labels
     classes = np.zeros(SHOWN, int) if labels is None else labels[:SHOWN]
     if look == "cursor":
-        draw_linked(family, "linked", link)
+        show_linked(family, "linked", link)
     elif look == "walk":
         for name, each in family.items():
             a, b = each.encodings.z_mean[list(ends)]
             fine, shown = (lerp(a, b, np.linspace(0, 1, n)) for n in (FINE, STEPS))
-            jump = largest_step(get_decoded(key_of(each.card), fine))
+            jump = largest_relative_step(get_decoded(key_of(each.card), fine))
             st.caption(f"**{name}**: the greatest of {FINE - 1} steps is {jump:.2g} × their mean")
-            show_row(get_decoded(key_of(each.card), shown), 2)
+            show_image_row(get_decoded(key_of(each.card), shown), 2)
     elif look == "samples":
         for name, each in family.items():
             prior = np.random.default_rng(seed).standard_normal((SAMPLES, 2)).astype(np.float32)
             z = prior if source == "prior" else sample_box(encoded[name], SAMPLES, seed)
             st.caption(f"**{name}**")
-            show_row(get_decoded(key_of(each.card), z), 2)
+            show_image_row(get_decoded(key_of(each.card), z), 2)
     elif look == "cover":
         points, lonely = {}, {}
         for name, z in encoded.items():
-            drawn, far = uncovered(z, SHOWN)
+            drawn, far = uncovered_samples(z, SHOWN)
             title = f"{name}: {far.mean():.1%} with no encoding near"
             points[title], lonely[title] = drawn, far.astype(int)
         figure = panels_figure(points, lonely, half_side=HALF_SIDE, template=theme())

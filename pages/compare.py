@@ -9,16 +9,16 @@ from vae_explorer.ui.train.compare import (
     TIMES,
     WHY,
     choose_models,
+    chosen_rows,
     explain_nats,
     offer_table,
     read_rows,
     show_curves,
     show_plane,
     show_table,
-    take_chosen,
 )
-from vae_explorer.ui.train.reconstructions import offer_another, show_pictures
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.train.reconstructions import offer_another, show_reconstructions
+from vae_explorer.ui.widgets import select
 
 SENTENCE = (
     "Which model is best, and at what? Tick rows of the table: the plots and pictures show those."
@@ -35,10 +35,10 @@ whole, _ = open_page("Compare", SENTENCE, whole=True)
 with whole:
     head, aside = st.columns([0.7, 0.3], vertical_alignment="bottom", gap="medium")
     with head:
-        look = choose("compare", "Look at", LOOKS)
+        look = select("compare", "Look at", LOOKS)
     with aside:
         rows = read_rows(checkpoint.card)
-    chosen = take_chosen(rows)
+    chosen = chosen_rows(rows)
 
     if not rows:
         st.info("No model of this data can be read. Choose other data above.")
@@ -53,14 +53,14 @@ with whole:
             choose_models(rows)
         with button:
             seed = offer_another()
-        show_pictures(chosen, seed)
+        show_reconstructions(chosen, seed)
     else:
         stage, panel = st.columns([0.7, 0.3], gap="medium")
         with panel:
             choose_models(rows)
             if look == "curves":
-                quantity = choose("quantity", "Curve", QUANTITIES, dropdown=True)
-                per = choose("per", "Over", TIMES)
+                quantity = select("quantity", "Curve", QUANTITIES, dropdown=True)
+                per = select("per", "Over", TIMES)
         with stage:
             if look == "plane":
                 show_plane(chosen)

@@ -9,14 +9,14 @@ from vae_explorer.latent.planes import Spacing
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.map_points import show_latent
 from vae_explorer.ui.explore.map_view import choose_axes, other_settings, span_plane
-from vae_explorer.ui.files import offer_pictures
+from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.widgets import choose, count
+from vae_explorer.ui.widgets import int_slider, select
 
 SPACINGS: dict[Spacing, str] = {"linear": "Even steps", "quantile": "Quantiles"}
 _TILE = "grid_tile"
@@ -38,7 +38,7 @@ stage, panel = open_page(
 with panel:
     kind = "z"
     if card.model.latent_dim > 2:
-        kind = choose(
+        kind = select(
             "axes",
             "Axes",
             {"pca": "Principal components", "z": "Dimensions"},
@@ -59,8 +59,8 @@ with panel:
     if others:
         with st.expander("The other axes"), st.container(height=260, border=False):
             values |= show_sliders(list(others), f"{channel}-others", channel)
-    n = count("n", "Tiles along a side", (3, 30), 15)
-    spacing = choose(
+    n = int_slider("n", "Tiles along a side", (3, 30), 15)
+    spacing = select(
         "spacing",
         "Spacing",
         SPACINGS,
@@ -86,7 +86,7 @@ with stage:
         description=f"{n} by {n} decoded pictures over {plane.names}",
     )
 with download:
-    offer_pictures(
+    offer_images(
         lambda: get_decoded(key_of(card), tiles.latents(values, n)), n, f"{card.name}-grid"
     )
 with details:

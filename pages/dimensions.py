@@ -13,13 +13,13 @@ from vae_explorer.latent.interpolation import latent_traversal
 from vae_explorer.latent.planes import coordinate_plane
 from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.explore.dimensions import LOOKS, WHY, correlate, read_strengths
+from vae_explorer.ui.explore.dimensions import LOOKS, WHY, correlate, dimension_strengths
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
-from vae_explorer.ui.stage.views import show_grid, show_row
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.stage.views import show_grid, show_image_row
+from vae_explorer.ui.widgets import select
 
 SENTENCE = (
     "A model uses as many dimensions as the pictures are worth, and leaves the rest to the prior. "
@@ -32,7 +32,7 @@ checkpoint = current_checkpoint()
 card, encodings = checkpoint.card, checkpoint.encodings
 latent_dim = card.model.latent_dim
 stage, panel = open_page("Dimensions", SENTENCE)
-order, strengths, title = read_strengths(checkpoint)
+order, strengths, title = dimension_strengths(checkpoint)
 names = [f"z{k + 1}" for k in order]
 strongest = order[:LIVE]
 channel = f"dimensions-{card.name}"
@@ -71,7 +71,7 @@ with picture:
     )
 
 with stage:
-    look = choose("look_at", "Look at", LOOKS)
+    look = select("look_at", "Look at", LOOKS)
     if look == "kl":
         figure = bars_figure(strengths[order], names, title, template=theme())
     elif look == "spread":
@@ -99,4 +99,4 @@ with stage:
     st.caption(WHY[look])
     for setting, k in zip(settings, strongest, strict=True):
         st.caption(f"{setting.label} from −3 to 3")
-        show_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))
+        show_image_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))

@@ -4,36 +4,36 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.editing.recipe import BEST, Recipe, editing_vectors
-from vae_explorer.ui.faces.directions import own_vectors
+from vae_explorer.ui.faces.directions import user_vectors
 from vae_explorer.ui.faces.editor import (
     DETAIL,
-    OWN,
+    USER_PREFIX,
     Edit,
+    apply_loaded,
     choose_amounts,
     choose_kind_and_locks,
     compare_kinds,
     offer_recipes,
-    offer_steps_back,
+    offer_undo,
     setting_of,
-    take_up_loaded,
 )
 from vae_explorer.ui.faces.picker import ONE, choose_faces, needs_faces
-from vae_explorer.ui.faces.tray import faces_in_tray
+from vae_explorer.ui.faces.session_faces import session_faces
 from vae_explorer.ui.faces.views import show_edit
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage.views import show_photo, show_row
-from vae_explorer.ui.widgets import switch
+from vae_explorer.ui.stage.views import show_image_row, show_photo
+from vae_explorer.ui.widgets import toggle
 
 SENTENCE = "Drag a slider: the model changes the face, and only the change is added to the photo."
-TRAY_SIDE = 128
+FACE_SIDE = 128
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
 stage, panel = open_page("Edit", SENTENCE)
 needs_faces(card)
-take_up_loaded(checkpoint)
+apply_loaded(checkpoint)
 channel = f"edit-{card.name}"
 
 with panel:
@@ -42,27 +42,27 @@ with panel:
     steps, sliders, settings = st.container(), st.container(), st.container()
 with settings:
     kind, locked = choose_kind_and_locks(checkpoint)
-own = {f"{OWN}{id}": each for id, each in own_vectors(card).items()}
-vectors = editing_vectors(checkpoint, kind, locked, {id: each.vector for id, each in own.items()})
+user = {f"{USER_PREFIX}{id}": each for id, each in user_vectors(card).items()}
+vectors = editing_vectors(checkpoint, kind, locked, {id: each.vector for id, each in user.items()})
 with sliders:
     values, amounts = choose_amounts(
         checkpoint,
         channel,
-        {id: each.name for id, each in own.items()},
+        {id: each.name for id, each in user.items()},
         drifts=kind == BEST and not locked,
     )
 recipe = Recipe(amounts, kind, locked, values[DETAIL.name])
 with steps:
-    offer_steps_back(recipe, checkpoint)
+    offer_undo(recipe, checkpoint)
 edit = Edit(checkpoint, recipe, vectors)
-tray = faces_in_tray()
+user_faces = session_faces()
 
 with settings:
-    whole = switch("whole", "The whole photo", help="As it will be saved; it follows a release.")
+    whole = toggle("whole", "The whole photo", help="As it will be saved; it follows a release.")
     compare_kinds(card)
     with st.container(horizontal=True):
         offer_recipes(recipe, checkpoint)
-        offer_files(edit.files(chosen.kept, tray))
+        offer_files(edit.files(chosen.kept, user_faces))
     st.caption("Saved upright and without EXIF: neither place nor camera is in the file.")
 with stage:
     show_edit(
@@ -76,7 +76,7 @@ with stage:
     )
     if whole:
         show_photo(edit.photo(chosen.kept), "The whole photo, changed")
-    if tray:
+    if user_faces:
         with st.expander("On all your faces", icon=":material/group:"):
-            faces = np.stack([edit.face(kept, TRAY_SIDE) for kept in tray])
-            show_row(np.moveaxis(faces, -1, 1) / np.float32(255))
+            faces = np.stack([edit.face(kept, FACE_SIDE) for kept in user_faces])
+            show_image_row(np.moveaxis(faces, -1, 1) / np.float32(255))

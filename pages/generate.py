@@ -1,4 +1,4 @@
-"""Generate: new pictures, decoded from random latents."""
+"""Generate: images decoded from samples of the prior."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -8,22 +8,22 @@ import streamlit as st
 
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.generate import (
-    Roll,
+    SampleSpec,
     choose_prior,
-    draw_tiles,
-    forget_keeps,
-    kept_slots,
-    toggle_keep,
+    pinned_slots,
+    sample_tiles,
+    toggle_pin,
+    unpin_all,
 )
 from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_walk
-from vae_explorer.ui.files import offer_pictures
+from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
-from vae_explorer.ui.stage.tiles import Setting, still_tiles
+from vae_explorer.ui.stage.tiles import Setting, fixed_tiles
 from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.widgets import choose, enter
+from vae_explorer.ui.widgets import int_input, select
 
 SENTENCE = "Each picture is new: a random z, decoded. Click those to keep, and re-roll the rest."
 SIDES = {"4": "4 × 4", "6": "6 × 6", "8": "8 × 8", "10": "10 × 10"}
@@ -34,19 +34,19 @@ SEEDS = 100_000
 _LAST = "sample_clicked"
 
 
-def reroll() -> None:
-    """Move on to the next seed."""
+def resample() -> None:
+    """Continue with the next seed."""
     st.session_state["seed"] = (st.session_state["seed"] + 1) % SEEDS
 
 
-def keep(clicked: Mapping[str, object]) -> None:
-    """Keep what was clicked, or let it go, and show it larger."""
-    toggle_keep(cast(int, clicked["tile"]), Roll(seed, values["temperature"], prior))
+def pin(clicked: Mapping[str, object]) -> None:
+    """Pin or unpin the clicked sample, and show it larger."""
+    toggle_pin(cast(int, clicked["tile"]), SampleSpec(seed, values["temperature"], prior))
     enlarge(clicked)
 
 
 def enlarge(clicked: Mapping[str, object]) -> None:
-    """Show what was clicked larger."""
+    """Show the clicked sample larger."""
     st.session_state[_LAST] = (card.name, np.array(clicked["z"], np.float32))
 
 
@@ -57,21 +57,21 @@ channel = f"samples-{card.name}"
 
 with panel:
     prior, sources = choose_prior(checkpoint)
-    side = int(choose("side", "Pictures", SIDES, "6"))
+    side = int(select("side", "Pictures", SIDES, "6"))
     values = show_sliders([TEMPERATURE], f"{channel}-temperature", channel)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = enter("seed", "Seed", (0, SEEDS - 1), 0)
-        st.button("Re-roll", icon=":material/casino:", on_click=reroll, width="stretch")
-    look = choose("look", "Show", LOOKS, help=LOOK_HELP)
+        seed = int_input("seed", "Seed", (0, SEEDS - 1), 0)
+        st.button("Re-roll", icon=":material/casino:", on_click=resample, width="stretch")
+    look = select("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
-keeps = kept_slots(side**2) if prior != "both" else {}
+pinned = pinned_slots(side**2) if prior != "both" else {}
 grids = {}
 for source in sources:
-    tiles = draw_tiles(checkpoint, source, side**2, seed, keeps)
+    tiles = sample_tiles(checkpoint, source, side**2, seed, pinned)
     z = tiles.latents(values)
     found, captions = find_nearest(checkpoint, z)
-    grids[source] = still_tiles(found) if look == "nearest" else tiles, captions
+    grids[source] = fixed_tiles(found) if look == "nearest" else tiles, captions
 with stage:
     places = st.columns(len(grids))
     for source, (tiles, captions) in grids.items():
@@ -84,16 +84,16 @@ with stage:
                 values=values,
                 columns=side,
                 on_values=take_values,
-                on_click=keep if source == prior else enlarge,
-                framed=list(keeps),
+                on_click=pin if source == prior else enlarge,
+                framed=list(pinned),
                 captions=captions,
                 description=f"{side} by {side} samples",
             )
-    show_walk(checkpoint, z[list(keeps)])
+    show_walk(checkpoint, z[list(pinned)])
 with actions:
-    if keeps:
-        st.button(f"Let {len(keeps)} kept go", icon=":material/undo:", on_click=forget_keeps)
-    offer_pictures(
+    if pinned:
+        st.button(f"Let {len(pinned)} kept go", icon=":material/undo:", on_click=unpin_all)
+    offer_images(
         lambda: get_decoded(
             key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])
         ),

@@ -18,8 +18,8 @@ from vae_explorer.ui.explore.map_view import choose_classes, choose_overlays, ch
 from vae_explorer.ui.faces.directions import offer_selection
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.sidebar import current_checkpoint
-from vae_explorer.ui.stage.views import MAP_HEIGHT, show_drawing, show_map
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.stage.views import MAP_HEIGHT, show_drawing_box, show_map
+from vae_explorer.ui.widgets import select
 
 DRAGS = {"pan": "Click", "select": "Box", "lasso": "Lasso"}
 DRAG_HELP = (
@@ -36,11 +36,11 @@ stage, panel = open_page(
 
 with panel:
     map_key = f"map-{checkpoint.card.name}"
-    show_drawing(map_key, checkpoint)
+    show_drawing_box(map_key, checkpoint)
     visitor = show_garment_upload(checkpoint)
     view = choose_view(checkpoint)
     classes, class_names = choose_classes(checkpoint)
-    drag = choose("drag", "On the map", DRAGS, help=DRAG_HELP)
+    drag = select("drag", "On the map", DRAGS, help=DRAG_HELP)
     overlays = choose_overlays(checkpoint, view)
     details = st.container()
 
@@ -67,8 +67,10 @@ with stage:
     selected = show_map(
         figure,
         map_key,
-        checkpoint,
-        view,
+        checkpoint.card,
+        plane=view.plane,
+        rows=view.rows,
+        z=checkpoint.encodings.z_mean[view.rows],
         p_values=overlays.p_values,
         pinned=bool(pin),
         visitor=visitor,

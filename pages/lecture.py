@@ -3,11 +3,11 @@
 import streamlit as st
 
 from vae_explorer.teaching.lecture import shipped_lecture
-from vae_explorer.ui.lecture import draw_keys, read_scenes, start_lecture, take_list
+from vae_explorer.ui.lecture import listen_for_keys, read_scenes, start_lecture, take_list
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.state import is_lecturing
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import switch
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import toggle
 
 SENTENCE = (
     "A lecture through the app: each scene is a page with one sentence and something to try. "
@@ -23,10 +23,10 @@ with panel:
         on_click=start_lecture,
         width="stretch",
     )
-    with_notes = switch("with_notes", "With notes for the speaker")
+    with_notes = toggle("with_notes", "With notes for the speaker")
     problems = take_list()
     for problem in problems:
-        st.warning(plain(problem))
+        st.warning(escape_markdown(problem))
     st.download_button(
         "The app's list, to begin with",
         shipped_lecture(),
@@ -49,13 +49,13 @@ with panel:
 
 scenes, _ = read_scenes()
 if not is_lecturing():
-    draw_keys(len(scenes))
+    listen_for_keys(len(scenes))
 root = (st.context.url or "").rpartition("/")[0]
 with stage:
     for number, scene in enumerate(scenes, start=1):
-        lines = [f"**{number}. {plain(scene.title)}**", plain(scene.sentence)]
+        lines = [f"**{number}. {escape_markdown(scene.title)}**", escape_markdown(scene.sentence)]
         if scene.attempt:
-            lines.append(f"Try: {plain(scene.attempt)}")
+            lines.append(f"Try: {escape_markdown(scene.attempt)}")
         if with_notes and scene.notes:
-            lines.append(f"*{plain(scene.notes)}*")
+            lines.append(f"*{escape_markdown(scene.notes)}*")
         st.markdown("  \n".join([*lines, f"<{root}/{scene.link}>"]))

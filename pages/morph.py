@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.faces.morph import detail_of, lay_over
+from vae_explorer.faces.morph import blend, residual
 from vae_explorer.images import png_bytes, tile, write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
@@ -14,7 +14,7 @@ from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.widgets import choose, count
+from vae_explorer.ui.widgets import int_slider, select
 
 SENTENCE = "Every face between others is a face too. Drag along the way, or move across the field."
 PATHS = {"spherical": "Spherical", "linear": "Linear"}
@@ -36,24 +36,24 @@ needs_faces(card)
 channel = f"morph-{card.name}"
 
 with panel:
-    kind = choose("kind", "Between", {"two": "Two faces", "four": "Four faces"})
+    kind = select("kind", "Between", {"two": "Two faces", "four": "Four faces"})
     faces = choose_faces(checkpoint, TWO if kind == "two" else FOUR)
     st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
-    path = choose("path", "Path", PATHS, help=PATH_HELP)
+    path = select("path", "Path", PATHS, help=PATH_HELP)
 latents = np.stack([face.z for face in faces])
 
 if kind == "two":
     with panel:
-        steps = count("steps", "Steps in the strip", (3, 24), 8)
+        steps = int_slider("steps", "Steps in the strip", (3, 24), 8)
         values = show_sliders([DETAIL], f"{channel}-detail", channel)
         st.caption(DETAIL_HELP)
 
     def compose(frames: int) -> np.ndarray:
         """Return the morph as uint8 (frames, SIDE, SIDE, 3)."""
         ends = decode(model, latents)
-        first, last = (detail_of(f.portrait, end) for f, end in zip(faces, ends, strict=True))
+        first, last = (residual(f.image, end) for f, end in zip(faces, ends, strict=True))
         images = decode(model, morph_path(*latents, frames, path))
-        return lay_over(images, (first, last), values[DETAIL.name])
+        return blend(images, (first, last), values[DETAIL.name])
 
     with stage:
         show_morph(
@@ -76,7 +76,7 @@ if kind == "two":
     }
 else:
     with panel:
-        columns = count("columns", "Faces in a row", (3, 12), 7)
+        columns = int_slider("columns", "Faces in a row", (3, 12), 7)
 
     def write_grid() -> bytes:
         """Write the grid between the corners."""

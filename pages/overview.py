@@ -7,7 +7,7 @@ from vae_explorer.ui.explore.overview import (
     offer_models,
     show_facts,
     show_metrics,
-    show_strip,
+    show_reconstructions,
     show_terms,
 )
 from vae_explorer.ui.page import open_page, theme
@@ -20,7 +20,7 @@ stage, panel = open_page(
 )
 
 with stage:
-    show_strip(checkpoint)
+    show_reconstructions(checkpoint)
     st.plotly_chart(
         loss_figure(checkpoint.history, template=theme(), height=330),
         theme=None,

@@ -6,12 +6,12 @@ from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.train.playback import (
     ALIGNMENTS,
-    draw_playback,
     load_sources,
     needs_sources,
-    offer_film,
+    offer_animation,
+    show_playback,
 )
-from vae_explorer.ui.widgets import choose, switch
+from vae_explorer.ui.widgets import select, toggle
 
 SENTENCE = (
     "Press play, or drag the slider, to see a map form: an epoch is one pass of the training over "
@@ -24,7 +24,7 @@ with stage:
     sources = needs_sources()
 with panel:
     titles = {key: source.title for key, source in sources.items()}
-    first = choose(
+    first = select(
         "played",
         "Training",
         titles,
@@ -33,17 +33,17 @@ with panel:
         help="Models and runs that were trained with --keep-epochs.",
     )
     others = {NOBODY: "None"} | {key: title for key, title in titles.items() if key != first}
-    second = choose("beside", "Beside it", others, dropdown=True) if len(others) > 1 else NOBODY
+    second = select("beside", "Beside it", others, dropdown=True) if len(others) > 1 else NOBODY
     chosen = [sources[first]] + ([sources[second]] if second != NOBODY else [])
-    align = choose("by", "The slider counts", ALIGNMENTS) if second != NOBODY else "epoch"
-    follow = switch(
+    align = select("by", "The slider counts", ALIGNMENTS) if second != NOBODY else "epoch"
+    follow = toggle(
         "follow",
         "Axes follow the points",
         help="Off: one square that holds the points of all epochs. The decoded grid stays there.",
     )
 with stage:
     recordings = load_sources(chosen)
-    draw_playback(chosen, "playback", align=align, follow=follow)
+    show_playback(chosen, "playback", align=align, follow=follow)
 with panel:
     if any(recording.model.latent_dim > 2 for recording in recordings):
         st.caption(
@@ -57,4 +57,4 @@ with panel:
             "The grid is what the model draws all over the square. It was decoded at some epochs, "
             "more of the early ones; between two of them it fades from one to the other."
         )
-    offer_film(chosen[0])
+    offer_animation(chosen[0])

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from vae_explorer.anatomy import (
-    Passage,
+    ForwardTrace,
     add_noise,
     describe_modules,
     draw_epsilon,
-    follow,
     group_layers,
     name_kind,
+    trace_forward,
 )
 from vae_explorer.config import ModelConfig
 from vae_explorer.inference import decode, encode
@@ -53,11 +53,13 @@ def make_image(model: Autoencoder) -> np.ndarray:
 
 
 @pytest.fixture
-def passage(model: Autoencoder) -> Passage:
-    return follow(model, make_image(model), epsilon=draw_epsilon(model.config.latent_dim, 5))
+def passage(model: Autoencoder) -> ForwardTrace:
+    return trace_forward(model, make_image(model), epsilon=draw_epsilon(model.config.latent_dim, 5))
 
 
-def test_the_way_ends_where_encode_and_decode_end(model: Autoencoder, passage: Passage) -> None:
+def test_the_way_ends_where_encode_and_decode_end(
+    model: Autoencoder, passage: ForwardTrace
+) -> None:
     z_mean, z_log_var = encode(model, make_image(model)[None])
     z = passage.find("z").activations
     if z_log_var is None:
@@ -73,7 +75,7 @@ def test_the_way_ends_where_encode_and_decode_end(model: Autoencoder, passage: P
     assert passage.kept == model.config.latent_dim
 
 
-def test_the_kl_is_that_of_the_objective(model: Autoencoder, passage: Passage) -> None:
+def test_the_kl_is_that_of_the_objective(model: Autoencoder, passage: ForwardTrace) -> None:
     mean, log_var = encode(model, make_image(model)[None])
     if log_var is None:
         assert passage.kl is None
@@ -83,7 +85,7 @@ def test_the_kl_is_that_of_the_objective(model: Autoencoder, passage: Passage) -
 
 
 def test_a_plain_autoencoder_has_neither_spread_nor_chance(
-    model: Autoencoder, passage: Passage
+    model: Autoencoder, passage: ForwardTrace
 ) -> None:
     bottleneck = [step.name for step in passage.steps if step.part == "bottleneck"]
     assert bottleneck == (["z"] if model.config.kind == "autoencoder" else ["μ", "σ", "ε", "z"])
@@ -104,11 +106,11 @@ def work_out(words: str) -> float:
     return value(ast.parse(words.replace("×", "*").replace("−", "-"), mode="eval").body)
 
 
-def test_every_parameter_is_counted_once(model: Autoencoder, passage: Passage) -> None:
+def test_every_parameter_is_counted_once(model: Autoencoder, passage: ForwardTrace) -> None:
     assert sum(step.parameters for step in passage.steps) == count_parameters(model)
 
 
-def test_the_arithmetic_is_right(passage: Passage) -> None:
+def test_the_arithmetic_is_right(passage: ForwardTrace) -> None:
     for step in passage.steps:
         total = 0
         for line in step.arithmetic:
@@ -118,7 +120,7 @@ def test_the_arithmetic_is_right(passage: Passage) -> None:
         assert total == step.parameters
 
 
-def test_shapes_are_what_the_layers_words_say(passage: Passage) -> None:
+def test_shapes_are_what_the_layers_words_say(passage: ForwardTrace) -> None:
     checked = 0
     for step in passage.steps:
         for line in step.lines:
@@ -159,14 +161,14 @@ def test_layers_with_other_kernels_are_described_by_their_own() -> None:
 
 
 def test_without_epsilon_z_is_the_mean(model: Autoencoder) -> None:
-    passage = follow(model, make_image(model))
+    passage = trace_forward(model, make_image(model))
     mean = "z" if model.config.kind == "autoencoder" else "μ"
     np.testing.assert_array_equal(passage.find("z").activations, passage.find(mean).activations)
 
 
 def test_the_model_is_left_as_it_was(model: Autoencoder) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    follow(model, make_image(model))
+    trace_forward(model, make_image(model))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -175,7 +177,7 @@ def test_errors_are_measured_against_the_clean_picture() -> None:
     model = build_model(ODD).eval()
     clean = make_image(model)
     given = add_noise(clean, 0.3, seed=4)
-    passage = follow(model, clean, given)
+    passage = trace_forward(model, clean, given)
     np.testing.assert_array_equal(passage.given, given)
     assert passage.error_of_input == pytest.approx(float(((given - clean) ** 2).sum()), rel=1e-5)
     output = decode(model, encode(model, given[None])[0])[0]
@@ -207,4 +209,4 @@ def test_epsilon_is_standard_normal_and_the_same_for_a_seed() -> None:
 )
 def test_a_picture_of_another_shape_or_dtype_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"float32 \(3, 8, 8\)"):
-        follow(build_model(ODD).eval(), image)
+        trace_forward(build_model(ODD).eval(), image)

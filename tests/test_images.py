@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from vae_explorer.images import (
-    as_shown,
     data_url,
+    for_display,
     png_bytes,
     tile,
     to_pil,
@@ -30,10 +30,10 @@ def digits() -> np.ndarray:
 
 
 def test_grey_pictures_are_shown_as_ink_on_paper_and_colour_as_it_is(faces, digits):
-    np.testing.assert_allclose(as_shown(digits), 1 - digits)
-    np.testing.assert_allclose(as_shown(digits[0]), 1 - digits[0])
-    np.testing.assert_array_equal(as_shown(digits, ink_on_paper=False), digits)
-    np.testing.assert_array_equal(as_shown(faces), faces)
+    np.testing.assert_allclose(for_display(digits), 1 - digits)
+    np.testing.assert_allclose(for_display(digits[0]), 1 - digits[0])
+    np.testing.assert_array_equal(for_display(digits, ink_on_paper=False), digits)
+    np.testing.assert_array_equal(for_display(faces), faces)
 
 
 def test_bytes_are_the_nearest_and_come_channels_last(faces):

@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from vae_explorer.config import ModelConfig
-from vae_explorer.models import Autoencoder, build_model, count_parameters, reparameterize
+from vae_explorer.models import (
+    Autoencoder,
+    build_model,
+    count_model_parameters,
+    count_parameters,
+    reparameterize,
+)
 from vae_explorer.presets import PRESETS, find_preset
 
 CONV = ModelConfig(image_size=16, image_channels=3, latent_dim=5, channels=(4, 6))
@@ -54,6 +60,7 @@ def test_presets_have_the_published_numbers_of_parameters(
     assert count_parameters(model.encoder) == encoder
     assert count_parameters(model.decoder) == decoder
     assert count_parameters(model) == encoder + decoder
+    assert count_model_parameters(model.config) == (encoder, decoder)
 
 
 def test_every_preset_is_counted_above() -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from vae_explorer.workspace import LONGEST, check_name, suggest_name, tell_apart
+from vae_explorer.workspace import LONGEST, check_name, disambiguate, suggest_name
 
 
 def test_what_is_suggested_is_taken() -> None:
@@ -29,5 +29,5 @@ def test_case_makes_no_other_name(taken: str) -> None:
 
 
 def test_titles_that_several_share_are_told_apart_and_others_left() -> None:
-    titles = tell_apart({"a": "Digits", "b": "Clothes", "c": "Digits"})
+    titles = disambiguate({"a": "Digits", "b": "Clothes", "c": "Digits"})
     assert titles == {"a": "Digits (a)", "b": "Clothes", "c": "Digits (c)"}

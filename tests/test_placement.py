@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli, Normal
 from torch.distributions import kl_divergence as kl_of
 
 from vae_explorer.config import ModelConfig
-from vae_explorer.inference import decode, encode, place_image
+from vae_explorer.inference import decode, encode, encode_image
 from vae_explorer.models import build_model
 
 CONFIG = ModelConfig(image_size=8, image_channels=1, latent_dim=3, channels=(4,))
@@ -23,7 +23,7 @@ def image() -> np.ndarray:
 @pytest.mark.parametrize("kind", ["vae", "autoencoder"])
 def test_a_placement_is_what_encode_and_decode_say(image: np.ndarray, kind: str) -> None:
     model = build_model(replace(CONFIG, kind=kind), seed=1).eval()
-    placement = place_image(model, image)
+    placement = encode_image(model, image)
     z_mean, z_log_var = encode(model, image[None])
     np.testing.assert_allclose(placement.z_mean, z_mean[0], atol=1e-6)
     assert (placement.z_log_var is None) == (kind == "autoencoder")
@@ -33,7 +33,7 @@ def test_a_placement_is_what_encode_and_decode_say(image: np.ndarray, kind: str)
 
 
 def test_the_cost_is_the_negative_elbo_at_the_posterior_mean(image: np.ndarray) -> None:
-    placement = place_image(build_model(CONFIG, seed=1).eval(), image)
+    placement = encode_image(build_model(CONFIG, seed=1).eval(), image)
     assert placement.z_log_var is not None
     pixels = Bernoulli(torch.from_numpy(placement.reconstruction), validate_args=False)
     nll = -float(pixels.log_prob(torch.from_numpy(image)).sum())
@@ -45,6 +45,6 @@ def test_the_cost_is_the_negative_elbo_at_the_posterior_mean(image: np.ndarray) 
 
 
 def test_a_plain_autoencoder_pays_for_the_reconstruction_alone(image: np.ndarray) -> None:
-    placement = place_image(build_model(replace(CONFIG, kind="autoencoder")).eval(), image)
+    placement = encode_image(build_model(replace(CONFIG, kind="autoencoder")).eval(), image)
     assert placement.kl == 0
     assert placement.cost == placement.nll > 0

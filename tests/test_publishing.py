@@ -13,7 +13,7 @@ from vae_explorer.checkpoints.card import Metric
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
 from vae_explorer.models import build_model
-from vae_explorer.publishing import evaluate_again, publish
+from vae_explorer.publishing import publish, reevaluate
 
 NAME, DRIFT = "attribute_vector.even", "drift.even.plain"
 
@@ -54,7 +54,7 @@ def marked(
 def test_vectors_and_their_numbers_stay_where_they_are_asked_to(
     marked: Checkpoint, digits_with_attributes: ImageDataset, keep_vectors: bool
 ) -> None:
-    evaluate_again(marked, digits_with_attributes, keep_vectors=keep_vectors)
+    reevaluate(marked, digits_with_attributes, keep_vectors=keep_vectors)
     after = load_checkpoint(marked.path)
     assert np.array_equal(after.latent[NAME], marked.latent[NAME]) == keep_vectors
     assert (DRIFT in after.card.metrics) == keep_vectors

@@ -27,7 +27,7 @@ _BEFORE = (nn.Flatten, nn.Upsample)
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class LayerTrace:
     """What a picture has become at one place of the network, and how."""
 
     name: str
@@ -50,12 +50,12 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
+class ForwardTrace:
     """One picture's way through a network."""
 
     clean: NDArray[np.float32]
     """The picture (channels, height, width) in [0, 1], before any noise."""
-    steps: tuple[Step, ...]
+    steps: tuple[LayerTrace, ...]
     """From the input, with its noise, to the output."""
     kl: float | None
     """KL(q(z|x) || p(z)) in nats, of the input; None for a plain autoencoder."""
@@ -85,7 +85,7 @@ class Passage:
         """Squared error of what came out against the clean picture, summed over its values."""
         return float(np.square(self.output - self.clean).sum())
 
-    def find(self, name: str) -> Step:
+    def find(self, name: str) -> LayerTrace:
         """Return the step of that name."""
         return next(step for step in self.steps if step.name == name)
 
@@ -104,12 +104,12 @@ def draw_epsilon(latent_dim: int, seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal(latent_dim, np.float32)
 
 
-def follow(
+def trace_forward(
     model: Autoencoder,
     clean: NDArray[np.float32],
     given: NDArray[np.float32] | None = None,
     epsilon: NDArray[np.float32] | None = None,
-) -> Passage:
+) -> ForwardTrace:
     """Follow one picture through every layer of a network, to z and back.
 
     Parameters
@@ -126,7 +126,7 @@ def follow(
 
     Returns
     -------
-    Passage
+    ForwardTrace
 
     Raises
     ------
@@ -146,17 +146,17 @@ def follow(
         steps = [_plain("Input", "input", ("What the network is given.",), x)]
         layers, rest = group_layers(model.encoder.body.children())
         for number, layer in enumerate(layers, start=1):
-            x, step = _pass(layer, x, f"Encoder {number}", "encoder")
+            x, step = _trace_part(layer, x, f"Encoder {number}", "encoder")
             steps.append(step)
-        z, kl, bottleneck = _pass_bottleneck(model, rest, x, epsilon)
+        z, kl, bottleneck = _trace_bottleneck(model, rest, x, epsilon)
         steps += bottleneck
         layers, _ = group_layers(model.decoder.body.children())
         for number, layer in enumerate(layers[:-1], start=1):
-            z, step = _pass(layer, z, f"Decoder {number}", "decoder")
+            z, step = _trace_part(layer, z, f"Decoder {number}", "decoder")
             steps.append(step)
         last = Layer((*layers[-1].modules, nn.Sigmoid()))
-        steps.append(_pass(last, z, "Output", "output")[1])
-    return Passage(clean, tuple(steps), kl)
+        steps.append(_trace_part(last, z, "Output", "output")[1])
+    return ForwardTrace(clean, tuple(steps), kl)
 
 
 @dataclass(frozen=True)
@@ -247,20 +247,20 @@ def write_shape(shape: Sequence[int]) -> str:
     return " × ".join(_many(side) for side in shape)
 
 
-def _pass_bottleneck(
+def _trace_bottleneck(
     model: Autoencoder,
     rest: Iterable[nn.Module],
     x: Tensor,
     epsilon: NDArray[np.float32] | None,
-) -> tuple[Tensor, float | None, list[Step]]:
+) -> tuple[Tensor, float | None, list[LayerTrace]]:
     """Return z (1, latent_dim), the KL term, and the steps from the last features to z."""
     encoder = model.encoder
     rest = tuple(rest)
     if encoder.z_log_var is None:
-        z, step = _pass(Layer((*rest, encoder.z_mean)), x, "z", "bottleneck")
+        z, step = _trace_part(Layer((*rest, encoder.z_mean)), x, "z", "bottleneck")
         return z, None, [step]
-    mean, mean_step = _pass(Layer((*rest, encoder.z_mean)), x, "μ", "bottleneck")
-    log_var, head = _pass(Layer((*rest, encoder.z_log_var)), x, "σ", "bottleneck")
+    mean, mean_step = _trace_part(Layer((*rest, encoder.z_mean)), x, "μ", "bottleneck")
+    log_var, head = _trace_part(Layer((*rest, encoder.z_log_var)), x, "σ", "bottleneck")
     deviation = torch.exp(0.5 * log_var)
     noise = np.zeros(mean.shape[1], np.float32) if epsilon is None else epsilon
     drawn = torch.from_numpy(noise[None].copy()).to(mean.device)
@@ -269,7 +269,7 @@ def _pass_bottleneck(
     said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
     steps = [
         mean_step,
-        Step(
+        LayerTrace(
             head.name,
             "bottleneck",
             head.kind,
@@ -284,19 +284,19 @@ def _pass_bottleneck(
     return z, float(kl_divergence(mean, log_var).sum()), steps
 
 
-def _pass(layer: Layer, x: Tensor, name: str, part: Part) -> tuple[Tensor, Step]:
+def _trace_part(layer: Layer, x: Tensor, name: str, part: Part) -> tuple[Tensor, LayerTrace]:
     lines = describe_modules(layer, tuple(x.shape[1:]))
     for module in layer.modules:
         x = module(x)
-    step = Step(
+    step = LayerTrace(
         name, part, name_kind(layer), lines, count_in_words(layer), layer.parameters, _to_numpy(x)
     )
     return x, step
 
 
-def _plain(name: str, part: Part, lines: tuple[str, ...], x: Tensor) -> Step:
+def _plain(name: str, part: Part, lines: tuple[str, ...], x: Tensor) -> LayerTrace:
     """Return a step that no layer makes."""
-    return Step(name, part, "", lines, (), 0, _to_numpy(x))
+    return LayerTrace(name, part, "", lines, (), 0, _to_numpy(x))
 
 
 def _to_numpy(x: Tensor) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, Self
 
-from vae_explorer.errors import ConfigError, unknown_name
+from vae_explorer.errors import ConfigError, did_you_mean
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -39,7 +39,7 @@ class Config:
         known = {field.name: field for field in fields(cls)}
         for name in values:
             if name not in known:
-                raise ConfigError(unknown_name(f"{cls.__name__} field", name, list(known)))
+                raise ConfigError(did_you_mean(f"{cls.__name__} field", name, list(known)))
         missing = [
             f.name
             for f in known.values()

@@ -35,15 +35,15 @@ class CacheError(VaeExplorerError, RuntimeError):
     """Inconsistent files in the cache of a data set."""
 
 
-class PictureError(VaeExplorerError, ValueError):
+class ImageError(VaeExplorerError, ValueError):
     """An image that cannot be used; `prepare` leaves it out and lists it."""
 
 
-class PictureBombError(PictureError):
+class ImageBombError(ImageError):
     """A decompression bomb: the header promises more pixels than Pillow's limit."""
 
 
-class NoFaceError(PictureError):
+class NoFaceError(ImageError):
     """An image without a detectable face, given to a model of faces."""
 
 
@@ -90,10 +90,6 @@ class NotANumberError(TrainingError):
     """The loss became not a number."""
 
 
-class MeasuringError(VaeExplorerError, RuntimeError):
-    """A training speed that cannot be measured; the message is the process's last line."""
-
-
 class TransferError(VaeExplorerError, RuntimeError):
     """Images or latents that cannot be encoded, decoded or exported."""
 
@@ -122,7 +118,7 @@ class RequestError(VaeExplorerError, ValueError):
         self.status = status
 
 
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
+def did_you_mean(what: str, name: str, known: Sequence[str]) -> str:
     """Say that there is no `what` called `name`, suggest the closest, and list the known ones."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -1,7 +1,7 @@
 """Image arrays for display and as files: tiled, enlarged; PNG, JPEG, ZIP, animations.
 
 Images are float (n, channels, height, width) in [0, 1]; one image lacks the first axis. What
-is shown or saved goes through `as_shown` once, then through any of the others.
+is shown or saved goes through `for_display` once, then through any of the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PictureFormat = Literal["png", "jpeg", "webp"]
+ImageFormat = Literal["png", "jpeg", "webp"]
 """Of one picture."""
 
 Format = Literal["webp", "gif"]
@@ -25,7 +25,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in luminance: ITU-R BT.601."""
 
 
-def as_shown(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
+def for_display(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
     """Turn data into what is put on screen: grey pictures as dark ink on white paper.
 
     MNIST and its kin store ink as 1; colour pictures are returned as they are.
@@ -182,7 +182,7 @@ def zip_of_files(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def encode_picture(pixels: NDArray[np.uint8], kind: PictureFormat) -> bytes:
+def encode_image_file(pixels: NDArray[np.uint8], kind: ImageFormat) -> bytes:
     """Write pixels (height, width, 3) as a file, with nothing in it beside them.
 
     A JPEG has its colours at full resolution.
@@ -199,7 +199,7 @@ def data_url(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) 
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def picture_url(picture: Image.Image) -> str:
+def image_url(picture: Image.Image) -> str:
     """Write a photo as the address of a JPEG that carries itself."""
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, format="JPEG", quality=88)

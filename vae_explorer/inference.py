@@ -81,7 +81,7 @@ def decode(model: Autoencoder, z: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Placement:
+class ImageEncoding:
     """What a model makes of one picture."""
 
     z_mean: np.ndarray
@@ -101,7 +101,7 @@ class Placement:
         return self.nll + self.kl
 
 
-def place_image(model: Autoencoder, image: np.ndarray) -> Placement:
+def encode_image(model: Autoencoder, image: np.ndarray) -> ImageEncoding:
     """Encode one picture, decode it again, and measure what is lost.
 
     Parameters
@@ -117,7 +117,7 @@ def place_image(model: Autoencoder, image: np.ndarray) -> Placement:
         z_mean, z_log_var = model.encode(images)
         logits = model.decoder(z_mean)
         parts = negative_elbo(ModelOutput(logits, z_mean, z_log_var), images, model.config)
-        return Placement(
+        return ImageEncoding(
             z_mean=z_mean[0].cpu().numpy(),
             z_log_var=None if z_log_var is None else z_log_var[0].cpu().numpy(),
             reconstruction=torch.sigmoid(logits)[0].cpu().numpy(),

@@ -11,6 +11,7 @@ Rezende, Mohamed & Wierstra 2014 (https://arxiv.org/abs/1401.4082).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -139,6 +140,14 @@ def build_model(config: ModelConfig, seed: int = 0) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return VAE(config) if config.kind == "vae" else Autoencoder(config)
+
+
+@lru_cache(maxsize=256)
+def count_model_parameters(config: ModelConfig) -> tuple[int, int]:
+    """Return the numbers of parameters of a model's encoder and decoder, without weights."""
+    with torch.device("meta"):  # where weights cost neither time nor memory
+        model = build_model(config)
+    return count_parameters(model.encoder), count_parameters(model.decoder)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.data.image_io import crop_centre, decode_picture, open_picture, to_rgb
-from vae_explorer.errors import NoFaceError, PictureBombError, PictureError, UploadError
+from vae_explorer.data.image_io import crop_centre, decode_image_file, open_image, to_rgb
+from vae_explorer.errors import ImageBombError, ImageError, NoFaceError, UploadError
 from vae_explorer.faces import align, find_faces
-from vae_explorer.images import LUMA, PictureFormat
+from vae_explorer.images import LUMA, ImageFormat
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
@@ -24,8 +24,8 @@ _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%!PS": "PostScript",
     b"<": "SVG or a web page",
 }
-_KEPT: dict[str, PictureFormat] = {"JPEG": "jpeg", "WEBP": "webp", "HEIF": "jpeg", "AVIF": "jpeg"}
-_PICTURE_BRANDS = (b"hei", b"hev", b"mif", b"msf", b"avi")  # what such a file begins its name with
+_KEPT: dict[str, ImageFormat] = {"JPEG": "jpeg", "WEBP": "webp", "HEIF": "jpeg", "AVIF": "jpeg"}
+_IMAGE_BRANDS = (b"hei", b"hev", b"mif", b"msf", b"avi")  # what such a file begins its name with
 
 # Of the conversion in section 2 of the paper that `fit_garment` cites.
 _SIDE = 28
@@ -73,10 +73,10 @@ def read_upload(
             "that are taken. Save the picture smaller, and choose that."
         )
     try:
-        image = open_picture(data)
-    except PictureBombError as error:
+        image = open_image(data)
+    except ImageBombError as error:
         raise _too_many(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,}", max_pixels) from error
-    except PictureError as error:
+    except ImageError as error:
         raise UploadError(f"This file is {_name_kind(data)}. Choose {_READABLE}.") from error
     with image:
         pixels = image.width * image.height
@@ -89,19 +89,19 @@ def read_upload(
             )
         try:
             return to_rgb(image)
-        except PictureError as error:
+        except ImageError as error:
             raise UploadError(
                 f"This {image.format} picture is damaged or cut short: it ends or breaks before "
                 "its last pixel. Copy or save it again, and choose that."
             ) from error
 
 
-def kept_format(data: bytes) -> PictureFormat:
+def kept_format(data: bytes) -> ImageFormat:
     """Return the format to save an upload's picture in again: its own, or the nearest one.
 
     What is animated or rare elsewhere becomes PNG; what is lossy and rare, JPEG.
     """
-    with open_picture(data) as image:
+    with open_image(data) as image:
         return _KEPT.get(image.format or "", "png")
 
 
@@ -164,7 +164,7 @@ def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
     return image
 
 
-def fit_picture(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:
+def fit_image(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:
     """Make the input of a model of a picture file.
 
     Parameters
@@ -185,18 +185,18 @@ def fit_picture(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray
 
     Raises
     ------
-    PictureError
+    ImageError
         If it cannot be read, or nothing fitting is in it; `NoFaceError` where that is a face.
     """
     if as_is or card.dataset.name not in (FACES, GARMENTS):
-        return _like_the_set(decode_picture(data), card)
+        return _like_the_set(decode_image_file(data), card)
     size = card.model.image_size
     try:
         picture = read_upload(data)
         if card.dataset.name == GARMENTS:
             return fit_garment(picture, size)
     except UploadError as error:
-        raise PictureError(str(error)) from error
+        raise ImageError(str(error)) from error
     faces = find_faces(picture)
     if not faces:
         raise NoFaceError("no face was found")
@@ -224,7 +224,7 @@ def _corner_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _name_kind(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and not data[8:12].startswith(_PICTURE_BRANDS):
+    if data[4:8] == b"ftyp" and not data[8:12].startswith(_IMAGE_BRANDS):
         return "a video, which is not read here"
     for start, kind in _FOREIGN.items():
         if data.lstrip().startswith(start):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from vae_explorer.config import JsonValue, ModelConfig
-from vae_explorer.errors import ConfigError, unknown_name
+from vae_explorer.errors import ConfigError, did_you_mean
 
 _FACES_64 = ModelConfig(
     image_size=64,
@@ -86,9 +86,9 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
 }
 """How a published model is trained where nothing else is said: fields of `TrainConfig`."""
 
-FEWEST_PICTURES = 20
+FEWEST_IMAGES = 20
 """With fewer, a split or the rows to choose the best epoch by are left empty."""
-FEW_PICTURES = 200
+FEW_IMAGES = 200
 """Below, say what to expect."""
 _WIDTHS = (32, 64, 128, 256, 256)
 _STEPS = 2_000  # after so many, small models have taken on the shape of their data
@@ -103,11 +103,11 @@ def find_preset(name: str) -> ModelConfig:
         If there is no such preset; the message lists them.
     """
     if name not in PRESETS:
-        raise ConfigError(unknown_name("model", name, list(PRESETS)))
+        raise ConfigError(did_you_mean("model", name, list(PRESETS)))
     return PRESETS[name]
 
 
-class Pace(NamedTuple):
+class SuggestedHyperparameters(NamedTuple):
     """Numbers of a training that depend on how many pictures there are."""
 
     epochs: int
@@ -152,7 +152,7 @@ def suggest_widths(size: int) -> tuple[int, ...]:
     return _WIDTHS[:stages]
 
 
-def suggest_pace(images: int, preset: str | None = None) -> Pace:
+def suggest_hyperparameters(images: int, preset: str | None = None) -> SuggestedHyperparameters:
     """Return numbers to start with: a small set needs small batches, and more epochs.
 
     Parameters
@@ -169,7 +169,7 @@ def suggest_pace(images: int, preset: str | None = None) -> Pace:
     if isinstance(published, int):
         epochs = published
     steps = epochs * steps_per_epoch
-    return Pace(
+    return SuggestedHyperparameters(
         epochs=epochs,
         batch_size=batch_size,
         warmup_steps=min(200, max(1, steps // 10)),

@@ -120,7 +120,7 @@ def publish(
     )
 
 
-def evaluate_again(
+def reevaluate(
     checkpoint: Checkpoint,
     dataset: ImageDataset,
     *,

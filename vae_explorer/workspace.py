@@ -71,7 +71,7 @@ def suggest_name(wanted: str, taken: Collection[str] = ()) -> str:
     return next(each for each in free if each.casefold() not in used)
 
 
-def tell_apart(titles: Mapping[str, str]) -> dict[str, str]:
+def disambiguate(titles: Mapping[str, str]) -> dict[str, str]:
     """Return titles by name; where several share one, with the name behind it."""
     shared = Counter(titles.values())
     return {

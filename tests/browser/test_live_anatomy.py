@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.support.live_stage import assert_same_picture, no_rerun, read_canvas, watch
 from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import as_shown, to_uint8
+from vae_explorer.images import for_display, to_uint8
 from vae_explorer.server.trace import Subject
 
 OpenPage = Callable[..., Page]
@@ -44,7 +44,7 @@ def clean_of(page: Page, model: str) -> np.ndarray:
     """Return the picture that is followed, as it is on the screen: to one part in 255."""
     config = load_checkpoint(model).card.model
     shown = picture_of(page, "Picture").astype(np.float32) / 255
-    return as_shown(np.moveaxis(shown, -1, 0)[: config.image_channels])
+    return for_display(np.moveaxis(shown, -1, 0)[: config.image_channels])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -53,7 +53,7 @@ def test_each_model_is_followed_to_what_it_decodes(open_page: OpenPage, model: s
     network = load_checkpoint(model).model
     passage = Subject(clean_of(page, model), sampled="vae" in model).follow(network)
     found = picture_of(page, "Output").astype(int)
-    wanted = to_uint8(as_shown(passage.output))
+    wanted = to_uint8(for_display(passage.output))
     # The clean picture went over the screen, where it was rounded.
     assert np.abs(found - wanted).mean() < 1
     for step in passage.steps:

@@ -12,8 +12,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.support.server import serve
 from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.runs.lock import find_holder
-from vae_explorer.runs.status import read_status
+from vae_explorer.runs.lock import lock_owner
+from vae_explorer.runs.run import Run
 
 LINK = "train?train_data=digits&train_model=own&train_epochs={epochs}"
 PATIENCE = 180_000  # ms: a training is waited for
@@ -25,10 +25,10 @@ NewContext = Callable[..., BrowserContext]
 def folder(tmp_path: Path, checkpoint_root: Path) -> Iterator[Path]:
     """An empty folder to train in; what still trains there at the end is killed."""
     yield tmp_path
-    holder = find_holder(tmp_path / "runs")
-    if holder is not None and holder.pid:
+    owner = lock_owner(tmp_path / "runs")
+    if owner is not None and owner.pid:
         with suppress(ProcessLookupError):
-            os.kill(holder.pid, signal.SIGKILL)
+            os.kill(owner.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_a_training_outlives_its_page_and_the_app_and_is_opened_in_the_map(
         again = open_at(new_context, f"{url}/train")  # it is found without a word
         expect(again.locator(".watch")).to_be_visible()
         again.close()
-    status = read_status(folder / "runs" / "mine")
+    status = Run(folder / "runs" / "mine").read_status()
     assert status is not None
-    assert status.is_live or status.phase == "finished"
+    assert status.is_alive or status.phase == "finished"
 
     with serve(folder, log, **settings) as url:
         page = open_at(new_context, f"{url}/train?run=mine")

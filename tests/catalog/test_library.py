@@ -21,7 +21,8 @@ from vae_explorer.catalog.library import (
 )
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.runs.status import RunStatus, write_status
+from vae_explorer.runs.run import Run
+from vae_explorer.runs.status import RunStatus
 from vae_explorer.workspace import READ_ONLY
 
 
@@ -69,11 +70,11 @@ def test_a_name_that_a_training_will_publish_is_taken_until_it_has(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = RunStatus(name="yours", phase="paused", arguments=(), out="checkpoints/yours")
-    write_status(workspace.RUNS / "yours", run)
+    Run.named("yours").write_status(run)
     assert free_name("yours") == "yours-2"
     with pytest.raises(CheckpointError, match="taken"):
         rename_checkpoint("mine", "yours", "Title")
-    write_status(workspace.RUNS / "yours", replace(run, phase="finished"))
+    Run.named("yours").write_status(replace(run, phase="finished"))
     assert rename_checkpoint("mine", "yours", "Title").name == "yours"
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +175,26 @@ def test_the_fingerprint_changes_with_the_content(root: Path) -> None:
     assert replace(card, title="Another").fingerprint != card.fingerprint
     assert len(card.fingerprint) == 16
     assert load_checkpoint("a").card.fingerprint == list_checkpoints()[0]["a"].fingerprint
+
+
+def test_a_field_of_a_later_version_leaves_the_fingerprint_until_it_is_used() -> None:
+    @dataclass(frozen=True)
+    class LaterConfig(TrainConfig):
+        momentum: float = 0.9
+
+    @dataclass(frozen=True)
+    class LaterModel(ModelConfig):
+        groups: tuple[int, ...] = ()
+
+    card = make_card()
+    train = LaterConfig(**card.train.to_dict())
+    later = replace(card, train=train, model=LaterModel(**vars(card.model)))
+    assert "momentum" in later.to_json()
+    assert later.fingerprint == card.fingerprint
+    used = replace(later, train=replace(train, momentum=0.5))
+    assert used.fingerprint != card.fingerprint
+    assert used.fingerprint != replace(later, train=replace(train, momentum=0.6)).fingerprint
+    assert replace(card, train=replace(card.train, patience=1)).fingerprint != card.fingerprint
 
 
 def test_a_renamed_folder_is_a_renamed_model(good: Path) -> None:

@@ -18,11 +18,11 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.cli import main, transfer
 from vae_explorer.data import ImageDataset
-from vae_explorer.data.files import open_album
+from vae_explorer.data.files import open_image_files
 from vae_explorer.faces import align, find_faces
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode, encode
-from vae_explorer.preprocessing import fit_garment, fit_picture
+from vae_explorer.preprocessing import fit_garment, fit_image
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 
@@ -320,8 +320,8 @@ def test_a_garment_is_made_as_the_app_does_unless_it_is_like_the_sets() -> None:
     picture = Image.fromarray(pixels)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    np.testing.assert_array_equal(fit_picture(buffer.getvalue(), card), fit_garment(picture, 32))
-    like = fit_picture(buffer.getvalue(), card, as_is=True)
+    np.testing.assert_array_equal(fit_image(buffer.getvalue(), card), fit_garment(picture, 32))
+    like = fit_image(buffer.getvalue(), card, as_is=True)
     assert like.shape == (1, 32, 32)
     assert like[0, 2, 2] == pytest.approx(250 / 255)  # not turned into ink
     assert np.all(like[0, :2] == 0)  # padded as the set is
@@ -337,9 +337,9 @@ def test_progress_counts_every_picture(
     seen: list[tuple[str, str | None]] = []
     (pictures / "torn.png").write_bytes(b"")
     checkpoint = load_checkpoint(VAE)
-    with open_album(pictures) as album:
-        transfer.encode_album(
-            album,
+    with open_image_files(pictures) as image_files:
+        transfer.encode_image_files(
+            image_files,
             checkpoint.model,
             checkpoint.card,
             tmp_path / "out.csv",

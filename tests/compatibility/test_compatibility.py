@@ -23,17 +23,17 @@ from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.classifiers.storage import load_classifier, predict_attributes
 from vae_explorer.cli import build_parser, main
 from vae_explorer.data import find_prepared, load_dataset
-from vae_explorer.data.user_sets import delete_own_set, list_own_sets
+from vae_explorer.data.user_sets import delete_user_set, list_user_sets
 from vae_explorer.editing.recipe import Recipe, editing_vectors, kinds_of, read_recipe, write_recipe
-from vae_explorer.editing.user_vectors import read_own_vector, write_own_vector
+from vae_explorer.editing.user_vectors import read_user_vector, write_user_vector
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import count_parameters
 from vae_explorer.playback.packed import decode_epoch, load_epochs
 from vae_explorer.publishing import publish_classifier
-from vae_explorer.runs.arguments import keep_arguments
-from vae_explorer.runs.status import RunStatus, can_resume, list_runs, read_status
+from vae_explorer.runs.run import Run, list_runs
+from vae_explorer.runs.status import RunStatus
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.training.classifier import load_best, train_classifier
 from vae_explorer.training.classifier import load_config as load_classifier_config
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def read_run(name: str) -> RunStatus:
-    status = read_status(Path("runs", name))
+    status = Run(Path("runs", name)).read_status()
     assert status is not None
     return status
 
@@ -287,16 +287,16 @@ def test_an_old_checkpoint_is_packed_and_comes_back(folder: Path, name: str) -> 
 
 def test_runs_are_in_the_states_that_they_were_left_in(folder: Path) -> None:
     runs = {status.name: status for status in list_runs()}
-    found = {name: (s.phase, s.fault, can_resume(Path("runs", name))) for name, s in runs.items()}
+    found = {name: (s.phase, s.failure, Run.named(name).can_resume) for name, s in runs.items()}
     assert found == {
         "digits-vae": ("finished", "", True),
         "paused": ("paused", "", True),
-        "killed": ("interrupted", "killed", True),
+        "killed": ("interrupted", "memory", True),
         "failed": ("failed", "not_a_number", False),
     }
     assert [status.name for status in list_runs()] == ["failed", "killed", "paused", "digits-vae"]
-    assert "signal 9" in runs["killed"].message
-    assert "All up to epoch 4 is kept" in runs["killed"].message
+    assert "probably because the machine ran out of memory" in runs["killed"].message
+    assert "Progress up to epoch 4 is saved" in runs["killed"].message
     assert "became not a number in epoch 1, by step 9" in runs["failed"].message
     assert runs["digits-vae"].message == "Epoch 3 was the best, and was published."
 
@@ -304,12 +304,17 @@ def test_runs_are_in_the_states_that_they_were_left_in(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["digits-vae", "paused", "killed", "failed"])
 def test_a_status_says_all_that_it_said(folder: Path, name: str) -> None:
     written = read_json(folder / "runs" / name / "status.json")
+    del written["system_kills"]  # no longer counted
+    written["failure"] = written.pop("fault")
+    written["requested_action"] = written.pop("asked")
+    if written["seconds_left"] == -1:
+        written["seconds_left"] = None
     if name == "killed":
         assert written["phase"] == "training"
-        written |= {"phase": "interrupted", "fault": "killed", "message": read_run(name).message}
+        written |= {"phase": "interrupted", "failure": "memory", "message": read_run(name).message}
     status = read_run(name)
     assert_holds(status, written)
-    assert not status.is_live
+    assert not status.is_alive
     args = build_parser().parse_args(["train", *status.arguments])  # to start it anew
     assert args.out == Path("checkpoints", name)
     assert status.command.startswith("python -m vae_explorer train \\\n  --image-size 8")
@@ -353,7 +358,7 @@ def test_a_paused_run_is_resumed_to_the_same_end(folder: Path) -> None:
     assert (state.step, len(state.history)) == (expected["step"], 1)
     assert state.step % 74  # amid an epoch
     status = read_run("paused")
-    arguments = keep_arguments(status.arguments)
+    arguments = status.resume_arguments
     assert arguments == ["--title=Paused once", "--out=checkpoints/paused"]
     assert main(["train", *arguments, "--resume"]) == 0
     history = read_history(run)
@@ -399,13 +404,13 @@ def test_another_training_starts_from_an_old_run_or_checkpoint(folder: Path) -> 
 
 
 def test_an_own_set_is_listed_and_deleted(folder: Path, source: Path) -> None:
-    (found,) = list_own_sets()
+    (found,) = list_user_sets()
     assert (found.name, found.pictures, tuple(found.label_names)) == ("drawn", 60, ())
     assert (found.damaged, found.others, tuple(found.other_names)) == (0, 1, ("readme.txt",))
     assert found.source.resolve() == source
     assert found.counts == {"train": 48, "val": 6, "test": 6}
-    delete_own_set("drawn")
-    assert list_own_sets() == []
+    delete_user_set("drawn")
+    assert list_user_sets() == []
     assert not any(Path("data/cache").glob("folder-drawn-*"))
 
 
@@ -432,7 +437,7 @@ def test_a_recipe_is_read_and_does_what_it_did(folder: Path, source: Path) -> No
     recipe = read_recipe(data, checkpoint)
     assert recipe == Recipe({"Smiling": 1.5, "Eyeglasses": -0.75}, "balanced", ("Male",), 0.5)
     assert read_recipe(write_recipe(recipe, checkpoint.card), checkpoint) == recipe
-    own = read_own_vector((folder / "direction.json").read_bytes(), checkpoint.card)
+    own = read_user_vector((folder / "direction.json").read_bytes(), checkpoint.card)
     vectors = editing_vectors(checkpoint, recipe.kind, recipe.locked, {"own.1": own.vector})
     z = checkpoint.encodings.z_mean[:1]
     moved = z + sum(recipe.amounts[name] * vectors[name] for name in recipe.amounts)
@@ -449,12 +454,12 @@ def test_a_recipe_is_read_and_does_what_it_did(folder: Path, source: Path) -> No
 
 def test_a_direction_is_read_and_does_what_it_did(folder: Path) -> None:
     checkpoint = load_checkpoint("drawn-faces")
-    own = read_own_vector((folder / "direction.json").read_bytes(), checkpoint.card)
+    own = read_user_vector((folder / "direction.json").read_bytes(), checkpoint.card)
     assert (own.name, tuple(own.counts), own.vector.shape) == ("Dark hair", (6, 5), (2,))
     moved = checkpoint.encodings.z_mean[:1] + own.vector
     images = decode(checkpoint.model, moved.astype(np.float32))
     np.testing.assert_allclose(images, ARRAYS["edits/own"], atol=EXACT)
-    again = read_own_vector(write_own_vector(own, checkpoint.card), checkpoint.card)
+    again = read_user_vector(write_user_vector(own, checkpoint.card), checkpoint.card)
     assert np.array_equal(again.vector, own.vector)
 
 

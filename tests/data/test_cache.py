@@ -19,7 +19,7 @@ import pytest
 from tests.support import PROJECT
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, load_dataset, prepare
 from vae_explorer.data.base import Record, Source
-from vae_explorer.errors import PictureError
+from vae_explorer.errors import ImageError
 
 SIZE = 8
 
@@ -33,7 +33,7 @@ def made_source(count: int = 20, damaged: tuple[int, ...] = ()) -> Source:
 
     def load(index: int) -> np.ndarray:
         if index in damaged:
-            raise PictureError("scratched")
+            raise ImageError("scratched")
         return picture(index)
 
     records = (
@@ -347,10 +347,10 @@ FAULTS = {
     "JSON list": ("dataset.json", lambda f: f.write_text("[]"), "dataset.json cannot be used"),
     "JSON missing": ("dataset.json", Path.unlink, "dataset.json cannot be used"),
     "unknown field": ("dataset.json", change("colour", 1), "dataset.json cannot be used"),
-    "newer format": ("dataset.json", change("format_version", 2), "of format 2"),
+    "newer format": ("dataset.json", change("format_version", 2), "newer version.*: format 2"),
     "counts empty": ("dataset.json", change("counts", {}), "counts no pictures"),
     "counts text": ("dataset.json", change("counts", "many"), "dataset.json cannot be used"),
-    "names none": ("dataset.json", change("label_names", 3), "lists of names"),
+    "names none": ("dataset.json", change("label_names", 3), "label_names must be a list; found 3"),
     "size other": ("dataset.json", change("size", 9), "images.npy holds"),
 }
 

@@ -19,7 +19,7 @@ from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.cli import main
 from vae_explorer.data import DATASETS, DatasetError, find_prepared, load_dataset, prepare
 from vae_explorer.data import user_sets as sets
-from vae_explorer.data.user_sets import add_own_set, delete_own_set, list_own_sets
+from vae_explorer.data.user_sets import add_user_set, delete_user_set, list_user_sets
 from vae_explorer.errors import ReadOnlyError
 from vae_explorer.workspace import READ_ONLY
 
@@ -69,8 +69,8 @@ def read_tree(root: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def add(root: Path, data: bytes, name: str = "mine") -> sets.OwnSet:
-    return add_own_set(name, io.BytesIO(data), root)
+def add(root: Path, data: bytes, name: str = "mine") -> sets.UserSet:
+    return add_user_set(name, io.BytesIO(data), root)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -87,7 +87,7 @@ def test_what_is_packed_so_that_it_may_unpack_without_bounds_is_not_read(
 
 def test_a_set_is_kept_listed_and_can_be_prepared(tmp_path: Path):
     found = add(tmp_path, zipped(some(5)))
-    assert list_own_sets(tmp_path) == [found]
+    assert list_user_sets(tmp_path) == [found]
     assert (found.pictures, found.damaged, found.others) == (5, 0, 0)
     dataset = prepare("folder", tmp_path, size=8, source=found.source)
     assert len(dataset.images) == found.pictures
@@ -199,7 +199,7 @@ def test_reading_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sets, "MAX_SECONDS", -1)
     with pytest.raises(DatasetError, match="the longest that is taken"):
         add(tmp_path, zipped(some()))
-    assert list_own_sets(tmp_path) == []
+    assert list_user_sets(tmp_path) == []
 
 
 def test_a_disk_that_is_full_is_said_and_nothing_is_kept(tmp_path: Path, monkeypatch):
@@ -250,13 +250,13 @@ def test_deleting_takes_the_caches_along_and_nothing_else(tmp_path: Path):
         prepare("folder", tmp_path, size=8, source=each.source)
     (cache,) = (tmp_path / "cache").glob("folder-mine-????????-8")
     cache.with_name(f"{cache.name[:-1]}16").mkdir()  # damaged
-    delete_own_set("mine", tmp_path)
-    assert list_own_sets(tmp_path) == [other]
+    delete_user_set("mine", tmp_path)
+    assert list_user_sets(tmp_path) == [other]
     (kept,) = (tmp_path / "cache").iterdir()
     assert kept.name.startswith("folder-mine-2-")
     assert list(find_prepared("folder", tmp_path, source=other.source)) == [8]
     with pytest.raises(DatasetError, match="deleted already"):
-        delete_own_set("mine", tmp_path)
+        delete_user_set("mine", tmp_path)
 
 
 def test_a_new_set_of_an_old_name_is_not_taken_for_it(tmp_path: Path):
@@ -274,7 +274,7 @@ def test_only_a_set_can_be_deleted(tmp_path: Path, name: str):
     add(tmp_path, zipped(some()), "first")
     before = read_tree(tmp_path)
     with pytest.raises(DatasetError, match="no set"):
-        delete_own_set(name, tmp_path)
+        delete_user_set(name, tmp_path)
     assert read_tree(tmp_path) == before
 
 
@@ -283,12 +283,12 @@ def test_a_damaged_set_is_left_out(tmp_path: Path, damage: bytes):
     kept = add(tmp_path, zipped(some()), "kept")
     broken = add(tmp_path, zipped(some()), "broken")
     (broken.source.parent / "set.json").write_bytes(damage)
-    assert list_own_sets(tmp_path) == [kept]
+    assert list_user_sets(tmp_path) == [kept]
 
 
 @pytest.mark.parametrize(
     "act",
-    [lambda root: add(root, zipped(some()), "new"), lambda root: delete_own_set("mine", root)],
+    [lambda root: add(root, zipped(some()), "new"), lambda root: delete_user_set("mine", root)],
 )
 def test_a_copy_that_is_for_looking_keeps_and_deletes_nothing(
     tmp_path: Path, monkeypatch, act: Callable[[Path], object]

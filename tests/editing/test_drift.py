@@ -14,31 +14,31 @@ RNG = np.random.default_rng(0)
 FACES = RNG.standard_normal((400, 4)).astype(np.float32) - [3, 0, 0, 0]
 
 
-def words(z: np.ndarray) -> np.ndarray:
+def predict(z: np.ndarray) -> np.ndarray:
     """Attribute k is said of a face whose coordinate k is above 0."""
     return z > 0
 
 
 def test_a_pure_direction_reaches_its_attribute_and_changes_nothing_else() -> None:
-    found = measure_drift(words, FACES, [2, 0, 0, 0], 0, [1, 2, 3])
+    found = measure_drift(predict, FACES, [2, 0, 0, 0], 0, [1, 2, 3])
     assert found.reached
     assert found.alpha == 2.5  # 3 + 1.28 σ lies between 4 and 5
     assert found.total == 0
 
 
 def test_what_else_changes_is_counted_by_attribute() -> None:
-    found = measure_drift(words, FACES, [2, 4, 0, 0], 0, [1, 2, 3])
+    found = measure_drift(predict, FACES, [2, 4, 0, 0], 0, [1, 2, 3])
     assert found.flips[1] == pytest.approx(0.5, abs=0.1)  # half of them had it already
     assert found.total == pytest.approx(found.flips[1])
 
 
 def test_what_is_entailed_does_not_count() -> None:
-    found = measure_drift(words, FACES, [2, 4, 0, 0], 0, [2, 3])
+    found = measure_drift(predict, FACES, [2, 4, 0, 0], 0, [2, 3])
     assert found.total == 0
 
 
 def test_a_direction_that_leads_elsewhere_is_said_not_to_reach() -> None:
-    found = measure_drift(words, FACES, [0, 1, 0, 0], 0, [1, 2, 3])
+    found = measure_drift(predict, FACES, [0, 1, 0, 0], 0, [1, 2, 3])
     assert not found.reached
     assert found.alpha == ALPHAS[-1]
 
@@ -47,15 +47,15 @@ def test_a_direction_that_leads_elsewhere_is_said_not_to_reach() -> None:
 def test_scaled_a_vector_reaches_its_attribute_at_two_lengths_on_other_faces_too(
     length: float,
 ) -> None:
-    vector, drift = scale_vector(words, FACES, np.array([length, 0, 0, 0]), 0, [1, 2, 3])
+    vector, drift = scale_vector(predict, FACES, np.array([length, 0, 0, 0]), 0, [1, 2, 3])
     assert drift.reached
     others = np.random.default_rng(1).standard_normal((400, 4)).astype(np.float32) - [3, 0, 0, 0]
-    assert measure_drift(words, others, vector, 0, [1, 2, 3]).alpha == 2.0
+    assert measure_drift(predict, others, vector, 0, [1, 2, 3]).alpha == 2.0
     np.testing.assert_allclose(vector[1:], 0)
 
 
 def test_a_vector_that_leads_nowhere_keeps_its_length() -> None:
-    vector, drift = scale_vector(words, FACES, np.array([0, 1, 0, 0]), 0, [1])
+    vector, drift = scale_vector(predict, FACES, np.array([0, 1, 0, 0]), 0, [1])
     np.testing.assert_array_equal(vector, [0, 1, 0, 0])
     assert not drift.reached
 
@@ -64,10 +64,10 @@ def test_faces_that_are_accepted_as_they_are_do_not_shorten_a_vector() -> None:
     shown = FACES + np.array([9, 0, 0, 0], np.float32)  # lack it by their labels alone
     mixed = np.concatenate([FACES[:40], shown])  # nine of ten are accepted without a move
     direction = np.array([1, 0, 0, 0], np.float32)
-    of_all, _ = scale_vector(words, mixed, direction, 0, [1, 2, 3])
-    of_lacking, _ = scale_vector(words, FACES[:40], direction, 0, [1, 2, 3])
+    of_all, _ = scale_vector(predict, mixed, direction, 0, [1, 2, 3])
+    of_lacking, _ = scale_vector(predict, FACES[:40], direction, 0, [1, 2, 3])
     np.testing.assert_array_equal(of_all, of_lacking)
-    kept, _ = scale_vector(words, shown, direction, 0, [1, 2, 3])
+    kept, _ = scale_vector(predict, shown, direction, 0, [1, 2, 3])
     np.testing.assert_array_equal(kept, direction)
 
 

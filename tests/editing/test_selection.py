@@ -25,7 +25,7 @@ def encode(split: str, seed: int) -> Encodings:
 class Planted(Networks):
     """A judge that reads attributes off the latents themselves."""
 
-    def words(self, z: np.ndarray) -> np.ndarray:
+    def predict(self, z: np.ndarray) -> np.ndarray:
         return z[:, :4] > 0.3
 
 
@@ -76,9 +76,9 @@ def test_a_vector_reaches_its_attribute_well_inside_the_sliders_range(
 ) -> None:
     z = encode("val", 2).z_mean
     for column, name in enumerate(NAMES[:2]):
-        without = z[~networks.words(z)[:, column]]
+        without = z[~networks.predict(z)[:, column]]
         moved = without + 2.5 * chosen[0][f"attribute_vector.{name}"]
-        assert networks.words(moved)[:, column].mean() >= 0.9
+        assert networks.predict(moved)[:, column].mean() >= 0.9
 
 
 def test_without_a_guide_there_are_no_steered_vectors(networks: Planted) -> None:

@@ -11,9 +11,9 @@ from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.editing.user_vectors import (
     MAX_BYTES,
-    make_own_vector,
-    read_own_vector,
-    write_own_vector,
+    make_user_vector,
+    read_user_vector,
+    write_user_vector,
 )
 from vae_explorer.errors import ModelFileError
 
@@ -27,7 +27,7 @@ def test_a_planted_direction_is_found() -> None:
     generator = np.random.default_rng(0)
     planted = np.array([3.0, 0, 0, -4])
     z = generator.standard_normal((400, 4))
-    own = make_own_vector("planted", z[:200] + planted, z[200:])
+    own = make_user_vector("planted", z[:200] + planted, z[200:])
     np.testing.assert_allclose(own.vector, planted, atol=0.4)
     # Unit variance on both sides: sqrt(1/200 + 1/200), over a length of 5.
     assert own.standard_error == pytest.approx(0.1 / 5, rel=0.2)
@@ -38,7 +38,7 @@ def test_the_standard_error_is_that_of_repeated_draws() -> None:
     generator = np.random.default_rng(1)
     along = np.array([2.0, 0])
     draw = generator.standard_normal
-    made = [make_own_vector("x", draw((5, 2)) + along, draw((9, 2))) for _ in range(500)]
+    made = [make_user_vector("x", draw((5, 2)) + along, draw((9, 2))) for _ in range(500)]
     spread = np.std([own.vector[0] for own in made]) / 2
     assert np.median([own.standard_error for own in made]) == pytest.approx(spread, rel=0.2)
 
@@ -46,15 +46,15 @@ def test_the_standard_error_is_that_of_repeated_draws() -> None:
 @pytest.mark.parametrize("dimensions", [2, 20, 200])
 def test_chance_is_about_all_of_what_noise_gives(dimensions: int) -> None:
     draw = np.random.default_rng(3).standard_normal
-    noise = [make_own_vector("x", draw((5, dimensions)), draw((5, dimensions))) for _ in range(99)]
+    noise = [make_user_vector("x", draw((5, dimensions)), draw((5, dimensions))) for _ in range(99)]
     assert np.median([own.chance for own in noise]) == pytest.approx(1, abs=0.25)
-    far = make_own_vector("x", draw((50, dimensions)) + 2, draw((50, dimensions)))
+    far = make_user_vector("x", draw((50, dimensions)) + 2, draw((50, dimensions)))
     assert far.chance < 0.3
 
 
 def test_steadiness_is_that_of_leaving_each_picture_out() -> None:
     z = np.random.default_rng(4).standard_normal((9, 3))
-    own = make_own_vector("x", z[:4], z[4:])
+    own = make_user_vector("x", z[:4], z[4:])
 
     def cosine(k: int) -> float:
         rest = np.arange(9) != k
@@ -66,13 +66,13 @@ def test_steadiness_is_that_of_leaving_each_picture_out() -> None:
 
 def test_few_pictures_are_shakier_than_many() -> None:
     z = np.random.default_rng(2).standard_normal((64, 3))
-    few, many = (make_own_vector("x", z[:n] + 2, z[-n:]) for n in (2, 32))
+    few, many = (make_user_vector("x", z[:n] + 2, z[-n:]) for n in (2, 32))
     assert few.standard_error > many.standard_error
     assert few.steadiness < many.steadiness
 
 
 def test_of_one_picture_each_nothing_can_be_said() -> None:
-    own = make_own_vector("x", [[1.0, 2]], [[0.0, 0]])
+    own = make_user_vector("x", [[1.0, 2]], [[0.0, 0]])
     np.testing.assert_array_equal(own.vector, [1, 2])
     assert math.isnan(own.standard_error)
     assert math.isnan(own.steadiness)
@@ -81,12 +81,12 @@ def test_of_one_picture_each_nothing_can_be_said() -> None:
 @pytest.mark.parametrize(("ours", "others"), [([[1.0]], [[1.0]]), (np.zeros((0, 1)), [[1.0]])])
 def test_what_gives_no_direction_is_refused(ours: list, others: list) -> None:
     with pytest.raises(ValueError, match=r"mean|both sides"):
-        make_own_vector("x", ours, others)
+        make_user_vector("x", ours, others)
 
 
 def test_a_direction_comes_back_from_its_file(card: ModelCard) -> None:
-    own = make_own_vector("Thick", [[1.0, 2.5]], [[0.25, 0], [0, 1]])
-    again = read_own_vector(write_own_vector(own, card), card)
+    own = make_user_vector("Thick", [[1.0, 2.5]], [[0.25, 0], [0, 1]])
+    again = read_user_vector(write_user_vector(own, card), card)
     assert (again.name, again.counts) == ("Thick", (1, 2))
     np.testing.assert_allclose(again.vector, own.vector, atol=1e-5)
 
@@ -113,12 +113,12 @@ def test_a_direction_comes_back_from_its_file(card: ModelCard) -> None:
 def test_what_is_no_direction_here_is_refused(
     card: ModelCard, values: dict[str, object], words: str
 ) -> None:
-    good = json.loads(write_own_vector(make_own_vector("x", [[1.0, 2]], [[0.0, 0]]), card))
+    good = json.loads(write_user_vector(make_user_vector("x", [[1.0, 2]], [[0.0, 0]]), card))
     with pytest.raises(ModelFileError, match=words):
-        read_own_vector(json.dumps(good | values).encode(), card)
+        read_user_vector(json.dumps(good | values).encode(), card)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"[" * 10_000, b" " * (MAX_BYTES + 1)])
 def test_what_is_no_json_of_ours_is_refused(card: ModelCard, data: bytes) -> None:
     with pytest.raises(ModelFileError):
-        read_own_vector(data, card)
+        read_user_vector(data, card)

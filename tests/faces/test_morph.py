@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.faces.morph import detail_of, lay_over
+from vae_explorer.faces.morph import blend, residual
 from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.latent.interpolation import corner_grid, morph_path, slerp
 
@@ -59,20 +59,20 @@ def test_enlarging_keeps_flat_pictures_and_the_range() -> None:
 
 def test_with_all_detail_the_ends_are_the_photos_themselves() -> None:
     details = tuple(
-        detail_of(portrait, frame)
+        residual(portrait, frame)
         for portrait, frame in zip(PORTRAITS, FRAMES[[0, -1]], strict=True)
     )
-    shown = lay_over(FRAMES, details, 1.0)
+    shown = blend(FRAMES, details, 1.0)
     np.testing.assert_array_equal(shown[[0, -1]], to_uint8(PORTRAITS))
 
 
 def test_without_detail_a_morph_is_the_models_own() -> None:
     details = (PORTRAITS[0] - 0.5, PORTRAITS[1] - 0.5)
-    np.testing.assert_array_equal(lay_over(FRAMES, details, 0.0), to_uint8(enlarge(FRAMES, 32)))
+    np.testing.assert_array_equal(blend(FRAMES, details, 0.0), to_uint8(enlarge(FRAMES, 32)))
 
 
 def test_detail_fades_with_the_squared_distance_from_its_end() -> None:
     grey = np.full((5, 3, 8, 8), 0.5, np.float32)
     first, last = np.full((3, 8, 8), 0.4, np.float32), np.zeros((3, 8, 8), np.float32)
-    shown = lay_over(grey, (first, last), 1.0)[:, 0, 0, 0] / 255
+    shown = blend(grey, (first, last), 1.0)[:, 0, 0, 0] / 255
     np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5) ** 2, atol=1 / 255)

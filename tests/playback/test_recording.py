@@ -15,15 +15,15 @@ from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.images import write_animation
 from vae_explorer.inference import decode
 from vae_explorer.latent.statistics import square_around
-from vae_explorer.playback.packed import crowd_early
+from vae_explorer.playback.packed import select_epochs
 from vae_explorer.playback.recording import (
     HOLD,
     SIDE,
-    Recording,
+    Playback,
     between,
-    film,
     list_sources,
-    load_recording,
+    load_playback,
+    render_animation,
 )
 from vae_explorer.training.state import load_state
 
@@ -38,10 +38,10 @@ def runs(kept_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recording(runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
+def recording(runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch) -> Playback:
     """The checkpoint that carries its epochs, as it is played."""
     monkeypatch.setattr(workspace, "CHECKPOINTS", carrying.parent)
-    return load_recording(list_sources(runs)["carrying"], runs)
+    return load_playback(list_sources(runs)["carrying"], runs)
 
 
 def test_runs_and_checkpoints_with_epochs_are_found(
@@ -56,8 +56,8 @@ def test_runs_and_checkpoints_with_epochs_are_found(
     assert list_sources(runs / "none").keys() == {"carrying"}
 
 
-def test_a_run_and_the_checkpoint_of_it_are_played_alike(recording: Recording, runs: Path) -> None:
-    run = load_recording(list_sources(runs)["run:kept"], runs)
+def test_a_run_and_the_checkpoint_of_it_are_played_alike(recording: Playback, runs: Path) -> None:
+    run = load_playback(list_sources(runs)["run:kept"], runs)
     np.testing.assert_array_equal(run.kept.points, recording.kept.points)
     np.testing.assert_allclose(run.history["epoch"], recording.history["epoch"])
     np.testing.assert_allclose(run.frame, recording.frame)
@@ -67,13 +67,13 @@ def test_a_run_that_is_gone_says_so(runs: Path) -> None:
     source = list_sources(runs)["run:kept"]
     shutil.rmtree(runs / "kept")
     with pytest.raises(RunError, match="kept"):
-        load_recording(source, runs)
+        load_playback(source, runs)
 
 
 def test_a_run_without_a_state_has_no_curves(runs: Path) -> None:
     source = list_sources(runs)["run:kept"]
     (runs / "kept" / "state.safetensors").unlink()
-    assert load_recording(source, runs).history == {}
+    assert load_playback(source, runs).history == {}
 
 
 def test_a_square_holds_nearly_all_points() -> None:
@@ -85,7 +85,7 @@ def test_a_square_holds_nearly_all_points() -> None:
     assert square_around(np.zeros((5, 2)))[2] > 0
 
 
-def test_grids_lie_on_the_square_in_reading_order(recording: Recording, kept_run: Path) -> None:
+def test_grids_lie_on_the_square_in_reading_order(recording: Playback, kept_run: Path) -> None:
     grids = recording.decode_grids()
     assert list(grids) == [1, 2, 3]
     n, (x, y, half) = recording.tiles, recording.frame
@@ -99,13 +99,13 @@ def test_grids_lie_on_the_square_in_reading_order(recording: Recording, kept_run
 
 @pytest.mark.parametrize(("epochs", "count"), [(60, 12), (5, 12), (12, 12), (2, 2), (300, 7)])
 def test_more_of_the_early_epochs_are_chosen(epochs: int, count: int) -> None:
-    chosen = np.array(crowd_early(list(range(1, epochs + 1)), count))
+    chosen = np.array(select_epochs(list(range(1, epochs + 1)), count))
     assert {chosen[0], chosen[-1]} == {1, epochs}
     assert 2 <= len(chosen) <= count
     gaps = np.diff(chosen)
     assert np.all(np.diff(gaps) >= -1)
     assert gaps[0] <= gaps[-1]
-    assert crowd_early([1, 2, 3], 1) == []
+    assert select_epochs([1, 2, 3], 1) == []
 
 
 def test_between_two_epochs_things_glide() -> None:
@@ -114,9 +114,9 @@ def test_between_two_epochs_things_glide() -> None:
     np.testing.assert_allclose(found, [0, 5, 10, 15, 30, 30])
 
 
-def test_a_film_moves_and_ends_on_the_last_epoch(recording: Recording) -> None:
+def test_a_film_moves_and_ends_on_the_last_epoch(recording: Playback) -> None:
     told: list[float] = []
-    frames = film(recording, CLASS_COLOURS, told.append, frames=6)
+    frames = render_animation(recording, CLASS_COLOURS, told.append, frames=6)
     assert frames.shape[0] == 6 + HOLD
     assert told == sorted(told)
     assert told[-1] == 1

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import math
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,14 @@ from vae_explorer.cli import main
 from vae_explorer.data import DatasetError, ImageDataset, prepare
 from vae_explorer.errors import NotANumberError, RunError, RunUnderWayError
 from vae_explorer.runs import reporter
-from vae_explorer.runs import status as status_module
-from vae_explorer.runs.folder import delete_run
-from vae_explorer.runs.lock import Holder, find_holder, hold_lock
-from vae_explorer.runs.reporter import CURVE_POINTS, RunReport, report_run
-from vae_explorer.runs.status import (
-    REQUEST,
-    RunStatus,
-    find_fault,
-    list_runs,
-    read_status,
-    write_status,
-)
-from vae_explorer.training.state import StepMetrics, load_state, read_history
+from vae_explorer.runs.lock import LockOwner, hold_lock, lock_owner
+from vae_explorer.runs.reporter import CURVE_POINTS, RunReporter, StepTimings, report_run
+from vae_explorer.runs.run import REQUEST, Run, list_runs
+from vae_explorer.runs.status import RunStatus, classify_failure, find_option
+from vae_explorer.training.state import StepMetrics, read_history
+from vae_explorer.ui.train.progress import describe_progress
 
-RUN = Path("runs/small")
+RUN = Run(Path("runs/small"))
 SMALL = ["train", "--config", "small.json", "--epochs", "2", "--out", "checkpoints/small"]
 
 
@@ -51,16 +44,16 @@ def step(number: int, loss: float = 1.0) -> StepMetrics:
 
 
 def test_the_lock_names_who_holds_it_and_keeps_the_next_out(tmp_path: Path) -> None:
-    assert find_holder(tmp_path) is None
+    assert lock_owner(tmp_path) is None
     with hold_lock(tmp_path / "first"):
-        assert find_holder(tmp_path) == Holder("first", os.getpid())
+        assert lock_owner(tmp_path) == LockOwner("first", os.getpid())
         refused = pytest.raises(RunUnderWayError, match="The run first is training")
         with refused as caught, hold_lock(tmp_path / "second"):
             pass
         assert caught.value.run == "first"
-    assert find_holder(tmp_path) is None
+    assert lock_owner(tmp_path) is None
     with hold_lock(tmp_path / "a"):  # a shorter name than before leaves nothing of it behind
-        assert find_holder(tmp_path) == Holder("a", os.getpid())
+        assert lock_owner(tmp_path) == LockOwner("a", os.getpid())
 
 
 # Reading
@@ -68,8 +61,8 @@ def test_the_lock_names_who_holds_it_and_keeps_the_next_out(tmp_path: Path) -> N
 
 def test_a_status_is_read_as_it_was_written(tmp_path: Path, status: RunStatus) -> None:
     done = replace(status, phase="finished", curve_step=(1, 2), curve_loss=(0.5, float("nan")))
-    write_status(tmp_path / "small", done)
-    again = read_status(tmp_path / "small")
+    Run(tmp_path / "small").write_status(done)
+    again = Run(tmp_path / "small").read_status()
     assert again is not None
     assert repr(again) == repr(done)
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["status.json"]
@@ -79,87 +72,133 @@ def test_a_status_is_read_as_it_was_written(tmp_path: Path, status: RunStatus) -
     "text", ["", "[]", "{}", '{"name": 3}', '{"name": "x", "phase": "y"', "\x00"]
 )
 def test_what_is_no_status_is_not_listed(tmp_path: Path, status: RunStatus, text: str) -> None:
-    write_status(tmp_path / "good", replace(status, phase="paused"))
+    Run(tmp_path / "good").write_status(replace(status, phase="paused"))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "status.json").write_text(text)
     (tmp_path / "empty").mkdir()
     (tmp_path / ".deleted").mkdir()
-    write_status(tmp_path / ".deleted", status)
+    Run(tmp_path / ".deleted").write_status(status)
     assert [run.name for run in list_runs(tmp_path)] == ["good"]
 
 
 def test_a_status_without_a_process_is_interrupted(tmp_path: Path, status: RunStatus) -> None:
     run = tmp_path / "small"
-    write_status(run, status)
-    found = read_status(run)
+    Run(run).write_status(status)
+    found = Run(run).read_status()
     assert found is not None
-    assert (found.phase, found.fault) == ("interrupted", "killed")
-    assert "begins anew" in found.message
+    assert (found.phase, found.failure) == ("interrupted", "killed")
+    assert "starts over" in found.message
     with hold_lock(run):
-        alive = read_status(run)
+        alive = Run(run).read_status()
         assert alive is not None
-        assert alive.is_live
+        assert alive.is_alive
     with hold_lock(tmp_path / "other"):  # another one's life is no proof of this one's
-        found = read_status(run)
+        found = Run(run).read_status()
         assert found is not None
         assert found.phase == "interrupted"
 
 
 @pytest.mark.parametrize(
-    ("exit", "said"),
+    ("exit_", "failure", "message"),
     [
-        ({"pid": 1, "code": -9, "system_kills": -1}, "signal 9"),
-        ({"pid": 1, "code": -7, "system_kills": -1}, "SIGBUS"),
-        ({"pid": 2, "code": -9, "system_kills": -1}, "Nothing says more"),
-        ({"pid": 1, "code": -9}, "Nothing says more"),
+        ({"pid": 1, "code": -9}, "memory", "probably because the machine ran out of memory"),
+        ({"pid": 1, "code": 137}, "memory", "probably because the machine ran out of memory"),
+        ({"pid": 1, "code": -9, "system_kills": 0}, "memory", "ran out of memory"),  # as it was
+        ({"pid": 1, "code": -7}, "killed", "ended by the signal SIGBUS"),
+        ({"pid": 1, "code": -99}, "killed", "ended by the signal 99"),
+        ({"pid": 2, "code": -9}, "killed", "The training process is gone"),
+        ({"code": -9}, "killed", "The training process is gone"),
     ],
 )
-def test_how_it_ended_is_said_where_it_is_known(
-    tmp_path: Path, status: RunStatus, exit: dict[str, int], said: str
+def test_how_a_process_ended_is_diagnosed_by_its_exit_code(
+    tmp_path: Path, status: RunStatus, exit_: dict[str, int], failure: str, message: str
 ) -> None:
-    write_status(tmp_path / "small", status)
-    (tmp_path / "small" / "exit.json").write_text(json.dumps(exit))
-    found = read_status(tmp_path / "small")
+    Run(tmp_path / "small").write_status(status)
+    (tmp_path / "small" / "exit.json").write_text(json.dumps(exit_))
+    found = Run(tmp_path / "small").read_status()
     assert found is not None
-    assert said in found.message
+    assert (found.phase, found.failure) == ("interrupted", failure)
+    assert message in found.message
 
 
-def test_a_system_short_of_memory_is_suspected_where_it_ended_a_process(
-    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_status(tmp_path / "small", replace(status, system_kills=3))
-    monkeypatch.setattr(status_module, "count_system_kills", lambda: 4)
-    found = read_status(tmp_path / "small")
+def test_the_exit_code_of_a_killed_process_is_kept(tmp_path: Path, status: RunStatus) -> None:
+    run = Run(tmp_path / "small")
+    run.write_status(status)
+    run.write_exit_code(status.pid, -9)
+    found = run.read_status()
     assert found is not None
-    assert found.fault == "memory"
-    assert "perhaps this one" in found.message
+    assert found.message == (
+        "The training process was killed, probably because the machine ran out of memory. "
+        "No epoch was finished, so it starts over. Restart it with a smaller batch size."
+    )
 
 
-@pytest.mark.parametrize(("at_its_end", "fault"), [(3, "killed"), (4, "memory")])
-def test_what_the_system_ended_later_is_no_cause(
-    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch, at_its_end: int, fault: str
-) -> None:
-    write_status(tmp_path / "small", replace(status, system_kills=3))
-    end = {"pid": status.pid, "code": -9, "system_kills": at_its_end}
-    (tmp_path / "small" / "exit.json").write_text(json.dumps(end))
-    monkeypatch.setattr(status_module, "count_system_kills", lambda: 9)
-    found = read_status(tmp_path / "small")
-    assert found is not None
-    assert found.fault == fault
+def test_a_status_of_an_earlier_version_is_read(status: RunStatus) -> None:
+    values = replace(status, failure="disk", seconds_left=None).to_dict()
+    values["fault"] = values.pop("failure")
+    values["asked"] = values.pop("requested_action")
+    values |= {"seconds_left": -1.0, "system_kills": 3}
+    assert RunStatus.from_dict(values) == replace(status, failure="disk")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["--out=a/b", "--x"], "a/b"),
+        (["--x", "--out", "a/b"], "a/b"),
+        (["--out=a=b"], "a=b"),
+        (["--outer=a", "--out"], None),
+        ([], None),
+    ],
+)
+def test_an_option_is_found_in_one_word_or_two(arguments: list[str], value: str | None) -> None:
+    assert find_option(arguments, "--out") == value
 
 
 def test_a_full_disk_is_named(
     tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_status(tmp_path / "small", status)
+    Run(tmp_path / "small").write_status(status)
     usage = shutil.disk_usage(tmp_path)._replace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    found = read_status(tmp_path / "small")
+    found = Run(tmp_path / "small").read_status()
     assert found is not None
-    assert found.fault == "disk"
+    assert found.failure == "disk"
 
 
 # Writing
+
+
+def test_the_time_left_is_that_of_the_steps_and_of_the_ends_of_epochs() -> None:
+    timings = StepTimings(evaluation_steps=3)
+    assert timings.seconds_left(steps=10, epochs=1) is None
+    timings.end_step(100.0)  # the first one, which includes loading, is not timed
+    assert timings.seconds_left(steps=10, epochs=1) is None
+    timings.end_step(102.0)
+    timings.end_step(104.0)
+    assert timings.seconds_left(steps=10, epochs=5) == pytest.approx(10 * 2 + 5 * 3 * 2)
+    timings.end_epoch(105.0)
+    timings.end_step(107.0)
+    assert timings.seconds_left(steps=10, epochs=5) == pytest.approx(10 * 2 + 5 * 1)
+
+
+def test_the_time_left_is_known_within_five_seconds_of_the_first_steps(
+    tmp_path: Path, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    report = RunReporter(Run(tmp_path / "r"), replace(status, epoch=0, epochs=10))
+    for number in range(1, 50):
+        report.take_step(step(number))
+        if report.status.seconds_left is not None:
+            break
+        clock[0] += 0.25
+    assert clock[0] - 50 <= 5
+    assert report.status.seconds_left == pytest.approx(0.25 * (1000 - number))
+    assert describe_progress(report.status).endswith("about 4 min left")
+    written = Run(tmp_path / "r").read_status()
+    assert written is not None
+    assert written.seconds_left == report.status.seconds_left
 
 
 def test_the_curve_is_thinned_and_stays_true(
@@ -167,7 +206,7 @@ def test_the_curve_is_thinned_and_stays_true(
 ) -> None:
     monkeypatch.setattr(reporter, "EVERY", 1e-9)
     status = RunStatus(name="r", phase="preparing", arguments=(), out="x")
-    report = RunReport(tmp_path / "r", status)
+    report = RunReporter(Run(tmp_path / "r"), status)
     count = 3 * CURVE_POINTS
     for number in range(1, count + 1):
         report.take_step(step(number, loss=float(number)))
@@ -189,14 +228,14 @@ def test_the_curve_forgets_what_is_done_again(tmp_path: Path, status: RunStatus)
         curve_reconstruction=drawn,
         curve_kl=drawn,
     )
-    report = RunReport(tmp_path / "r", before)
+    report = RunReporter(Run(tmp_path / "r"), before)
     report.take_step(step(21))
     assert report.status.curve_step == (10, 20)
     assert report.status.curve_kl == (1.0, 2.0)
 
 
 def test_what_is_no_number_is_not_drawn(tmp_path: Path, status: RunStatus) -> None:
-    report = RunReport(tmp_path / "r", status)
+    report = RunReporter(Run(tmp_path / "r"), status)
     report.take_step(step(1))
     for number, loss in ((2, math.nan), (3, math.inf), (4, 5.0)):
         report._marks[-1] = (-math.inf, number)  # long ago: the next is written
@@ -211,22 +250,22 @@ def test_a_status_that_cannot_be_written_ends_no_training(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    report = RunReport(tmp_path / "r", status)
-    monkeypatch.setattr(reporter, "write_status", refuse)
+    report = RunReporter(Run(tmp_path / "r"), status)
+    monkeypatch.setattr(Run, "write_status", refuse)
     report.take_step(step(1))
     assert report.status.step == 1
 
 
 def test_a_silent_report_writes_nothing(tmp_path: Path) -> None:
-    args = argparse.Namespace(out=Path("checkpoints/r"))
-    with report_run(tmp_path / "r", args, epochs=2, silent=True) as report:
+    run, out = Run(tmp_path / "r"), Path("checkpoints/r")
+    with report_run(run, [], out=out, epochs=2, silent=True) as report:
         report.take_step(step(1))
         report.enter("evaluating")
-        assert report.asked == ""
+        assert report.requested_action == ""
     assert list(tmp_path.iterdir()) == []
 
 
-# Through the command line: faults
+# Through the command line: failures
 
 
 def train_small(data_root: Path, *options: str) -> int:
@@ -235,13 +274,13 @@ def train_small(data_root: Path, *options: str) -> int:
 
 def test_a_run_that_went_through_says_so(training_folder: Path, data_root: Path) -> None:
     assert train_small(data_root) == 0
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
     assert (status.phase, status.epoch, status.epochs, status.step) == ("finished", 2, 2, 18)
     assert status.command.startswith("python -m vae_explorer train ")
     assert "--config small.json \\\n  --epochs 2 \\\n  --out checkpoints/small" in status.command
-    assert find_holder(Path("runs")) is None
-    assert read_history(RUN) == load_state(RUN).history
+    assert lock_owner(Path("runs")) is None
+    assert RUN.read_history() == RUN.load_state().history
 
 
 def test_nothing_to_learn_from_leaves_no_history(tmp_path: Path) -> None:
@@ -249,7 +288,7 @@ def test_nothing_to_learn_from_leaves_no_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "fault"),
+    ("error", "failure"),
     [
         (MemoryError(), "memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
@@ -260,11 +299,11 @@ def test_nothing_to_learn_from_leaves_no_history(tmp_path: Path) -> None:
         (RuntimeError("x"), "other"),
     ],
 )
-def test_faults_are_told_apart_also_behind_others(error: Exception, fault: str) -> None:
-    assert find_fault(error) == fault
+def test_failures_are_told_apart_also_behind_others(error: Exception, failure: str) -> None:
+    assert classify_failure(error) == failure
     outer = RunError("it was not saved")
     outer.__cause__ = error
-    assert find_fault(outer) == fault
+    assert classify_failure(outer) == failure
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
@@ -292,29 +331,29 @@ def test_a_full_disk_costs_no_state(
         fill_disk(patch, after=1)
         assert train_small(data_root) == 2
     assert "The disk is full. Free some space" in capsys.readouterr().err
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.fault) == ("failed", "disk")
-    assert "All up to epoch 1 is kept" in status.message
-    assert not list(RUN.glob("*.partial"))
-    assert len(load_state(RUN).history) == 1
+    assert (status.phase, status.failure) == ("failed", "disk")
+    assert "Progress up to epoch 1 is saved" in status.message
+    assert not list(RUN.path.glob("*.partial"))
+    assert len(RUN.load_state().history) == 1
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.fault, status.message[:7]) == ("finished", "", "Epoch 2")
+    assert (status.phase, status.failure, status.message[:7]) == ("finished", "", "Epoch 2")
 
 
-def test_a_loss_that_is_no_number_is_told_from_other_faults(
+def test_a_loss_that_is_no_number_is_told_from_other_failures(
     training_folder: Path, data_root: Path
 ) -> None:
     assert train_small(data_root, "--lr", "1e6", "--precision", "float32") == 2
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.fault) == ("failed", "not_a_number")
+    assert (status.phase, status.failure) == ("failed", "not_a_number")
     assert "lower learning rate" in status.message
 
 
-def test_a_fault_of_the_program_is_no_kill(
+def test_an_error_of_the_program_is_no_kill(
     training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -323,9 +362,9 @@ def test_a_fault_of_the_program_is_no_kill(
     monkeypatch.setattr("vae_explorer.cli.train._epoch_line", fail)
     with pytest.raises(KeyError):
         train_small(data_root)
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.fault) == ("failed", "other")
+    assert (status.phase, status.failure) == ("failed", "other")
     assert "KeyError" in status.message
 
 
@@ -340,19 +379,19 @@ def test_data_that_is_gone_is_named_and_the_run_before_stays(
     with monkeypatch.context() as patch:
         patch.setattr("vae_explorer.cli.data.prepare", refuse)
         assert train_small(data_root, "--replace") == 2
-        status = read_status(RUN)
+        status = RUN.read_status()
         assert status is not None
-        assert (status.phase, status.fault) == ("finished", "data")
+        assert (status.phase, status.failure) == ("finished", "data")
         fresh = [*SMALL[:-1], "checkpoints/fresh"]
         assert main([*fresh, "--root", str(data_root)]) == 2
-    status = read_status(Path("runs/fresh"))
+    status = Run(Path("runs/fresh")).read_status()
     assert status is not None
-    assert (status.phase, status.fault, status.message) == (
+    assert (status.phase, status.failure, status.message) == (
         "failed",
         "data",
         "The pictures are gone.",
     )
-    assert len(load_state(RUN).history) == 2
+    assert len(RUN.load_state().history) == 2
 
 
 def test_a_second_training_on_the_command_line_is_refused_too(
@@ -368,12 +407,12 @@ def test_what_is_asked_for_while_it_begins_is_not_lost(
     training_folder: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prepare_while_somebody_asks(*given: Any, **options: Any) -> ImageDataset:
-        (RUN / REQUEST).write_text("pause")
+        (RUN.path / REQUEST).write_text("pause")
         return prepare(*given, **options)
 
     monkeypatch.setattr("vae_explorer.cli.data.prepare", prepare_while_somebody_asks)
     assert train_small(data_root) == 130
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
     assert (status.phase, status.epoch) == ("paused", 0)
 
@@ -385,15 +424,15 @@ def test_killed_after_publishing_it_needs_nothing_more(
     training_folder: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_small(data_root) == 0
-    finished = read_status(RUN)
+    finished = RUN.read_status()
     assert finished is not None
-    write_status(RUN, replace(finished, phase="evaluating"))
-    (RUN / "published").unlink()
+    RUN.write_status(replace(finished, phase="evaluating"))
+    (RUN.path / "published").unlink()
     card = Path("checkpoints/small/card.json").read_bytes()
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
     assert "Published checkpoints/small already" in capsys.readouterr().out
     assert Path("checkpoints/small/card.json").read_bytes() == card
-    status = read_status(RUN)
+    status = RUN.read_status()
     assert status is not None
     assert status.phase == "finished"
 
@@ -418,8 +457,8 @@ def test_finish_publishes_what_there_is(
 def test_a_run_is_deleted_whole_and_never_while_it_trains(
     tmp_path: Path, status: RunStatus
 ) -> None:
-    write_status(tmp_path / "small", status)
+    Run(tmp_path / "small").write_status(status)
     with hold_lock(tmp_path / "small"), pytest.raises(RunUnderWayError):
-        delete_run(tmp_path / "small")
-    delete_run(tmp_path / "small")
+        Run(tmp_path / "small").delete()
+    Run(tmp_path / "small").delete()
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]

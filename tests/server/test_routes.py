@@ -29,7 +29,7 @@ from vae_explorer.inference import decode, encode
 from vae_explorer.server import routes
 from vae_explorer.server.requests import MAX_IMAGES, latent_bound
 from vae_explorer.server.scheduler import FairPool
-from vae_explorer.server.trace import Subject, pack_passage
+from vae_explorer.server.trace import TraceRequest, pack_trace
 
 TIMEOUT = 10
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
@@ -162,8 +162,8 @@ def test_a_pictures_way_through_the_network_is_answered(server: Server, name: st
     assert answer.status == 200
     assert answer.headers["X-Values"] == "64"
     assert answer.headers["Content-Encoding"] == "identity"
-    assert answer.body == pack_passage(
-        Subject(image, settings[0], 1, 2).follow(load_checkpoint(name).model)
+    assert answer.body == pack_trace(
+        TraceRequest(image, settings[0], 1, 2).trace_forward(load_checkpoint(name).model)
     )
 
 

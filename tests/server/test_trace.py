@@ -5,18 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from vae_explorer.anatomy import Passage
+from vae_explorer.anatomy import ForwardTrace
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.server.trace import (
     MAX_NOISE,
-    Subject,
-    following,
-    max_subject_bytes,
-    pack_passage,
-    read_subject,
+    TraceRequest,
+    max_trace_request_bytes,
+    pack_trace,
+    read_trace_request,
+    tracing,
 )
 
 CONFIG = ModelConfig(
@@ -45,12 +45,12 @@ def unpack(answer: bytes) -> tuple[dict, bytes]:
 
 def test_a_question_is_read_as_it_was_sent() -> None:
     body = ask(0.25, 12, 9999, 1)
-    assert len(body) == max_subject_bytes(CONFIG)
-    subject = read_subject(body, CONFIG)
+    assert len(body) == max_trace_request_bytes(CONFIG)
+    subject = read_trace_request(body, CONFIG)
     np.testing.assert_array_equal(subject.image, make_image())
     settings = subject.noise, subject.noise_seed, subject.epsilon_seed, subject.sampled
     assert settings == (0.25, 12, 9999, True)
-    assert not read_subject(ask(0, 0, 0, 0), CONFIG).sampled
+    assert not read_trace_request(ask(0, 0, 0, 0), CONFIG).sampled
 
 
 @pytest.mark.parametrize(
@@ -72,32 +72,32 @@ def test_a_question_is_read_as_it_was_sent() -> None:
 )
 def test_what_is_no_question_is_refused_in_one_line(body: bytes, status: int, reason: str) -> None:
     with pytest.raises(RequestError, match=reason) as refused:
-        read_subject(body, CONFIG)
+        read_trace_request(body, CONFIG)
     assert refused.value.status == status
     assert "\n" not in str(refused.value)
 
 
 def test_chance_is_what_the_seeds_say(model: Autoencoder) -> None:
-    def follow(*settings: float) -> Passage:
-        return read_subject(ask(*settings), CONFIG).follow(model)
+    def trace_forward(*settings: float) -> ForwardTrace:
+        return read_trace_request(ask(*settings), CONFIG).trace_forward(model)
 
-    first, again = follow(0.2, 1, 2, 1), follow(0.2, 1, 2, 1)
+    first, again = trace_forward(0.2, 1, 2, 1), trace_forward(0.2, 1, 2, 1)
     np.testing.assert_array_equal(first.output, again.output)
     other_noise, other_epsilon, mean = (
-        follow(0.2, 3, 2, 1),
-        follow(0.2, 1, 3, 1),
-        follow(0.2, 1, 2, 0),
+        trace_forward(0.2, 3, 2, 1),
+        trace_forward(0.2, 1, 3, 1),
+        trace_forward(0.2, 1, 2, 0),
     )
     assert np.abs(other_noise.given - first.given).max() > 0.1
     np.testing.assert_array_equal(other_epsilon.given, first.given)
     assert np.abs(other_epsilon.find("z").activations - first.find("z").activations).max() > 0.1
     np.testing.assert_array_equal(mean.find("z").activations, mean.find("μ").activations)
-    np.testing.assert_array_equal(follow(0, 1, 2, 1).given, make_image())
+    np.testing.assert_array_equal(trace_forward(0, 1, 2, 1).given, make_image())
 
 
 def test_an_answer_holds_every_activation_to_half_a_unit(model: Autoencoder) -> None:
-    passage = Subject(make_image(), 0.3, 1, 2).follow(model)
-    header, data = unpack(pack_passage(passage))
+    passage = TraceRequest(make_image(), 0.3, 1, 2).trace_forward(model)
+    header, data = unpack(pack_trace(passage))
     assert [step["name"] for step in header["steps"]] == [step.name for step in passage.steps]
     for packed, step in zip(header["steps"], passage.steps, strict=True):
         found = np.frombuffer(data, np.int8, step.activations.size, packed["start"])
@@ -114,8 +114,8 @@ def test_an_answer_holds_every_activation_to_half_a_unit(model: Autoencoder) -> 
 def test_an_answer_holds_the_pictures_their_difference_and_what_was_lost(
     model: Autoencoder,
 ) -> None:
-    passage = Subject(make_image(), 0.3, 1, 2).follow(model)
-    header, data = unpack(pack_passage(passage))
+    passage = TraceRequest(make_image(), 0.3, 1, 2).trace_forward(model)
+    header, data = unpack(pack_trace(passage))
     places, size = header["pictures"], make_image().size
     for name, image in (
         ("clean", passage.clean),
@@ -137,12 +137,14 @@ def test_an_answer_holds_the_pictures_their_difference_and_what_was_lost(
 
 
 def test_a_layer_that_is_silent_is_packed_too(model: Autoencoder) -> None:
-    header, data = unpack(pack_passage(Subject(make_image() * 0, sampled=False).follow(model)))
+    header, data = unpack(
+        pack_trace(TraceRequest(make_image() * 0, sampled=False).trace_forward(model))
+    )
     silent = next(step for step in header["steps"] if step["name"] == "Input")
     assert not np.frombuffer(data, np.int8, 192, silent["start"]).any()
 
 
 def test_following_is_one_piece(model: Autoencoder) -> None:
-    subject = Subject(make_image())
-    (piece,) = following(model, subject)
-    assert piece() == pack_passage(subject.follow(model))
+    subject = TraceRequest(make_image())
+    (piece,) = tracing(model, subject)
+    assert piece() == pack_trace(subject.trace_forward(model))

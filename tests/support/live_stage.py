@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import as_shown, tile, to_uint8
+from vae_explorer.images import for_display, tile, to_uint8
 from vae_explorer.inference import decode
 
 # `drawings`: what each view drew, as the stage announces it. `messages`: what went through the
@@ -75,7 +75,7 @@ def read_canvas(canvas: Locator) -> np.ndarray:
 
 def draw_expected(name: str, z: np.ndarray, columns: int = 1) -> np.ndarray:
     """Return the pixels (height, width, 3), uint8, that show latents (n, latent_dim) as tiles."""
-    pixels = to_uint8(tile(as_shown(decode(load_checkpoint(name).model, z)), columns))
+    pixels = to_uint8(tile(for_display(decode(load_checkpoint(name).model, z)), columns))
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tests.support.checkpoints import poison_weights, put
 from tests.support.session import Open, Picture
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import as_shown, to_uint8
+from vae_explorer.images import for_display, to_uint8
 from vae_explorer.inference import decode
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
@@ -90,7 +90,7 @@ def test_a_model_trained_again_under_its_name_is_shown_anew(
     before, after = (p.pixels for p in pictures if p.caption == "Decoded")
     assert np.any(before != after)
     model = load_checkpoint("mine").model
-    wanted = to_uint8(as_shown(decode(model, np.full((1, 2), 0.5, np.float32))))[0, ..., 0]
+    wanted = to_uint8(for_display(decode(model, np.full((1, 2), 0.5, np.float32))))[0, ..., 0]
     np.testing.assert_array_equal(after[::20, ::20], wanted)
 
 

@@ -85,7 +85,7 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = _find_entries(archive)
-            card = read_foreign_card(_read_entry(archive, entries[CARD]))
+            card = read_untrusted_card(_read_entry(archive, entries[CARD]))
             _check_listed(card, entries.keys())
             return card, {file: _read_entry(archive, entry) for file, entry in entries.items()}
     # NotImplementedError, UnicodeDecodeError: a kind of zip, a name, that Python cannot read.
@@ -141,7 +141,7 @@ def unpack_checkpoint(data: bytes, name: str | None = None, *, free: bool = Fals
         return dataclasses.replace(card, name=path.name)
 
 
-def read_foreign_card(data: bytes) -> ModelCard:
+def read_untrusted_card(data: bytes) -> ModelCard:
     """Read a stranger's card.
 
     Raises

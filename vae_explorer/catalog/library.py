@@ -19,7 +19,7 @@ from vae_explorer.checkpoints import find_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.storage import CARD, read_card, read_files
 from vae_explorer.errors import CheckpointError
-from vae_explorer.runs.status import list_runs
+from vae_explorer.runs.run import list_runs
 from vae_explorer.workspace import (
     check_name,
     refuse_when_read_only,
@@ -120,7 +120,7 @@ def rename_checkpoint(name: str, new_name: str, title: str) -> ModelCard:
         If it is a shipped one or broken, or the name or the title cannot be.
     """
     with changing("renaming a model"):
-        folder = _own(name, "renamed")
+        folder = _user_checkpoint(name, "renamed")
         title = check_title(title)
         same = name == new_name
         target = folder if same else check_free(new_name)
@@ -146,7 +146,7 @@ def delete_checkpoint(name: str) -> None:
         If there is none of that name, or it is a shipped one.
     """
     with changing("deleting a model"):
-        remove_folder(_own(name, "deleted"))
+        remove_folder(_user_checkpoint(name, "deleted"))
 
 
 def check_title(title: str) -> str:
@@ -160,7 +160,7 @@ def check_title(title: str) -> str:
     return title
 
 
-def _own(name: str, changed: str) -> Path:
+def _user_checkpoint(name: str, changed: str) -> Path:
     folder = find_checkpoint(name)
     if is_shipped(name):
         raise CheckpointError(f"{name!r} comes with the project, so it is not {changed}.")

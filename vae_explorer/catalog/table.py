@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -29,9 +28,10 @@ from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.data.base import name_source
 from vae_explorer.errors import RunError
-from vae_explorer.models import build_model, count_parameters
-from vae_explorer.runs.status import read_status
-from vae_explorer.training.state import EpochMetrics, best_of, history_columns, load_config
+from vae_explorer.models import count_model_parameters
+from vae_explorer.runs.run import Run
+from vae_explorer.runs.status import find_option
+from vae_explorer.training.state import EpochMetrics, best_of, history_columns
 
 RUN = "run:"
 """Before a run's folder in its row's `id`: a checkpoint may have the same name."""
@@ -115,7 +115,7 @@ def list_rows(
             errors[name] = str(error)
     for folder in _run_folders(runs):
         try:
-            model, train = load_config(folder)
+            model, train = Run(folder).load_config()
             if not _is_published(folder, model, train, cards):
                 rows.append(_read_run(folder, model, train))
         except RunError as error:
@@ -307,7 +307,7 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
     try:
         written = found.stat().st_mtime_ns
         history = list(_read_state(state, written)) if found == state else []
-        parameters = _count_parameters(model)
+        parameters = sum(count_model_parameters(model))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(
             f"The state of the run {folder.name} cannot be read ({error}). "
@@ -340,11 +340,10 @@ def _name_data(folder: Path, dataset: str) -> str:
     """Name the data of a run as the card of its model will."""
     if dataset not in DATASETS:
         return dataset
-    spec, status = DATASETS[dataset], read_status(folder)
-    if spec.needs_source and status is not None:
-        for option, _, value in (argument.partition("=") for argument in status.arguments):
-            if option == "--source":
-                return spec.title_with(name_source(Path(value)))
+    spec, status = DATASETS[dataset], Run(folder).read_status()
+    source = find_option(status.arguments, "--source") if status is not None else None
+    if spec.needs_source and source is not None:
+        return spec.title_with(name_source(Path(source)))
     return spec.title
 
 
@@ -358,7 +357,7 @@ def _is_published(
     folder: Path, model: ModelConfig, train: TrainConfig, cards: Mapping[str, ModelCard]
 ) -> bool:
     """Whether a model is of this run, by whatever name it goes by now."""
-    return (folder / "published").exists() and any(
+    return Run(folder).is_published and any(
         card.model == model and card.train == train for card in cards.values()
     )
 
@@ -374,13 +373,6 @@ def _read_state(path: Path, _written: int) -> tuple[EpochMetrics, ...]:
     with safe_open(path, framework="np") as file:
         counters = json.loads(file.metadata()["state"])
     return tuple(EpochMetrics(**metrics) for metrics in counters["history"])
-
-
-@lru_cache(maxsize=256)
-def _count_parameters(model: ModelConfig) -> int:
-    with torch.device("meta"):  # where weights cost neither time nor memory
-        built = build_model(model)
-    return count_parameters(built.encoder) + count_parameters(built.decoder)
 
 
 def _weight(model: ModelConfig, train: TrainConfig) -> float | None:

@@ -3,7 +3,7 @@
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.checkpoint import (
     Checkpoint,
-    explain_fault,
+    describe_damage,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -17,7 +17,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ModelCard",
-    "explain_fault",
+    "describe_damage",
     "find_checkpoint",
     "list_checkpoints",
     "load_checkpoint",

@@ -7,30 +7,20 @@ import hashlib
 import json
 import re
 import reprlib
-import sys
-import types
-import typing
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from vae_explorer.config import Config, JsonValue, ModelConfig, TrainConfig
-from vae_explorer.errors import CardError, ConfigError
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.errors import CardError
+from vae_explorer.validation import read_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FORMAT_VERSION = 1
 """Of the checkpoint's files. It rises when an older version could no longer read them."""
-
-_WANTED: dict[object, str] = {
-    str: "text",
-    int: "a whole number",
-    float: "a finite number",
-    tuple: "a list",
-    dict: "an object {...}",
-}
 
 T = TypeVar("T")
 
@@ -106,8 +96,12 @@ class ModelCard:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with anything in the checkpoint; a key for caches."""
-        canonical = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        """16 hexadecimal digits that change with anything in the checkpoint; a key for caches.
+
+        Recipes and directions name it, so it must outlive new versions of the program: a field
+        that was added to a configuration later counts only where it differs from its default.
+        """
+        canonical = json.dumps(self, default=_identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -132,6 +126,29 @@ class ModelCard:
         return parse_card(cls, text)
 
 
+_HASHED_DEFAULTS = """
+    kind architecture channels decoder_channels upsampling kernel_size hidden_dim normalization
+    activation activate_projection likelihood variance
+    epochs batch_size beta learning_rate warmup_steps weight_average patience validation_fraction
+    seed mirror clip_norm feature_network feature_weight feature_layers adversarial_weight
+    adversarial_start precision start_from keep_epochs
+"""
+"""Fields of the two configurations that have a default and were always hashed. A field that is
+added to a configuration is not added here, and none is taken away: old fingerprints would change.
+"""
+
+
+def _identity(record: DataclassInstance) -> dict[str, object]:
+    """Return the fields that a fingerprint is made of, nested dataclasses as they are."""
+    always = _HASHED_DEFAULTS.split()
+    values = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {
+        field.name: value
+        for field, value in values.items()
+        if field.name in always or value != field.default
+    }
+
+
 def format_card(card: DataclassInstance) -> str:
     """Return the text of a card's file; `CardError` where a number is infinite or NaN."""
     values = dataclasses.asdict(card)
@@ -144,66 +161,6 @@ def format_card(card: DataclassInstance) -> str:
 def parse_card(cls: type[T], text: str) -> T:
     """Read what `format_card` wrote, strictly; raises `CardError` as `ModelCard.from_json` does."""
     try:
-        values = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise CardError(f"card.json is not JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise CardError(f"card.json must hold one JSON object; found {reprlib.repr(values)}.")
-    version = values.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise CardError(
-            f"It was made by a newer version of VAE Explorer: format {version}, where this "
-            f"one reads {FORMAT_VERSION}. Update this copy: git pull."
-        )
-    if version != FORMAT_VERSION:
-        raise CardError(f"format_version must be {FORMAT_VERSION}; found {version!r}.")
-    return _read_fields(cls, values, "card.json")
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _read_fields(cls: type[T], values: JsonValue, where: str) -> T:
-    """Build a dataclass from a JSON object that has exactly its fields."""
-    if not isinstance(values, dict):
-        raise CardError(f"{where} must be an object {{...}}; found {reprlib.repr(values)}.")
-    if issubclass(cls, Config):
-        try:
-            return cls.from_dict(values)
-        except ConfigError as error:
-            raise CardError(f"{where}: {error}") from error
-    hints = typing.get_type_hints(cls)
-    if missing := hints.keys() - values.keys():
-        raise CardError(f"{where} lacks {', '.join(sorted(missing))}.")
-    if unknown := values.keys() - hints.keys():
-        raise CardError(f"{where} has unknown fields: {', '.join(sorted(unknown))}.")
-    return cls(**{name: _read(values[name], kind, name) for name, kind in hints.items()})
-
-
-def _read(value: JsonValue, kind: object, where: str) -> object:
-    """Turn a JSON value into the type of a field."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # one number, or a list of them
-        is_list = isinstance(value, list)
-        kind = next(part for part in arguments if (typing.get_origin(part) is tuple) == is_list)
-        return _read(value, kind, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_read(item, arguments[0], where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {name: _read(item, arguments[1], f"{where}.{name}") for name, item in value.items()}
-    if origin is None and isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _read_fields(kind, value, where)
-    return _read_scalar(value, kind, where)
-
-
-def _read_scalar(value: JsonValue, kind: object, where: str) -> str | int | float:
-    if kind is str and isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if kind is int and isinstance(value, int):
-            return value
-        if kind is float and abs(value) <= sys.float_info.max:
-            return float(value)
-    wanted = _WANTED[typing.get_origin(kind) or kind]
-    raise CardError(f"{where} must be {wanted}; found {reprlib.repr(value)}.")
+        return read_json(cls, text, "card.json", version=FORMAT_VERSION)
+    except ValueError as error:
+        raise CardError(str(error)) from error

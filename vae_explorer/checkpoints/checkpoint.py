@@ -35,7 +35,7 @@ from vae_explorer.checkpoints.storage import (
     verify,
 )
 from vae_explorer.encodings import Encodings
-from vae_explorer.errors import CheckpointError, unknown_name
+from vae_explorer.errors import CheckpointError, did_you_mean
 from vae_explorer.models import Autoencoder
 from vae_explorer.workspace import staged_folder, write_files
 
@@ -168,7 +168,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     try:
         return _read(folder)
     except ValueError as error:
-        raise CheckpointError(explain_fault(folder, error)) from error
+        raise CheckpointError(describe_damage(folder, error)) from error
 
 
 def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], dict[str, str]]:
@@ -188,7 +188,7 @@ def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], di
         try:
             cards[folder.name] = verify(folder)
         except ValueError as error:
-            errors[folder.name] = explain_fault(folder, error)
+            errors[folder.name] = describe_damage(folder, error)
     return cards, errors
 
 
@@ -207,7 +207,7 @@ def find_checkpoint(name: str) -> Path:
             "There are no checkpoints yet. Train one: python -m vae_explorer train"
         )
     if name not in folders:
-        raise CheckpointError(unknown_name("checkpoint", name[:80], list(folders)))
+        raise CheckpointError(did_you_mean("checkpoint", name[:80], list(folders)))
     return folders[name]
 
 
@@ -230,7 +230,7 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def explain_fault(folder: Path, fault: ValueError) -> str:
+def describe_damage(folder: Path, fault: ValueError) -> str:
     """Say that a checkpoint is broken, why, and how to mend it."""
     return (
         f"The checkpoint {folder.name!r} is broken. {fault} If it came with the project, get it "

@@ -32,7 +32,7 @@ from vae_explorer.classifiers.network import (
     ClassifierConfig,
     build_classifier,
 )
-from vae_explorer.errors import CheckpointError, unknown_name
+from vae_explorer.errors import CheckpointError, did_you_mean
 from vae_explorer.inference import CHUNK
 from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
 
@@ -205,7 +205,7 @@ def _find(name_or_path: str | Path) -> Path:
         return folders[name_or_path]
     known = f"There are no classifiers in {root}."
     if folders:
-        known = unknown_name("classifier", name_or_path[:80], list(folders))
+        known = did_you_mean("classifier", name_or_path[:80], list(folders))
     raise CheckpointError(
         f"{known} To train one: "
         "python -m vae_explorer train-classifier --out checkpoints/classifiers/NAME"

@@ -8,16 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vae_explorer import workspace
-from vae_explorer.classifiers.network import CHANNELS
-from vae_explorer.cli.classifier import EPOCHS as CLASSIFIER_EPOCHS
-from vae_explorer.cli.classifier import run_train_classifier
-from vae_explorer.cli.data import run_evaluate, run_list, run_prepare
-from vae_explorer.cli.train import run_train
+from vae_explorer.cli.classifier import add_classifier_options, run_train_classifier
+from vae_explorer.cli.data import add_data_options, run_evaluate, run_list, run_prepare
+from vae_explorer.cli.train import CONFIG_HELP, add_train_options, run_train
 from vae_explorer.cli.transfer import add_parsers
 from vae_explorer.data import DATASETS
 from vae_explorer.errors import VaeExplorerError
-from vae_explorer.presets import PRESETS
 from vae_explorer.workspace import refuse_when_read_only
 
 EXAMPLES = """
@@ -36,14 +32,6 @@ examples:
 
 _ONLY_READ = (run_evaluate, run_list)
 """Of these, nothing is refused in a copy for looking; `evaluate --write` is."""
-
-CONFIG_HELP = """
-A FILE.json for --config holds any field of vae_explorer/config.py, for instance
-  {"model": {"image_size": 32, "image_channels": 1, "latent_dim": 8, "channels": [32, 64]},
-   "train": {"epochs": 40, "beta": 4}}
-where "model" may also be the name of a published one. Options given beside it win.
-Ctrl-C stops after the step under way and saves; --resume goes on from there.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,55 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,  # so that only what was given overrides
     )
-    trained.add_argument("--dataset", help=", ".join(DATASETS))
-    trained.add_argument("--model", help="a published model: " + ", ".join(PRESETS))
-    trained.add_argument("--out", type=Path, required=True, help="checkpoints/NAME")
-    trained.add_argument("--config", type=Path, metavar="FILE.json", help="see below")
-    for option, kind, text in (
-        ("--image-size", int, "pixels a side of what the model sees"),
-        ("--image-channels", int, "1 for grey, 3 for colour"),
-        ("--channels", _whole_numbers, "of the encoder's convolutions, such as 32,64"),
-        ("--latent-dim", int, "latent dimensions"),
-        ("--normalization", str, "none or batch (none)"),
-        ("--likelihood", str, "bernoulli or gaussian"),
-        ("--variance", float, "of the Gaussian likelihood (1)"),
-        ("--epochs", int, "passes over the data, at most (20)"),
-        ("--batch-size", int, "images a step (128)"),
-        ("--beta", float, "weight of the KL term (1)"),
-        ("--lr", float, "peak learning rate (0.002)"),
-        ("--warmup-steps", int, "of the learning rate (200)"),
-        ("--weight-average", float, "decay of the averaged weights that are published (0.999)"),
-        ("--patience", int, "stop after so many epochs without progress (0: never)"),
-        ("--seed", int, "of weights, batches and noise (0)"),
-        ("--start-from", str, "a run or checkpoint of the same model, to start from its weights"),
-        ("--precision", str, "auto, float32 or bf16 (auto)"),
-    ):
-        trained.add_argument(option, type=kind, help=text)
-    trained.add_argument("--keep-epochs", action="store_true", help="keep each epoch's encodings")
-    trained.add_argument("--title", help="what the app calls the model")
-    again = trained.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    again.add_argument("--restart", action="store_true", help="throw away a run under way")
-    trained.add_argument(
-        "--finish", action="store_true", help="with --resume: publish the best epoch so far"
-    )
-    trained.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
+    add_train_options(trained)
     trained.set_defaults(command=run_train)
 
     classifier = subparsers.add_parser(
         "train-classifier", help="train a network of attributes, for a loss or to judge by"
     )
-    classifier.add_argument("--dataset", help="with attributes: celeba, folder")
-    classifier.add_argument("--architecture", help=", ".join(CHANNELS))
-    classifier.add_argument("--out", type=Path, required=True, help="checkpoints/classifiers/NAME")
-    classifier.add_argument(
-        "--epochs", type=int, help=f"passes over the data ({CLASSIFIER_EPOCHS})"
-    )
-    classifier.add_argument("--seed", type=int, help="of weights and batches (0)")
-    again = classifier.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on after the last epoch")
-    again.add_argument("--restart", action="store_true", help="throw away a run under way")
-    classifier.add_argument("--replace", action="store_true", help="replace what is in --out")
+    add_classifier_options(classifier)
     classifier.set_defaults(command=run_train_classifier)
 
     evaluated = subparsers.add_parser("evaluate", help="measure a checkpoint on held-out data")
@@ -145,20 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluated.set_defaults(command=run_evaluate)
 
-    for reads_data in (prepared, trained, classifier, evaluated):
-        reads_data.add_argument("--root", type=Path, default=workspace.DATA, help="of data (data)")
-        reads_data.add_argument("--source", type=Path, default=None, help="folder or zip of images")
+    for reads_data in (prepared, evaluated):
+        add_data_options(reads_data)
 
     listed = subparsers.add_parser("list", help="show the checkpoints, broken ones too")
     listed.set_defaults(command=run_list)
     add_parsers(subparsers)
     return parser
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"it takes whole numbers joined by commas, such as 32,64; found {text!r}"
-        ) from error

@@ -1,22 +1,25 @@
-"""What `train-classifier` does; `vae_explorer.cli` says how it is called."""
+"""Command `train-classifier`: train an attribute classifier and publish it."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
 
 from tqdm import tqdm
 
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
 from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
-from vae_explorer.cli.data import open_dataset
+from vae_explorer.cli.data import add_data_options, open_dataset
 from vae_explorer.config import TrainConfig
-from vae_explorer.data import DATASETS, DatasetError
+from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import ConfigError, RunError, unknown_name
+from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.publishing import publish_classifier
-from vae_explorer.runs.folder import clear_run
+from vae_explorer.runs.run import Run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
 from vae_explorer.workspace import CLASSIFIERS
 
@@ -24,35 +27,67 @@ IMAGE_SIZE = 64
 EPOCHS = 9
 
 
+@dataclass(frozen=True)
+class ClassifierRequest:
+    """Everything that the command line of `train-classifier` says."""
+
+    out: Path
+    """Folder to publish to; the run has the same name."""
+    dataset: str | None
+    architecture: str | None
+    epochs: int | None
+    seed: int | None
+    root: Path
+    """Folder of prepared data."""
+    source: Path | None
+    """Folder or zip of images."""
+    replace: bool
+    """Whether what is in `out` is replaced."""
+    resume: bool
+    restart: bool
+
+    @classmethod
+    def from_namespace(cls, args: argparse.Namespace) -> Self:
+        """Convert what argparse returns for `add_classifier_options`."""
+        return cls(**{each.name: getattr(args, each.name) for each in fields(cls)})
+
+    @property
+    def resume_arguments(self) -> list[str]:
+        """Options that must be repeated to resume the run."""
+        paths = {"--out": self.out, "--root": self.root, "--source": self.source}
+        words = [word for flag, path in paths.items() if path for word in (flag, str(path))]
+        return [*words, "--replace"] if self.replace else words
+
+
+def add_classifier_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train-classifier`."""
+    parser.add_argument("--dataset", help="with attributes: celeba, folder")
+    parser.add_argument("--architecture", help=", ".join(CHANNELS))
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints/classifiers/NAME")
+    parser.add_argument("--epochs", type=int, help=f"passes over the data ({EPOCHS})")
+    parser.add_argument("--seed", type=int, help="of weights and batches (0)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on after the last epoch")
+    again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    parser.add_argument("--replace", action="store_true", help="replace what is in --out")
+    add_data_options(parser)
+
+
 def run_train_classifier(args: argparse.Namespace) -> int:
-    """Train or resume a network of attributes, then publish the best epoch."""
-    run, out = workspace.RUNS / CLASSIFIERS / args.out.name, args.out
-    if out.exists() and not args.replace:
+    """Train or resume an attribute classifier, then publish the best epoch."""
+    request = ClassifierRequest.from_namespace(args)
+    run, out = workspace.RUNS / CLASSIFIERS / request.out.name, request.out
+    if out.exists() and not request.replace:
         raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
         raise RunError(f"{out} is no classifier, so it is not replaced. Choose another --out.")
-    if args.resume:
+    if request.resume:
         network, config = load_config(run)
-        _refuse_changes(args, network, config)
-        dataset = open_dataset(args, config.dataset, network.image_size)
+        _ensure_unchanged(request, network, config)
+        dataset = _open(request, config.dataset, network.image_size)
     else:
-        architecture = _architecture(args.architecture)
-        if args.dataset is None:
-            raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
-        asked = {"epochs": EPOCHS if args.epochs is None else args.epochs, "seed": args.seed or 0}
-        config = TrainConfig.from_dict({"dataset": args.dataset, **asked})
-        dataset = open_dataset(args, args.dataset, IMAGE_SIZE)
-        if dataset.attributes is None:
-            raise DatasetError(f"{dataset.name} has no attributes to learn. One that has: celeba.")
-        network = ClassifierConfig.from_dict(
-            {
-                "architecture": architecture,
-                "attributes": list(dataset.attribute_names),
-                "channels": list(CHANNELS[architecture]),
-                "image_size": dataset.images.shape[-1],
-            }
-        )
-        clear_run(run, restart=args.restart)
+        network, config, dataset = _prepare_new(request)
+        Run(run).clear(restart=request.restart)
         save_config(run, network, config)
     keep_freed_memory()
 
@@ -65,7 +100,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
                 bar.update(step - bar.n)
 
             for metrics in train_classifier(
-                network, config, dataset, run, resume=args.resume, on_step=show
+                network, config, dataset, run, resume=request.resume, on_step=show
             ):
                 tqdm.write(
                     f"epoch {metrics.epoch:3d}/{config.epochs}  train {metrics.train_loss:.2f}  "
@@ -73,18 +108,16 @@ def run_train_classifier(args: argparse.Namespace) -> int:
                     f"{metrics.validation_accuracy:.4f}  {metrics.seconds:.1f} s"
                 )
     except KeyboardInterrupt:
-        kept = [name for name in ("out", "root", "source") if getattr(args, name) is not None]
-        options = " ".join(f"--{name} {shlex.quote(str(getattr(args, name)))}" for name in kept)
-        again = " --replace" if args.replace else ""
+        again = shlex.join(request.resume_arguments)
         print(
             "Stopped. Go on after the last epoch: "
-            f"python -m vae_explorer train-classifier --resume {options}{again}"
+            f"python -m vae_explorer train-classifier --resume {again}"
         )
         return 130
 
     classifier, history = load_best(run)
     card = publish_classifier(classifier, config, history, dataset, out)
-    (run / "published").touch()
+    Run(run).mark_published()
     for name, share in card.accuracy.items():
         print(f"{name:24} {share:.4f}")
     print(f"Best epoch: {card.training.best_epoch}. {card.protocol}.")
@@ -95,18 +128,47 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     return 0
 
 
+def _prepare_new(
+    request: ClassifierRequest,
+) -> tuple[ClassifierConfig, TrainConfig, ImageDataset]:
+    """Return the configurations and the data of a new run."""
+    architecture = _architecture(request.architecture)
+    if request.dataset is None:
+        raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
+    epochs = EPOCHS if request.epochs is None else request.epochs
+    config = TrainConfig.from_dict(
+        {"dataset": request.dataset, "epochs": epochs, "seed": request.seed or 0}
+    )
+    dataset = _open(request, request.dataset, IMAGE_SIZE)
+    if dataset.attributes is None:
+        raise DatasetError(f"{dataset.name} has no attributes to learn. One that has: celeba.")
+    network = ClassifierConfig.from_dict(
+        {
+            "architecture": architecture,
+            "attributes": list(dataset.attribute_names),
+            "channels": list(CHANNELS[architecture]),
+            "image_size": dataset.images.shape[-1],
+        }
+    )
+    return network, config, dataset
+
+
+def _open(request: ClassifierRequest, name: str, size: int) -> ImageDataset:
+    return open_dataset(name, size, root=request.root, source=request.source)
+
+
 def _architecture(name: str | None) -> str:
     if name is None:
         raise ConfigError("Which network? Name one with --architecture: " + ", ".join(CHANNELS))
     if name not in CHANNELS:
-        raise ConfigError(unknown_name("architecture", name, list(CHANNELS)))
+        raise ConfigError(did_you_mean("architecture", name, list(CHANNELS)))
     return name
 
 
-def _refuse_changes(
-    args: argparse.Namespace, network: ClassifierConfig, config: TrainConfig
+def _ensure_unchanged(
+    request: ClassifierRequest, network: ClassifierConfig, config: TrainConfig
 ) -> None:
-    """Raise a `ConfigError` where --resume comes with another value than the run began with."""
+    """Raise a `ConfigError` if an option differs from the run to resume."""
     began = {
         "dataset": config.dataset,
         "architecture": network.architecture,
@@ -114,9 +176,9 @@ def _refuse_changes(
         "seed": config.seed,
     }
     for name, value in began.items():
-        asked = getattr(args, name)
-        if asked is not None and asked != value:
+        given = getattr(request, name)
+        if given is not None and given != value:
             raise ConfigError(
-                f"The run began with {name} {value}, not {asked}: leave --{name} away to go on "
+                f"The run began with {name} {value}, not {given}: leave --{name} away to go on "
                 "with it, or begin anew with --restart."
             )

@@ -1,10 +1,11 @@
-"""What the commands do; `vae_explorer.cli` says how they are called."""
+"""Commands `prepare`, `evaluate` and `list`, and the data sets of all commands."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -12,14 +13,14 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.data import DATASETS, ImageDataset, prepare
-from vae_explorer.errors import ConfigError, DatasetError, unknown_name
+from vae_explorer.errors import ConfigError, DatasetError, did_you_mean
 from vae_explorer.evaluation.metrics import evaluate
-from vae_explorer.publishing import evaluate_again
+from vae_explorer.publishing import reevaluate
 
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Fetch and cache a data set."""
-    dataset = open_dataset(args, args.dataset, args.size)
+    dataset = open_dataset(args.dataset, args.size, root=args.root, source=args.source)
     parts = (f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
     size = "x".join(str(side) for side in dataset.images.shape[1:])
     print(f"{len(dataset.images):,} images of {size}: {', '.join(parts)}")
@@ -32,12 +33,12 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a checkpoint; with --write, publish it anew with these numbers."""
     checkpoint = load_checkpoint(args.checkpoint)
     data = checkpoint.card.dataset
-    dataset = open_dataset(args, data.name, data.image_size)
+    dataset = open_dataset(data.name, data.image_size, root=args.root, source=args.source)
     samples = args.importance_samples
     if samples < 0:
         raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
     if args.write:
-        metrics = evaluate_again(
+        metrics = reevaluate(
             checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
         ).metrics
     else:
@@ -65,20 +66,41 @@ def run_list(args: argparse.Namespace) -> int:
     return 0
 
 
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where data are read from."""
+    parser.add_argument("--root", type=Path, default=workspace.DATA, help="of data (data)")
+    parser.add_argument("--source", type=Path, default=None, help="folder or zip of images")
+
+
 def check_dataset(name: str) -> None:
-    """Raise a `DatasetError` for a data set that there is not."""
+    """Raise a `DatasetError` for an unknown data set."""
     if name not in DATASETS:
-        raise DatasetError(unknown_name("data set", name, list(DATASETS)))
+        raise DatasetError(did_you_mean("data set", name, list(DATASETS)))
 
 
 def open_dataset(
-    args: argparse.Namespace,
     name: str,
     size: int | None,
     *,
+    root: Path,
+    source: Path | None,
     check: Callable[[], None] = lambda: None,
 ) -> ImageDataset:
-    """Open a data set, preparing it first where that was not done yet; `check` may raise."""
+    """Open a data set, and prepare it first if that was not done yet.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set in the registry.
+    size : int or None
+        Pixels a side, for data sets without a size of their own.
+    root : Path
+        Folder of prepared data.
+    source : Path or None
+        Folder or zip of images.
+    check : callable
+        Called while the data are prepared; raises to interrupt that.
+    """
     check_dataset(name)
     size = None if DATASETS[name].image_size else size
     with tqdm(unit="image", desc=f"Preparing {name}", leave=False, delay=1) as bar:
@@ -88,7 +110,7 @@ def open_dataset(
             bar.total = total
             bar.update(done - bar.n)
 
-        return prepare(name, args.root, size=size, source=args.source, progress=show)
+        return prepare(name, root, size=size, source=source, progress=show)
 
 
 def print_metrics(metrics: Mapping[str, Metric]) -> None:

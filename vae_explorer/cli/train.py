@@ -1,4 +1,4 @@
-"""The command `train`: parse, prepare the data, open the run, train, publish."""
+"""Command `train`: parse the request, open the run, prepare the data, train, publish."""
 
 from __future__ import annotations
 
@@ -6,152 +6,442 @@ import argparse
 import json
 import shlex
 import signal
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal, NamedTuple, NoReturn, Self
 
 from tqdm import tqdm
 
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
-from vae_explorer.cli.data import check_dataset, open_dataset, print_metrics
+from vae_explorer.cli.data import add_data_options, check_dataset, open_dataset, print_metrics
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import ConfigError, RunError, unknown_name
+from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.models import build_model
-from vae_explorer.presets import RECIPES, find_preset
+from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
-from vae_explorer.runs.arguments import keep_arguments, list_arguments
-from vae_explorer.runs.folder import PUBLISHED, clear_run, close_published, refuse_unfinished
-from vae_explorer.runs.reporter import RunReport, report_run
+from vae_explorer.runs.reporter import RunReporter, report_run
+from vae_explorer.runs.run import Run
+from vae_explorer.runs.status import resume_arguments
 from vae_explorer.training.distributed import anywhere, find_devices, part
 from vae_explorer.training.snapshots import list_epochs, read_epochs
-from vae_explorer.training.state import (
-    EpochMetrics,
-    StepMetrics,
-    best_of,
-    history_columns,
-    load_config,
-    load_state,
-    save_config,
-)
+from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
 from vae_explorer.training.trainer import train
+
+CONFIG_HELP = """
+A FILE.json for --config holds any field of vae_explorer/config.py, for instance
+  {"model": {"image_size": 32, "image_channels": 1, "latent_dim": 8, "channels": [32, 64]},
+   "train": {"epochs": 40, "beta": 4}}
+where "model" may also be the name of a published one. Options given beside it win.
+Ctrl-C stops after the step under way and saves; --resume goes on from there.
+"""
+
+
+# The request
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Everything that the command line of `train` says."""
+
+    out: Path
+    """Folder of the checkpoint to publish; the run has the same name."""
+    preset: str | None = None
+    """Name of a published model (`--model`)."""
+    config_file: Path | None = None
+    """JSON file of configurations (`--config`)."""
+    model_options: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Fields of `ModelConfig` that were given as options."""
+    train_options: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Fields of `TrainConfig` that were given as options."""
+    title: str | None = None
+    """Title of the checkpoint in the app."""
+    root: Path = field(default_factory=lambda: workspace.DATA)
+    """Folder of prepared data."""
+    source: Path | None = None
+    """Folder or zip of images."""
+    replace: bool = False
+    """Whether an existing checkpoint is replaced."""
+    resume: bool = False
+    restart: bool = False
+    finish: bool = False
+    """Whether the best epoch so far is published without further training."""
+
+    def __post_init__(self) -> None:
+        if self.finish and not self.resume:
+            raise ConfigError("--finish publishes what a run has so far: give --resume with it.")
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """Parse the options of `train`, as the command line does.
+
+        Raises
+        ------
+        ConfigError
+            Where the command line would show the usage and exit.
+        """
+        parser = _RaisingParser(add_help=False, argument_default=argparse.SUPPRESS)
+        add_train_options(parser)
+        return cls.from_namespace(parser.parse_args(list(arguments)))
+
+    @classmethod
+    def from_namespace(cls, args: argparse.Namespace) -> Self:
+        """Convert what argparse returns for `add_train_options`.
+
+        Raises
+        ------
+        ConfigError
+            If options contradict each other.
+        """
+        given = vars(args)
+        options = {each.field: given[each.name] for each in _OPTIONS if each.name in given}
+        return cls(
+            out=args.out,
+            preset=given.get("model"),
+            config_file=given.get("config"),
+            model_options={k: v for k, v in options.items() if k in _MODEL_FIELDS},
+            train_options={k: v for k, v in options.items() if k not in _MODEL_FIELDS},
+            title=given.get("title"),
+            root=args.root,
+            source=args.source,
+            **{name: given[name] for name in _SWITCHES if name in given},
+        )
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Options, as ``--option=value``, that parse to this request without resume and restart."""
+        options = {**self.model_options, **self.train_options}
+        values: dict[str, JsonValue | Path] = {
+            "config": self.config_file,
+            "model": self.preset,
+            **{each.name: options.get(each.field) for each in _OPTIONS},
+            "out": self.out,
+            "title": self.title,
+            "root": None if self.root == workspace.DATA else self.root,
+            "source": self.source,
+            "replace": self.replace,
+        }
+        return tuple(
+            _option_text(name, value)
+            for name, value in values.items()
+            if value is not None and value is not False
+        )
+
+    def read_configs(self) -> tuple[ModelConfig, TrainConfig]:
+        """Build the configurations of a new run.
+
+        Raises
+        ------
+        ConfigError
+            If no model or no data set is named, or a value is invalid.
+        """
+        model_values, train_values = self._merge_values()
+        if not model_values:
+            raise ConfigError('Which model? Name one with --model, or give "model" in --config.')
+        model = ModelConfig.from_dict(model_values)
+        if "dataset" not in train_values:
+            raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
+        return model, TrainConfig.from_dict(train_values)
+
+    def ensure_unchanged(self, model: ModelConfig, train: TrainConfig) -> None:
+        """Refuse options that differ from the configurations of the run to resume.
+
+        Raises
+        ------
+        ConfigError
+            If one differs; the message names each, and what the run has.
+        """
+        began = {**model.to_dict(), **train.to_dict()}
+        model_values, train_values = self._merge_values()
+        changes = [
+            f"{name} {value!r} (the run has {began.get(name)!r})"
+            for name, value in {**model_values, **train_values}.items()
+            if value != began.get(name)
+        ]
+        if changes:
+            raise ConfigError(
+                f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
+                "start another run with it."
+            )
+
+    def _merge_values(self) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
+        """Merge preset and recipe, the file, and single options; the latter take precedence."""
+        file = _read_config(self.config_file) if self.config_file is not None else {}
+        model_values: JsonValue = file.get("model", {})
+        if self.preset is not None:
+            model_values = self.preset
+        recipe: Mapping[str, JsonValue] = {}
+        if isinstance(model_values, str):
+            recipe = RECIPES.get(model_values, {})
+            model_values = find_preset(model_values).to_dict()
+        return (
+            {**_table(model_values), **self.model_options},
+            {**recipe, **_table(file.get("train", {})), **self.train_options},
+        )
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train`."""
+    parser.add_argument("--model", help="a published model: " + ", ".join(PRESETS))
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints/NAME")
+    parser.add_argument("--config", type=Path, metavar="FILE.json", help="see below")
+    for option in _OPTIONS:
+        flag = "--" + option.name.replace("_", "-")
+        if option.type is bool:
+            parser.add_argument(flag, action="store_true", help=option.help)
+        else:
+            kind = _whole_numbers if option.type is list else option.type
+            parser.add_argument(flag, type=kind, help=option.help)
+    parser.add_argument("--title", help="what the app calls the model")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    parser.add_argument(
+        "--finish", action="store_true", help="with --resume: publish the best epoch so far"
+    )
+    parser.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
+    add_data_options(parser)
+
+
+class _Option(NamedTuple):
+    """An option that sets a field of `ModelConfig` or `TrainConfig`."""
+
+    name: str
+    field: str
+    type: type
+    help: str
+
+
+_OPTIONS = tuple(
+    _Option(name, "learning_rate" if name == "lr" else name, type_, text)
+    for name, type_, text in (
+        ("dataset", str, ", ".join(DATASETS)),
+        ("image_size", int, "pixels a side of what the model sees"),
+        ("image_channels", int, "1 for grey, 3 for colour"),
+        ("channels", list, "of the encoder's convolutions, such as 32,64"),
+        ("latent_dim", int, "latent dimensions"),
+        ("normalization", str, "none or batch (none)"),
+        ("likelihood", str, "bernoulli or gaussian"),
+        ("variance", float, "of the Gaussian likelihood (1)"),
+        ("epochs", int, "passes over the data, at most (20)"),
+        ("batch_size", int, "images a step (128)"),
+        ("beta", float, "weight of the KL term (1)"),
+        ("lr", float, "peak learning rate (0.002)"),
+        ("warmup_steps", int, "of the learning rate (200)"),
+        ("weight_average", float, "decay of the averaged weights that are published (0.999)"),
+        ("patience", int, "stop after so many epochs without progress (0: never)"),
+        ("seed", int, "of weights, batches and noise (0)"),
+        ("start_from", str, "a run or checkpoint of the same model, to start from its weights"),
+        ("precision", str, "auto, float32 or bf16 (auto)"),
+        ("keep_epochs", bool, "keep each epoch's encodings"),
+    )
+)
+_MODEL_FIELDS = {each.name for each in fields(ModelConfig)}
+_SWITCHES: tuple[Literal["replace", "resume", "restart", "finish"], ...] = (
+    "replace",
+    "resume",
+    "restart",
+    "finish",
+)
+
+
+class _RaisingParser(argparse.ArgumentParser):
+    """A parser that raises instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message.removeprefix("argument "))
+
+
+def _option_text(name: str, value: JsonValue | Path) -> str:
+    flag = "--" + name.replace("_", "-")
+    if value is True:
+        return flag
+    parts = value if isinstance(value, list) else [value]
+    return f"{flag}={','.join(str(part) for part in parts)}"  # one word: it may begin with a hyphen
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"it takes whole numbers joined by commas, such as 32,64; found {text!r}"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, JsonValue]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigError(f"--config {path} is not JSON: {error}.") from error
+    parts = _table(values)
+    for name in parts:
+        if name not in ("model", "train"):
+            raise ConfigError(did_you_mean("part of --config", name, ["model", "train"]))
+    return parts
+
+
+def _table(value: JsonValue) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"A configuration is a JSON object {{...}}; found {value!r}.")
+    return value
+
+
+# The command
 
 
 def run_train(args: argparse.Namespace) -> int:
-    """Train or resume, then publish the best epoch."""
-    given = vars(args)
-    run, out = workspace.RUNS / args.out.name, args.out
-    resume, restart = given.get("resume", False), given.get("restart", False)
-    if given.get("finish") and not resume:
-        raise ConfigError("--finish publishes what a run has so far: give --resume with it.")
-    if resume and close_published(run, out):
-        print(f"Published {out} already.")
+    """Train or resume, then publish the best epoch; return the exit status."""
+    request = TrainRequest.from_namespace(args)
+    run = Run.named(request.out.name)
+    if request.resume and run.reconcile_published(request.out):
+        print(f"Published {request.out} already.")
         return 0
-    _refuse_taken(args)
-    model_config, config = load_config(run) if resume else read_configs(given)
-    if resume:
-        refuse_changes(given, model_config, config)
-    else:
-        refuse_unfinished(run, restart=restart)
-    check_dataset(config.dataset)
-    devices = find_devices()  # of `accelerate launch`, or the only one
-    main = devices.is_main_process
-    with report_run(run, args, epochs=config.epochs, silent=not main) as report:
-        with devices.local_main_process_first():  # once on each machine
-            size = model_config.image_size
-            dataset = open_dataset(args, config.dataset, size, check=report.check)
-        if main:
-            if not resume:
-                clear_run(run, restart=restart)
-            save_config(run, model_config, config)
-            kind = f"{model_config.kind}, {model_config.latent_dim}-D"
-            print(f"{config.dataset}: {kind}; state in {run}")
+    ensure_free(request)
+    model_config, config = _choose_configs(request, run)
+    accelerator = find_devices()  # of `accelerate launch`, or the only one
+    is_main = accelerator.is_main_process
+    with report_run(
+        run,
+        request.arguments,
+        out=request.out,
+        epochs=config.epochs,
+        resume=request.resume,
+        silent=not is_main,
+    ) as reporter:
+        with accelerator.local_main_process_first():  # once on each machine
+            dataset = open_dataset(
+                config.dataset,
+                model_config.image_size,
+                root=request.root,
+                source=request.source,
+                check=reporter.check,
+            )
+        if is_main:
+            _prepare_folder(run, request, model_config, config)
         keep_freed_memory()
-        report.begin(dataset, config)
-        if not given.get("finish"):
-            asked = _train(model_config, config, dataset, report, given)
-            ends = anywhere(devices, asked)
-            part(devices)
-            if main and ends and not (report.asked == "stop" and report.status.epoch):
-                again = shlex.join(keep_arguments(list_arguments(args)))
+        reporter.begin(dataset, config)
+        if not request.finish:
+            interrupted = _train(model_config, config, dataset, reporter, resume=request.resume)
+            interrupted = anywhere(accelerator, interrupted)
+            part(accelerator)
+            publishes = reporter.requested_action == "stop" and reporter.status.epoch
+            if is_main and interrupted and not publishes:
+                again = shlex.join(resume_arguments(request.arguments))
                 print(f"Stopped and saved. Go on: python -m vae_explorer train --resume {again}")
-                report.pause()
+                reporter.pause()
                 return 130
-        if main:
-            _publish_best(model_config, config, dataset, report, args)
+        if is_main:
+            _publish_best(model_config, config, dataset, reporter, request)
     return 0
+
+
+def ensure_free(request: TrainRequest) -> None:
+    """Refuse to publish where something is that is not to be replaced.
+
+    Raises
+    ------
+    RunError
+        Saying which option helps.
+    """
+    out = request.out
+    if out.exists() and not request.replace:
+        raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
+    if out.exists() and not (out / CARD).is_file():
+        raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
+
+
+def _choose_configs(request: TrainRequest, run: Run) -> tuple[ModelConfig, TrainConfig]:
+    """Return the configurations of the run to resume, or those of the new run."""
+    if request.resume:
+        model_config, config = run.load_config()
+        request.ensure_unchanged(model_config, config)
+    else:
+        model_config, config = request.read_configs()
+        run.ensure_replaceable(restart=request.restart)
+    check_dataset(config.dataset)
+    return model_config, config
+
+
+def _prepare_folder(
+    run: Run, request: TrainRequest, model_config: ModelConfig, config: TrainConfig
+) -> None:
+    if not request.resume:
+        run.clear(restart=request.restart)
+    run.save_config(model_config, config)
+    kind = f"{model_config.kind}, {model_config.latent_dim}-D"
+    print(f"{config.dataset}: {kind}; state in {run.path}")
 
 
 def _train(
     model_config: ModelConfig,
     config: TrainConfig,
     dataset: ImageDataset,
-    report: RunReport,
-    given: Mapping[str, object],
+    reporter: RunReporter,
+    *,
+    resume: bool,
 ) -> bool:
-    """Train to the end, or until it is asked to end; say whether it was, in this process."""
+    """Train until done or requested to end; return whether this process was requested to."""
     stop = StopRequest()
-    with tqdm(unit="step", dynamic_ncols=True, disable=True if report.silent else None) as bar:
+    silent = reporter.silent
+    with tqdm(unit="step", dynamic_ncols=True, disable=True if silent else None) as bar:
 
         def show(metrics: StepMetrics) -> None:
             _show_step(bar, metrics)
-            report.take_step(metrics)
+            reporter.take_step(metrics)
 
         epochs = train(
             model_config,
             config,
             dataset,
-            report.run,
-            resume=bool(given.get("resume")),
+            reporter.run.path,
+            resume=resume,
             on_step=show,
-            should_stop=lambda: stop.requested or bool(report.asked),
+            should_stop=lambda: stop.requested or bool(reporter.requested_action),
         )
         for metrics in epochs:
-            report.take_epoch(metrics)
-            if not report.silent:
+            reporter.take_epoch(metrics)
+            if not silent:
                 tqdm.write(_epoch_line(metrics, config.epochs))
     stop.withdraw()
-    return stop.requested or bool(report.asked)
+    return stop.requested or bool(reporter.requested_action)
 
 
 def _publish_best(
     model_config: ModelConfig,
     config: TrainConfig,
     dataset: ImageDataset,
-    report: RunReport,
-    args: argparse.Namespace,
+    reporter: RunReporter,
+    request: TrainRequest,
 ) -> None:
-    state = load_state(report.run)
+    run = reporter.run
+    state = run.load_state()
     model = build_model(model_config).eval()
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
     if best is None:
         raise RunError("No epoch is finished, so there is nothing to publish. Go on with --resume.")
-    _refuse_taken(args)
-    report.enter("evaluating")
+    ensure_free(request)
+    reporter.enter("evaluating")
     print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
     card = publish(
         model,
         config,
         dataset,
         history_columns(state.history),
-        args.out,
-        title=vars(args).get("title"),
-        epochs=read_epochs(report.run) if list_epochs(report.run) else None,
+        request.out,
+        title=request.title,
+        epochs=read_epochs(run.path) if list_epochs(run.path) else None,
     )
     print_metrics(card.metrics)
-    (report.run / PUBLISHED).touch()
-    print(f"Published {args.out}. See it with: streamlit run app.py")
-    report.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
-
-
-def _refuse_taken(args: argparse.Namespace) -> None:
-    if args.out.exists() and not vars(args).get("replace"):
-        raise RunError(f"{args.out} is there already. Choose another --out, or add --replace.")
-    if args.out.exists() and not (args.out / CARD).is_file():
-        raise RunError(f"{args.out} is no checkpoint, so it is not replaced. Choose another --out.")
+    run.mark_published()
+    print(f"Published {request.out}. See it with: streamlit run app.py")
+    reporter.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
 
 
 def _show_step(bar: tqdm, metrics: StepMetrics) -> None:
@@ -172,101 +462,10 @@ def _epoch_line(metrics: EpochMetrics, epochs: int) -> str:
     )
 
 
-Options = Mapping[str, JsonValue | Path]
-"""The options that were given, by name; absent ones are not in it."""
-
-
-def read_configs(given: Options) -> tuple[ModelConfig, TrainConfig]:
-    """Build the configurations that a new run is asked to have.
-
-    Raises
-    ------
-    ConfigError
-        If no model or no data set is named, or a value cannot be.
-    """
-    model_values, train_values = _asked(given)
-    if not model_values:
-        raise ConfigError('Which model? Name one with --model, or give "model" in --config.')
-    model = ModelConfig.from_dict(model_values)
-    if "dataset" not in train_values:
-        raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
-    return model, TrainConfig.from_dict(train_values)
-
-
-def refuse_changes(given: Options, model: ModelConfig, train: TrainConfig) -> None:
-    """Refuse options that differ from a run that is to be resumed: it goes on as it began.
-
-    Raises
-    ------
-    ConfigError
-        If one differs; the message names each, and what the run has.
-    """
-    began = {**model.to_dict(), **train.to_dict()}
-    model_values, train_values = _asked(given)
-    changes = [
-        f"{name} {value!r} (the run has {began.get(name)!r})"
-        for name, value in {**model_values, **train_values}.items()
-        if value != began.get(name)
-    ]
-    if changes:
-        raise ConfigError(
-            f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
-            "start another run with it."
-        )
-
-
-def _asked(given: Options) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """Merge the preset of --model with its recipe, the file of --config, and single options.
-
-    The latter win.
-    """
-    path = given.get("config")
-    file = _read_config(path) if isinstance(path, Path) else {}
-    model_values: JsonValue = file.get("model", {})
-    if "model" in given:
-        model_values = str(given["model"])
-    recipe: Mapping[str, JsonValue] = {}
-    if isinstance(model_values, str):
-        recipe = RECIPES.get(model_values, {})
-        model_values = find_preset(model_values).to_dict()
-    options = {name: v for name, v in given.items() if not isinstance(v, Path) and v is not None}
-    if "lr" in options:
-        options["learning_rate"] = options["lr"]
-
-    def single(config: type[ModelConfig] | type[TrainConfig]) -> dict[str, JsonValue]:
-        names = {field.name for field in fields(config)}
-        return {name: value for name, value in options.items() if name in names}
-
-    return (
-        {**_table(model_values), **single(ModelConfig)},
-        {**recipe, **_table(file.get("train", {})), **single(TrainConfig)},
-    )
-
-
-def _read_config(path: Path) -> dict[str, JsonValue]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConfigError(f"--config {path} is not JSON: {error}.") from error
-    parts = _table(values)
-    for name in parts:
-        if name not in ("model", "train"):
-            raise ConfigError(unknown_name("part of --config", name, ["model", "train"]))
-    return parts
-
-
-def _table(value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"A configuration is a JSON object {{...}}; found {value!r}.")
-    return value
-
-
 class StopRequest:
-    """Turns the first Ctrl-C into a wish, so that the step under way is finished and saved.
+    """Signal handler that lets the current step finish and be saved before the process ends.
 
-    The system's request to end, SIGTERM, is the same.
+    Ctrl-C and SIGTERM request it.
     """
 
     def __init__(self) -> None:
@@ -276,9 +475,9 @@ class StopRequest:
 
     def _receive(self, *_: object) -> None:
         self.requested = True
-        self.withdraw()  # a second one ends at once
+        self.withdraw()  # a second one ends the process at once
 
     def withdraw(self) -> None:
-        """Let both end the process at once again, as nothing is left to be saved."""
+        """Restore the default handlers: from now on, both signals end the process at once."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

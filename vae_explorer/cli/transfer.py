@@ -18,14 +18,14 @@ from tqdm import tqdm
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.storage import has_card
-from vae_explorer.data.files import Album, open_album
+from vae_explorer.data.files import ImageFiles, open_image_files
 from vae_explorer.device import choose_device
-from vae_explorer.errors import NoFaceError, PictureError, TransferError
+from vae_explorer.errors import ImageError, NoFaceError, TransferError
 from vae_explorer.export import write_onnx
 from vae_explorer.images import png_bytes
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import Autoencoder
-from vae_explorer.preprocessing import fit_picture
+from vae_explorer.preprocessing import fit_image
 from vae_explorer.workspace import atomic_write, staged_folder
 
 __all__ = ["TransferError", "add_parsers", "run_decode", "run_encode", "run_export"]
@@ -72,20 +72,20 @@ def run_encode(args: argparse.Namespace) -> int:
     """Encode a folder or zip of pictures."""
     checkpoint = _load(args.checkpoint)
     model = checkpoint.model.to(choose_device())
-    with open_album(args.folder) as album:
-        if not album.pictures:
+    with open_image_files(args.folder) as image_files:
+        if not image_files.pictures:
             raise TransferError(f"There is no picture in {args.folder}.")
-        with tqdm(total=len(album.pictures), unit="picture", disable=None) as bar:
+        with tqdm(total=len(image_files.pictures), unit="picture", disable=None) as bar:
 
             def show(name: str, fault: str | None) -> None:
                 bar.update()
                 if fault is not None:
                     tqdm.write(f"left out: {name}: {fault}")
 
-            found = encode_album(
-                album, model, checkpoint.card, args.out, as_is=args.as_is, on_picture=show
+            found = encode_image_files(
+                image_files, model, checkpoint.card, args.out, as_is=args.as_is, on_picture=show
             )
-    total = len(album.pictures)
+    total = len(image_files.pictures)
     print(f"Encoded {found.written:,} of {total:,} pictures into {args.out}.")
     if found.without_face:
         print(f"{found.without_face:,} left out: no face was found in them.")
@@ -141,8 +141,8 @@ class Encoded(NamedTuple):
     unreadable: int
 
 
-def encode_album(
-    album: Album,
+def encode_image_files(
+    image_files: ImageFiles,
     model: Autoencoder,
     card: ModelCard,
     out: Path,
@@ -154,7 +154,7 @@ def encode_album(
 
     Parameters
     ----------
-    album : Album
+    image_files : ImageFiles
         Open.
     model : Autoencoder
         On any device.
@@ -163,7 +163,7 @@ def encode_album(
     out : Path
         A file that is not there yet.
     as_is : bool
-        As for `fit_picture`.
+        As for `fit_image`.
     on_picture : callable (name, fault)
         Called with each picture; with why, where it is left out.
 
@@ -179,10 +179,10 @@ def encode_album(
     faults = {"face": 0, "unreadable": 0}
 
     def read() -> Iterator[tuple[str, NDArray[np.float32]]]:
-        for name in album.pictures:
+        for name in image_files.pictures:
             try:
-                image = fit_picture(album.read(name), card, as_is=as_is)
-            except PictureError as error:
+                image = fit_image(image_files.read(name), card, as_is=as_is)
+            except ImageError as error:
                 faults["face" if isinstance(error, NoFaceError) else "unreadable"] += 1
                 on_picture(name, str(error))
             else:

@@ -146,7 +146,7 @@ class Record:
     name : str
         How the source calls it; listed where it turns out damaged.
     load : callable
-        Returns the picture as uint8 (channels, size, size), or raises `PictureError`.
+        Returns the picture as uint8 (channels, size, size), or raises `ImageError`.
     label : int or None
         Index into the source's label names.
     attributes : ndarray of bool (k,) or None

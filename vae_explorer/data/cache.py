@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+import psutil
 
 from vae_explorer import workspace
 from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
 from vae_explorer.data.registry import DATASETS, DatasetSpec
-from vae_explorer.errors import CacheError, DatasetError, PictureError, ReadOnlyError
+from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
+from vae_explorer.validation import read_json
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
@@ -240,22 +242,15 @@ def read_info(folder: Path) -> CacheInfo:
     Raises
     ------
     CacheError
-        If it is missing, no JSON, of another version, or lacks a field.
+        If it is missing, no JSON, of another version, does not fit, or counts no pictures.
     """
     try:
-        fields = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if fields["format_version"] != FORMAT_VERSION:
-            raise CacheError(
-                f"dataset.json is of format {fields['format_version']}, and this version of the "
-                f"program reads format {FORMAT_VERSION}"
-            )
-        info = CacheInfo(**fields)
-        total = sum(info.counts.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = (folder / "dataset.json").read_bytes()
+        info = read_json(CacheInfo, text, "dataset.json", version=FORMAT_VERSION)
+    except (OSError, ValueError) as error:
         raise CacheError(f"dataset.json cannot be used ({error})") from error
-    lists = (info.label_names, info.attribute_names, info.damaged)
-    if total == 0 or not all(isinstance(names, list) for names in lists):
-        raise CacheError("dataset.json counts no pictures, or its lists of names are none")
+    if not sum(info.counts.values()):
+        raise CacheError("dataset.json counts no pictures")
     return info
 
 
@@ -373,7 +368,7 @@ class _Place:
         """Delete what killed runs on this machine left half-written."""
         for partial in self.folder.parent.glob(f"{self._partial_prefix}*"):
             pid = partial.name.removeprefix(self._partial_prefix).partition(".")[0]
-            if pid.isdigit() and not _is_running(int(pid)):
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
                 shutil.rmtree(partial, ignore_errors=True)
 
     @property
@@ -409,18 +404,6 @@ def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
     return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
 
 
-def _is_running(pid: int) -> bool:
-    if os.name == "nt":  # os.kill would end the process there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _count(split: np.ndarray) -> dict[str, int]:
     """Count the rows of each split, without a Python string for every row."""
     return {name: count for name in SPLITS if (count := int(np.count_nonzero(split == name)))}
@@ -439,7 +422,7 @@ def _write_images(
                 progress(done, source.count)
             try:
                 image = record.load()
-            except PictureError as error:
+            except ImageError as error:
                 damaged[record.name] = str(error)
                 continue
             if image.dtype != np.uint8 or image.shape != shape:

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vae_explorer.data.base import SPLITS, Record, Source
-from vae_explorer.data.files import Album, open_album
+from vae_explorer.data.files import ImageFiles, open_image_files
 from vae_explorer.data.folder import check_listed, parse_attributes
-from vae_explorer.data.image_io import decode_picture, to_array
-from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.data.image_io import decode_image_file, to_array
+from vae_explorer.errors import DatasetError, ImageError
 
 FRAME = (178, 218)  # width, height of an aligned picture
 FACE = (15, 35, 163, 183)  # its central 148x148: left, top, right, bottom
@@ -49,17 +49,17 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
     images, attributes_file, partition_file = _find_files(folder)
     names, attributes = _read_attributes(attributes_file)
     split = _read_partition(partition_file)
-    with open_album(images) as album:
-        pictures = album.pictures
+    with open_image_files(images) as image_files:
+        pictures = image_files.pictures
     # The tables say 000001.jpg whatever the format of the picture.
     stems = [PurePosixPath(picture).stem for picture in pictures]
     check_listed(attributes_file.name, stems, attributes)
     check_listed(partition_file.name, stems, split)
 
     def stream() -> Iterator[Record]:
-        with open_album(images) as album:
+        with open_image_files(images) as image_files:
             for picture, stem in zip(pictures, stems, strict=True):
-                load = partial(_load_face, album, picture, size)
+                load = partial(_load_face, image_files, picture, size)
                 yield Record(picture, load, attributes=attributes[stem], split=split[stem])
 
     return Source(stream(), len(pictures), attribute_names=names, path=folder)
@@ -116,12 +116,12 @@ def _read_rows(file: Path) -> list[list[str]]:
     return [row for row in rows if row]
 
 
-def _load_face(album: Album, picture: str, size: int) -> np.ndarray:
-    image = decode_picture(album.read(picture))
+def _load_face(image_files: ImageFiles, picture: str, size: int) -> np.ndarray:
+    image = decode_image_file(image_files.read(picture))
     if image.size == FRAME:
         image = image.crop(FACE)
     elif image.width != image.height:
-        raise PictureError(
+        raise ImageError(
             f"{image.width}x{image.height}: neither an aligned 178x218 frame nor a square"
         )
     return to_array(image, size)

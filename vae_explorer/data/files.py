@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.errors import DatasetError, ImageError
 
 _KINDS = "jpg jpeg jfif png webp bmp gif tif tiff ppm pgm heic heif avif"
-PICTURE_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
+IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 MAX_FILE_BYTES = 256 * 2**20
 _PIECE = 2**20
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES // 2**20} MB"
 
 
 @dataclass(frozen=True)
-class Album:
+class ImageFiles:
     """An open folder or zip.
 
     Attributes
@@ -31,7 +31,7 @@ class Album:
         Files by relative path with forward slashes, sorted; hidden ones are left out. A folder
         that wraps everything in a zip is left out of the names.
     read : callable (name) -> bytes
-        Raises `PictureError` for what cannot be read.
+        Raises `ImageError` for what cannot be read.
     unpacked_bytes : int
         Of all entries of a zip, as they declare it; 0 for a folder. No more than that comes out.
     """
@@ -43,11 +43,11 @@ class Album:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The names that end as pictures do."""
-        return tuple(n for n in self.names if PurePosixPath(n).suffix.lower() in PICTURE_SUFFIXES)
+        return tuple(n for n in self.names if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES)
 
 
 @contextmanager
-def open_album(path: Path) -> Iterator[Album]:
+def open_image_files(path: Path) -> Iterator[ImageFiles]:
     """Open a folder or a zip of pictures. Nothing is ever unpacked to disk.
 
     Raises
@@ -56,7 +56,7 @@ def open_album(path: Path) -> Iterator[Album]:
         If `path` is neither, or a zip with an entry that is a link or points outside it.
     """
     if path.is_dir():
-        yield _folder_album(path)
+        yield _open_folder(path)
         return
     if not path.exists():
         raise DatasetError(f"{path} does not exist: name a folder or a zip of pictures.")
@@ -69,25 +69,25 @@ def open_album(path: Path) -> Iterator[Album]:
             "the pictures again."
         ) from error
     with archive:
-        yield _zip_album(path, archive)
+        yield _open_zip(path, archive)
 
 
-def _folder_album(folder: Path) -> Album:
+def _open_folder(folder: Path) -> ImageFiles:
     files = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in files)
 
     def read(name: str) -> bytes:
         try:
             if (folder / name).stat().st_size > MAX_FILE_BYTES:
-                raise PictureError(_TOO_LARGE)
+                raise ImageError(_TOO_LARGE)
             return (folder / name).read_bytes()
         except OSError as error:
-            raise PictureError(str(error)) from error
+            raise ImageError(str(error)) from error
 
-    return Album(tuple(sorted(name for name in names if not _is_hidden(name))), read)
+    return ImageFiles(tuple(sorted(name for name in names if not _is_hidden(name))), read)
 
 
-def _zip_album(path: Path, archive: zipfile.ZipFile) -> Album:
+def _open_zip(path: Path, archive: zipfile.ZipFile) -> ImageFiles:
     entries = {}
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
@@ -103,9 +103,9 @@ def _zip_album(path: Path, archive: zipfile.ZipFile) -> Album:
 
     def read(name: str) -> bytes:
         if entries[name].file_size > MAX_FILE_BYTES:
-            raise PictureError(_TOO_LARGE)
+            raise ImageError(_TOO_LARGE)
         if entries[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise PictureError("it is packed in a way that is not read here")
+            raise ImageError("it is packed in a way that is not read here")
         try:
             with archive.open(entries[name]) as file:
                 # In pieces: what an entry unpacks to may be far more than it declares, of which
@@ -114,10 +114,10 @@ def _zip_album(path: Path, archive: zipfile.ZipFile) -> Album:
                 return b"".join(iter(lambda: file.read(_PIECE), b""))
         # RuntimeError: a password; NotImplementedError, its subclass: an unknown compression.
         except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            raise PictureError(str(error)) from error
+            raise ImageError(str(error)) from error
 
     declared = sum(entry.file_size for entry in archive.infolist())
-    return Album(tuple(sorted(entries)), read, declared)
+    return ImageFiles(tuple(sorted(entries)), read, declared)
 
 
 def _is_hidden(name: str) -> bool:

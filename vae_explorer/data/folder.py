@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vae_explorer.data.base import Record, Source
-from vae_explorer.data.files import Album, open_album
-from vae_explorer.data.image_io import crop_centre, decode_picture, to_array
-from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.data.files import ImageFiles, open_image_files
+from vae_explorer.data.image_io import crop_centre, decode_image_file, to_array
+from vae_explorer.errors import DatasetError, ImageError
 
 ATTRIBUTES_FILE = "attributes.csv"
 LABELS_FILE = "labels.csv"
@@ -47,10 +47,10 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
     """
     if source is None:
         raise DatasetError("Name the folder or zip of pictures with --source PATH.")
-    with open_album(source) as album:
-        pictures = album.pictures
-        attribute_names, attributes = _read_attributes(album, pictures)
-        labels = _read_labels(album, pictures)
+    with open_image_files(source) as image_files:
+        pictures = image_files.pictures
+        attribute_names, attributes = _read_attributes(image_files, pictures)
+        labels = _read_labels(image_files, pictures)
     if not pictures:
         raise DatasetError(
             f"There is no picture in {source}: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, HEIC and AVIF "
@@ -64,10 +64,10 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
         )
 
     def stream() -> Iterator[Record]:
-        with open_album(source) as album:
+        with open_image_files(source) as image_files:
             for picture, name in zip(pictures, labels, strict=True):
                 label = label_names.index(name) if label_names else None
-                load = partial(_load_square, album, picture, size)
+                load = partial(_load_square, image_files, picture, size)
                 yield Record(picture, load, label=label, attributes=attributes.get(picture))
 
     return Source(stream(), len(pictures), label_names, attribute_names, source)
@@ -145,22 +145,22 @@ def _first_folder(picture: str) -> str:
 
 
 def _read_attributes(
-    album: Album, pictures: tuple[str, ...]
+    image_files: ImageFiles, pictures: tuple[str, ...]
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    if ATTRIBUTES_FILE not in album.names:
+    if ATTRIBUTES_FILE not in image_files.names:
         return (), {}
-    head, *rows = _read_table(album, ATTRIBUTES_FILE)
+    head, *rows = _read_table(image_files, ATTRIBUTES_FILE)
     names = tuple(head[1:])
     table = parse_attributes(ATTRIBUTES_FILE, names, rows)
     keys = _find_rows(ATTRIBUTES_FILE, pictures, table)
     return names, {picture: table[key] for picture, key in zip(pictures, keys, strict=True)}
 
 
-def _read_labels(album: Album, pictures: tuple[str, ...]) -> list[str]:
+def _read_labels(image_files: ImageFiles, pictures: tuple[str, ...]) -> list[str]:
     """Return each picture's label: from the table where there is one, else its first folder."""
-    if LABELS_FILE not in album.names:
+    if LABELS_FILE not in image_files.names:
         return [_first_folder(picture) for picture in pictures]
-    head, *rows = _read_table(album, LABELS_FILE)
+    head, *rows = _read_table(image_files, LABELS_FILE)
     for row in (head, *rows):
         if row and (len(row) != 2 or not row[1].strip()):
             raise DatasetError(
@@ -171,13 +171,13 @@ def _read_labels(album: Album, pictures: tuple[str, ...]) -> list[str]:
     return [table[key] for key in _find_rows(LABELS_FILE, pictures, table)]
 
 
-def _read_table(album: Album, file: str) -> list[list[str]]:
+def _read_table(image_files: ImageFiles, file: str) -> list[list[str]]:
     try:
-        data = album.read(file)
+        data = image_files.read(file)
         if len(data) > MAX_TABLE_BYTES:
-            raise PictureError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
+            raise ImageError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
         return list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
-    except (PictureError, UnicodeDecodeError, csv.Error) as error:
+    except (ImageError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{file} cannot be read ({error}): save it as UTF-8, or take it away."
         ) from error
@@ -190,5 +190,5 @@ def _find_rows(file: str, pictures: tuple[str, ...], table: Mapping[str, object]
     return keys
 
 
-def _load_square(album: Album, picture: str, size: int) -> np.ndarray:
-    return to_array(crop_centre(decode_picture(album.read(picture))), size)
+def _load_square(image_files: ImageFiles, picture: str, size: int) -> np.ndarray:
+    return to_array(crop_centre(decode_image_file(image_files.read(picture))), size)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from pillow_heif import register_heif_opener
 
-from vae_explorer.errors import PictureBombError, PictureError
+from vae_explorer.errors import ImageBombError, ImageError
 
 # Not every format that Pillow knows: EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF", "AVIF")
@@ -20,20 +20,20 @@ register_heif_opener()
 _DAMAGE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, struct.error)
 
 
-def open_picture(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """Read the header of a picture file: its format and size, and no pixel yet.
 
     Raises
     ------
-    PictureError
-        If it is no picture in one of `FORMATS`; `PictureBombError` if it is a decompression bomb.
+    ImageError
+        If it is no picture in one of `FORMATS`; `ImageBombError` if it is a decompression bomb.
     """
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PictureBombError(str(error)) from error
+        raise ImageBombError(str(error)) from error
     except _DAMAGE as error:
-        raise PictureError(f"not a picture that can be read ({error})") from error
+        raise ImageError(f"not a picture that can be read ({error})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -43,18 +43,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     Raises
     ------
-    PictureError
+    ImageError
         If the file is damaged or cut short.
     """
     try:
         return _flatten(ImageOps.exif_transpose(image))
     except _DAMAGE as error:
-        raise PictureError(f"a picture that is damaged or cut short ({error})") from error
+        raise ImageError(f"a picture that is damaged or cut short ({error})") from error
 
 
-def decode_picture(data: bytes) -> Image.Image:
-    """Decode a picture file: `open_picture`, then `to_rgb`; raises what they raise."""
-    with open_picture(data) as image:
+def decode_image_file(data: bytes) -> Image.Image:
+    """Decode a picture file: `open_image`, then `to_rgb`; raises what they raise."""
+    with open_image(data) as image:
         return to_rgb(image)
 
 

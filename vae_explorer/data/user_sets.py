@@ -19,20 +19,21 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from vae_explorer import workspace
 from vae_explorer.data.base import SPLITS, Source
 from vae_explorer.data.cache import PROGRESS_EVERY, Progress, draw_split, remove_prepared
-from vae_explorer.data.files import open_album
+from vae_explorer.data.files import open_image_files
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
 from vae_explorer.data.registry import DATASETS
-from vae_explorer.errors import DatasetError, PictureError
+from vae_explorer.errors import DatasetError, ImageError
+from vae_explorer.validation import read_json
 from vae_explorer.workspace import check_name, refuse_when_read_only
 
-OWN = "own"
+USER_SETS = "own"
 MAX_BYTES = 200 * 2**20  # of the zip; larger sets are named by their folder
 MAX_ENTRIES = 100_000
 MAX_UNPACKED_BYTES = 4 * 2**30
@@ -45,7 +46,7 @@ _ABANDONED = 3600  # seconds after which a half-written set is one that was kill
 
 
 @dataclass(frozen=True)
-class OwnSet:
+class UserSet:
     """One person's pictures, as they were found when they came."""
 
     name: str
@@ -74,9 +75,9 @@ def split_counts(pictures: int) -> dict[str, int]:
     return dict(Counter(draw_split(pictures, shares, 0).tolist()))
 
 
-def add_own_set(
+def add_user_set(
     name: str, file: BinaryIO, root: Path | None = None, *, progress: Progress | None = None
-) -> OwnSet:
+) -> UserSet:
     """Check a zip of pictures, and keep it: whole, or not at all.
 
     Parameters
@@ -103,39 +104,39 @@ def add_own_set(
     refuse_when_read_only("adding pictures")
     root = workspace.DATA if root is None else root
     try:
-        check_name(name, [path.name for path in (root / OWN).glob("*")])
+        check_name(name, [path.name for path in (root / USER_SETS).glob("*")])
     except ValueError as error:
         raise DatasetError(str(error)) from error
     try:
-        with _staged(root / OWN / name) as folder:
+        with _staged(root / USER_SETS / name) as folder:
             path = folder / f"{name}.zip"
             _copy(file, path)
             found = _look_through(name, path, progress)
             text = json.dumps(asdict(found) | {"source": path.name}, indent=2, ensure_ascii=False)
             (folder / "set.json").write_text(text + "\n", encoding="utf-8")
             # Of a set of that name that was deleted by hand: its caches would be taken for this.
-            remove_prepared("folder", root, source=root / OWN / name / path.name)
+            remove_prepared("folder", root, source=root / USER_SETS / name / path.name)
     except OSError as error:
         raise DatasetError(
             f"{name} cannot be written below {root} ({error.strerror or error}). Nothing of it was "
             "kept. Make room there, and try again."
         ) from error
-    return _read(root / OWN / name)
+    return _read(root / USER_SETS / name)
 
 
-def list_own_sets(root: Path | None = None) -> list[OwnSet]:
+def list_user_sets(root: Path | None = None) -> list[UserSet]:
     """Return the sets by name; a folder that is none, or is damaged, is left out."""
     root = workspace.DATA if root is None else root
     found = []
-    for path in sorted((root / OWN).glob("*/set.json")):
+    for path in sorted((root / USER_SETS).glob("*/set.json")):
         try:
             found.append(_read(path.parent))
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError):
             continue
     return found
 
 
-def delete_own_set(name: str, root: Path | None = None) -> None:
+def delete_user_set(name: str, root: Path | None = None) -> None:
     """Delete a set and the caches made of it; models that were trained on it stay.
 
     Raises
@@ -147,21 +148,20 @@ def delete_own_set(name: str, root: Path | None = None) -> None:
     """
     refuse_when_read_only("deleting pictures")
     root = workspace.DATA if root is None else root
-    known = {each.name: each for each in list_own_sets(root)}  # a name is only ever compared
+    known = {each.name: each for each in list_user_sets(root)}  # a name is only ever compared
     if name not in known:
         raise DatasetError(f"There is no set {name!r} of yours: it was deleted already.")
     remove_prepared("folder", root, source=known[name].source)
-    (root / OWN / name / "set.json").unlink()  # no longer listed, however far the rest gets
-    shutil.rmtree(root / OWN / name)
+    (root / USER_SETS / name / "set.json").unlink()  # no longer listed, however far the rest gets
+    shutil.rmtree(root / USER_SETS / name)
 
 
-def _read(folder: Path) -> OwnSet:
-    values = json.loads((folder / "set.json").read_text(encoding="utf-8"))
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+def _read(folder: Path) -> UserSet:
+    found = read_json(UserSet, (folder / "set.json").read_bytes(), "set.json")
     source = folder / f"{folder.name}.zip"
     if not source.is_file():
         raise ValueError(f"{source.name} is missing")
-    return OwnSet(**values | {"name": folder.name, "source": source})
+    return replace(found, name=folder.name, source=source)
 
 
 def _copy(file: BinaryIO, path: Path) -> None:
@@ -186,13 +186,17 @@ def _copy(file: BinaryIO, path: Path) -> None:
             copy.write(piece)
 
 
-def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
+def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
     """Read every picture once, as training will; refuse the zip, or say what is in it."""
     if not zipfile.is_zipfile(path):
         raise DatasetError("This file is no zip, or it is cut short. Zip a folder of pictures.")
     try:
-        with open_album(path) as album:
-            names, pictures, unpacked = album.names, set(album.pictures), album.unpacked_bytes
+        with open_image_files(path) as image_files:
+            names, pictures, unpacked = (
+                image_files.names,
+                set(image_files.pictures),
+                image_files.unpacked_bytes,
+            )
         if unpacked > MAX_UNPACKED_BYTES:
             raise DatasetError(
                 f"This zip unpacks to {unpacked / 2**30:.3g} GB, more than the "
@@ -200,7 +204,7 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
                 "smaller ones."
             )
         source = read_folder(path, _CHECKED_SIZE, path)
-        usable, damaged = _try_pictures(source, progress)
+        usable, damaged = _try_images(source, progress)
     except DatasetError as error:
         said = str(error).replace(str(path), "this zip").replace(path.name, "this zip")
         raise DatasetError(said[0].upper() + said[1:]) from error
@@ -211,7 +215,7 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
             f"the least: one each to train on, to validate and to hold out.{reasons}"
         )
     others = [n for n in names if n not in pictures | {LABELS_FILE, ATTRIBUTES_FILE}]
-    return OwnSet(
+    return UserSet(
         name=name,
         source=path,
         pictures=usable,
@@ -223,7 +227,7 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> OwnSet:
     )
 
 
-def _try_pictures(source: Source, progress: Progress | None) -> tuple[int, dict[str, str]]:
+def _try_images(source: Source, progress: Progress | None) -> tuple[int, dict[str, str]]:
     damaged, began = {}, time.monotonic()
     for done, record in enumerate(source.records):
         if progress and done % PROGRESS_EVERY == 0:
@@ -235,7 +239,7 @@ def _try_pictures(source: Source, progress: Progress | None) -> tuple[int, dict[
             )
         try:
             record.load()
-        except PictureError as error:
+        except ImageError as error:
             damaged[record.name] = str(error)
     return source.count - len(damaged), damaged
 

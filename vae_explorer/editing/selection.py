@@ -45,7 +45,7 @@ _FEWEST = 20
 """Faces without the attribute, by the judge's word, that a vector can be scaled by."""
 _LONGEST = 64.0  # times a vector's own length, beyond which it leads nowhere
 
-Words = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 """Latents (n, d) to what a judge says of the decoded faces: bool (n, attributes)."""
 
 
@@ -59,7 +59,7 @@ class Networks:
     guide: AttributeClassifier | None
     """Another one, by which directions are steered; without it there are none of that kind."""
 
-    def words(self, z: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def predict(self, z: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return the judge's word on decoded latents (n, d): bool (n, attributes)."""
         said: NDArray[np.bool_] = predict_attributes(self.judge, decode(self.model, z)) > 0.5
         return said
@@ -141,7 +141,7 @@ def choose_vectors(
         for kind, (vector, _) in made.items():
             arrays[f"{kind}_vector.{name}"] = vector
             wanted, others = names.index(name), others_of(name, names)
-            found = measure_drift(networks.words, without, vector, wanted, others)
+            found = measure_drift(networks.predict, without, vector, wanted, others)
             metrics |= _describe(name, kind, found, held_out, default=kind == best)
     return arrays, metrics
 
@@ -170,13 +170,13 @@ class Drift:
 
 
 def measure_drift(
-    words: Words, z: ArrayLike, vector: ArrayLike, wanted: int, others: Sequence[int]
+    predict: Predictor, z: ArrayLike, vector: ArrayLike, wanted: int, others: Sequence[int]
 ) -> Drift:
     """Go along a vector until enough faces are accepted, and count what else changed.
 
     Parameters
     ----------
-    words : callable
+    predict : callable
         The judge's.
     z : (n, d)
         Encodings of faces that lack the attribute.
@@ -193,9 +193,9 @@ def measure_drift(
         none is enough.
     """
     latents, direction = np.asarray(z, np.float32), np.asarray(vector, np.float32)
-    before = words(latents)
+    before = predict(latents)
     for alpha in ALPHAS:
-        after = words(latents + np.float32(alpha) * direction)
+        after = predict(latents + np.float32(alpha) * direction)
         found = _compare(before, after, wanted, others)
         if found.reached:
             break
@@ -203,7 +203,7 @@ def measure_drift(
 
 
 def scale_vector(
-    words: Words, z: ArrayLike, vector: ArrayLike, wanted: int, others: Sequence[int]
+    predict: Predictor, z: ArrayLike, vector: ArrayLike, wanted: int, others: Sequence[int]
 ) -> tuple[NDArray[np.float32], Drift]:
     """Scale a vector so that `_AIM` of some faces have the attribute at two of its lengths.
 
@@ -220,16 +220,16 @@ def scale_vector(
         On these faces, where they are accepted.
     """
     latents, direction = np.asarray(z, np.float32), np.asarray(vector, np.float32)
-    before = words(latents)
+    before = predict(latents)
     lacking = ~before[:, wanted]
     if lacking.sum() < _FEWEST:
-        return direction, _compare(before, words(latents + direction), wanted, others)
+        return direction, _compare(before, predict(latents + direction), wanted, others)
     latents, before = latents[lacking], before[lacking]
     low, high = 0.0, None
     length = 1.0
     best = Drift(0.0, 0.0, np.zeros(before.shape[1]))
     for _ in range(_TRIES):
-        after = words(latents + np.float32(length) * direction)
+        after = predict(latents + np.float32(length) * direction)
         found = _compare(before, after, wanted, others)
         if found.accepted >= _AIM:
             high, best = length, found
@@ -287,8 +287,8 @@ def _make(
             seed=seed,
         )
     without = _faces_without(train, names, name, SCALED_ON, seed)
-    words: Words = networks.words
-    return {kind: scale_vector(words, without, v, wanted, others) for kind, v in raw.items()}
+    predict: Predictor = networks.predict
+    return {kind: scale_vector(predict, without, v, wanted, others) for kind, v in raw.items()}
 
 
 def _span(train: Encodings, names: Sequence[str]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ _FIELDS = ("name", "counts", "vector")
 
 
 @dataclass(frozen=True, eq=False)
-class OwnVector:
+class UserVector:
     """A direction that somebody made, with what can be said of how sure it is."""
 
     name: str
@@ -37,7 +37,7 @@ class OwnVector:
     """Lowest cosine between the direction and what it is without one of the pictures."""
 
 
-def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> OwnVector:
+def make_user_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> UserVector:
     """Point from the mean of some latents to the mean of others; say how shaky that is.
 
     Parameters
@@ -48,7 +48,7 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
 
     Returns
     -------
-    OwnVector
+    UserVector
         `standard_error` is that of a difference of two means with a pooled variance, of the
         latents' projections onto the direction, as a share of its length; it needs three pictures.
         The pictures chose the direction, so in many dimensions it is small even for noise;
@@ -71,7 +71,7 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
     length = float(np.linalg.norm(vector))
     if not length:
         raise ValueError("Both sides have the same mean, which gives no direction.")
-    return OwnVector(
+    return UserVector(
         name[:MAX_NAME],
         vector,
         (len(ours), len(others)),
@@ -81,7 +81,7 @@ def make_own_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Own
     )
 
 
-def write_own_vector(own: OwnVector, card: ModelCard) -> bytes:
+def write_user_vector(own: UserVector, card: ModelCard) -> bytes:
     """Write a direction as JSON that names its model; no picture is in it."""
     values = {
         "name": own.name,
@@ -91,8 +91,8 @@ def write_own_vector(own: OwnVector, card: ModelCard) -> bytes:
     return write_model_file(_FORMAT, card, values)
 
 
-def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
-    """Read what `write_own_vector` wrote, or somebody sent.
+def read_user_vector(data: bytes, card: ModelCard) -> UserVector:
+    """Read what `write_user_vector` wrote, or somebody sent.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def read_own_vector(data: bytes, card: ModelCard) -> OwnVector:
         and all(isinstance(count, int) and count > 0 for count in counts)
     ):
         raise ModelFileError("The counts of a direction are two whole numbers above 0.")
-    return OwnVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
+    return UserVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
 
 
 def is_name(name: str) -> bool:

@@ -31,7 +31,7 @@ WINDOW = 11
 _HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
 
 
-def measure_appearance(
+def measure_image_quality(
     model: Autoencoder,
     dataset: ImageDataset,
     encodings: Encodings,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.encodings import Encodings, encode_dataset
-from vae_explorer.evaluation.image_quality import measure_appearance
+from vae_explorer.evaluation.image_quality import measure_image_quality
 from vae_explorer.losses import gaussian_constant, kl_divergence, reconstruction_nll
 from vae_explorer.models import Autoencoder, reparameterize
 
@@ -85,7 +85,7 @@ def evaluate(
                 f"{protocol}, k = {importance_samples} posterior samples an image, seed {seed}",
             )
     if model.config.image_channels == 3:
-        metrics |= measure_appearance(model, dataset, encodings, latent, judge)
+        metrics |= measure_image_quality(model, dataset, encodings, latent, judge)
     return Evaluation(metrics, encodings)
 
 

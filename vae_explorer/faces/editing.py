@@ -106,14 +106,14 @@ def edit_photo(
     change -= detail * np.clip(change, np.minimum(shared, 0), np.maximum(shared, 0))
     change += detail * _even_out_colour(change)
     # Where forms change, the photo's own would shine through: teeth behind closed lips.
-    taken = 1 - detail * (1 - _REPLACED * _where_forms_change(change))
+    replaced = 1 - detail * (1 - _REPLACED * _shape_change(change))
     # Where the model changes something the change counts whole, elsewhere not at all; without the
     # photo's detail everything counts.
-    weight = window * np.maximum(detail * _where(change) + (1 - detail), taken)
-    layers = np.concatenate([weight * change, window * taken * before])
+    weight = window * np.maximum(detail * _change_weight(change) + (1 - detail), replaced)
+    layers = np.concatenate([weight * change, window * replaced * before])
     if not layers.any():
         return photo
-    return _lay_onto(photo, crop.matrix, layers, window * taken, size)
+    return _blend_onto(photo, crop.matrix, layers, window * replaced, size)
 
 
 def _check(
@@ -144,7 +144,7 @@ def _even_out_colour(change: Pixels) -> Pixels:
     return gaussian_filter(colour, (0, deviation, deviation)) - colour
 
 
-def _where(change: Pixels) -> Pixels:
+def _change_weight(change: Pixels) -> Pixels:
     """Return how much of a change (3, s, s) is one, in [0, 1], with room around it: (s, s)."""
     from scipy.ndimage import gaussian_filter, maximum_filter
 
@@ -155,7 +155,7 @@ def _where(change: Pixels) -> Pixels:
     return _smooth((spread - _UNSEEN) / (_SEEN - _UNSEEN)).astype(np.float32)
 
 
-def _where_forms_change(change: Pixels) -> Pixels:
+def _shape_change(change: Pixels) -> Pixels:
     """Return how much a change (3, s, s) is one of forms, not of light or colour, in [0, 1]."""
     from scipy.ndimage import gaussian_filter
 
@@ -170,12 +170,12 @@ def _smooth(t: NDArray[np.floating]) -> NDArray[np.floating]:
     return t * t * (3 - 2 * t)
 
 
-def _lay_onto(
+def _blend_onto(
     photo: Image.Image, matrix: Matrix, layers: Pixels, covered: Pixels, size: int
 ) -> Image.Image:
-    """Add the layers (6, s, s) to a photo, of which `covered` (s, s) is taken away.
+    """Add the layers (6, s, s) to a photo, of which `covered` (s, s) is replaced away.
 
-    The first three channels are added to it, the last three stand in for what is taken away.
+    The first three channels are added to it, the last three stand in for what is replaced away.
     """
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], float)
     places = transform_points(invert(matrix), corners)

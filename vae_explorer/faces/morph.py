@@ -13,7 +13,7 @@ FADE_POWER = 2
 """Exponent of the share of an end's residual that is left; `browser/faces/blend.js` gets it too."""
 
 
-def detail_of(portrait: Images, reconstruction: Images) -> Images:
+def residual(portrait: Images, reconstruction: Images) -> Images:
     """Return what a reconstruction lacks of a portrait.
 
     Parameters
@@ -31,7 +31,7 @@ def detail_of(portrait: Images, reconstruction: Images) -> Images:
     return portrait - enlarge(reconstruction[None], portrait.shape[-1])[0]
 
 
-def lay_over(frames: Images, details: tuple[Images, Images], amount: float) -> NDArray[np.uint8]:
+def blend(frames: Images, details: tuple[Images, Images], amount: float) -> NDArray[np.uint8]:
     """Lay the details of both ends over the frames of a morph, each faded with its distance.
 
     Parameters
@@ -39,7 +39,7 @@ def lay_over(frames: Images, details: tuple[Images, Images], amount: float) -> N
     frames : ndarray of float32 (n, channels, s, s)
         The path decoded, from one end to the other.
     details : pair of ndarray of float32 (channels, size, size)
-        Of the first end and of the last; see `detail_of`.
+        Of the first end and of the last; see `residual`.
     amount : float
         From 0, the model's own frames, to 1, at which the ends are the photos themselves.
 
@@ -50,13 +50,15 @@ def lay_over(frames: Images, details: tuple[Images, Images], amount: float) -> N
     first, last = details
     t = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
     large = enlarge(frames, first.shape[-1])
-    return to_uint8(large + np.float32(amount) * (fade(t) * first + fade(1 - t) * last))
+    return to_uint8(
+        large + np.float32(amount) * (residual_weight(t) * first + residual_weight(1 - t) * last)
+    )
 
 
-def fade(t: Images) -> Images:
+def residual_weight(t: Images) -> Images:
     """Return how much of an end's detail is left at t in [0, 1] of the way from it.
 
-    Squared: in a straight fade both faces' hair and eyes shine through in the middle, and without
-    an overlap the middle is plainly blurred.
+    Squared: with a linear weight, hair and eyes of both faces show through in the middle; without
+    an overlap, the middle is plainly blurred.
     """
     return (1 - t) ** FADE_POWER

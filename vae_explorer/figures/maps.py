@@ -121,7 +121,7 @@ def scatter_figure(
         extent.append(np.array([[tiles.x0, tiles.y0], [tiles.x1, tiles.y1]]))
     if prior_rings:
         rings = [place(n_sigma * _CIRCLE) for n_sigma in (1, 2, 3)]
-        _add_prior_rings(figure, rings, template)
+        _add_prior_contours(figure, rings, template)
         extent.extend(rings)
     for outline in ellipses:
         figure.add_shape(draw_outline(place(outline), ACCENT, 2))
@@ -272,7 +272,7 @@ def _sample_trace(points: Points, template: Template) -> go.Scattergl:
     )
 
 
-def _add_prior_rings(figure: go.Figure, rings: Sequence[Points], template: Template) -> None:
+def _add_prior_contours(figure: go.Figure, rings: Sequence[Points], template: Template) -> None:
     for n_sigma, ring in enumerate(rings, start=1):
         figure.add_shape(draw_outline(ring, QUIET[template], 1))
         figure.add_annotation(write_label(ring[_DIAGONAL], f"{n_sigma} σ", template))

@@ -15,15 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 CENTRE, SCALE = "prior_centre", "prior_scale"
-ROTATIONS, KNOTS = "prior_rotations", "prior_knots"
-NAMES = (CENTRE, SCALE, ROTATIONS, KNOTS)
+ROTATIONS, QUANTILES = "prior_rotations", "prior_knots"
+NAMES = (CENTRE, SCALE, ROTATIONS, QUANTILES)
 LAYERS = 4
 ROWS_PER_DIMENSION = 50
-"""What the layers need, at least: their knots are quantiles."""
+"""What the layers need, at least: their quantiles are quantiles."""
 _GRID = np.linspace(-3, 3, 25)
-"""Where a bent coordinate has its knots; beyond, it goes on as straight as between the last two."""
-_TURNING_ROWS = 20_000
-_TURNING_STEPS = 30
+"""Quantiles of a transformed coordinate; beyond them, the transform is extended linearly."""
+_ROTATION_ROWS = 20_000
+_ROTATION_STEPS = 30
 _NARROWEST = 1e-3
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -38,14 +38,14 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
         At least `ROWS_PER_DIMENSION` times d.
     layers : int
     seed : int
-        Of the rows by which the coordinates are turned.
+        Of the rows by which the coordinates are rotated.
 
     Returns
     -------
     dict of str to ndarray of float32
         "prior_centre" (d,) and "prior_scale" (d, d), which whiten; "prior_rotations" (layers, d,
-        d), whose rows are the new coordinates; "prior_knots" (layers, d, 25): what a turned
-        coordinate is where the bent one is -3, -2.75 ... 3.
+        d), whose rows are the new coordinates; "prior_knots" (layers, d, 25): what a rotated
+        coordinate is where the transformed one is -3, -2.75 ... 3.
 
     References
     ----------
@@ -58,15 +58,15 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
     scale = np.linalg.cholesky(np.cov(rows.T).reshape(rows.shape[1], -1))
     x = np.linalg.solve(scale, (rows - centre).T).T
     rng = np.random.default_rng([seed, 16])
-    rotations, knots = [], []
+    rotations, quantiles = [], []
     for _ in range(layers):
-        turn = _turn(rng.permutation(x)[:_TURNING_ROWS], int(rng.integers(2**31)))
-        turned = x @ turn.T
-        at = _spread(np.quantile(turned, ndtr(_GRID), axis=0).T)
-        x, _ = _bend(turned, at)
-        rotations.append(turn)
-        knots.append(at)
-    found = zip(NAMES, (centre, scale, np.stack(rotations), np.stack(knots)), strict=True)
+        rotation = _choose_rotation(rng.permutation(x)[:_ROTATION_ROWS], int(rng.integers(2**31)))
+        rotated = x @ rotation.T
+        at = _separate(np.quantile(rotated, ndtr(_GRID), axis=0).T)
+        x, _ = _transform_marginals(rotated, at)
+        rotations.append(rotation)
+        quantiles.append(at)
+    found = zip(NAMES, (centre, scale, np.stack(rotations), np.stack(quantiles)), strict=True)
     return {name: array.astype(np.float32) for name, array in found}
 
 
@@ -83,8 +83,10 @@ def gaussianize(z: ArrayLike, layers: Arrays) -> tuple[NDArray[np.float64], NDAr
     away = np.asarray(z, np.float64) - layers[CENTRE].astype(np.float64)
     x = np.asarray(np.linalg.solve(scale, away.T).T, np.float64)
     log_determinant: NDArray[np.float64] = np.full(len(x), -np.log(np.diag(scale)).sum())
-    for turn, at in zip(layers[ROTATIONS], layers[KNOTS], strict=True):
-        x, log_slopes = _bend(x @ turn.T.astype(np.float64), at.astype(np.float64))
+    for rotation, at in zip(layers[ROTATIONS], layers[QUANTILES], strict=True):
+        x, log_slopes = _transform_marginals(
+            x @ rotation.T.astype(np.float64), at.astype(np.float64)
+        )
         log_determinant += log_slopes.sum(axis=1)
     return x, log_determinant
 
@@ -92,10 +94,10 @@ def gaussianize(z: ArrayLike, layers: Arrays) -> tuple[NDArray[np.float64], NDAr
 def inverse(y: ArrayLike, layers: Arrays) -> NDArray[np.float64]:
     """Bring rows (n, d) of the new coordinates back to latents: the inverse of `gaussianize`."""
     x = np.asarray(y, np.float64)
-    for turn, at in zip(layers[ROTATIONS][::-1], layers[KNOTS][::-1], strict=True):
+    for rotation, at in zip(layers[ROTATIONS][::-1], layers[QUANTILES][::-1], strict=True):
         columns = zip(x.T, at.astype(np.float64), strict=True)
-        unbent = [_follow(column, _GRID, own)[0] for column, own in columns]
-        x = np.stack(unbent, axis=1) @ turn.astype(np.float64)
+        inverted = [_interpolate_linearly(column, _GRID, own)[0] for column, own in columns]
+        x = np.stack(inverted, axis=1) @ rotation.astype(np.float64)
     restored: NDArray[np.float64] = x @ layers[SCALE].T.astype(np.float64) + layers[CENTRE]
     return restored
 
@@ -109,8 +111,8 @@ def check_layers(layers: Arrays, latent_dim: int) -> None:
     for name, shape in zip(NAMES, wanted, strict=True):
         if layers[name].shape != shape:
             raise ValueError(f"{name} must have the shape {shape}; found {layers[name].shape}.")
-    if not (np.diff(layers[KNOTS], axis=-1) > 0).all():
-        raise ValueError(f"{KNOTS} must rise.")
+    if not (np.diff(layers[QUANTILES], axis=-1) > 0).all():
+        raise ValueError(f"{QUANTILES} must rise.")
 
 
 def has_all(arrays: Container[str], names: Sequence[str]) -> bool:
@@ -121,39 +123,42 @@ def has_all(arrays: Container[str], names: Sequence[str]) -> bool:
     return bool(present)
 
 
-def _turn(x: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+def _choose_rotation(x: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return a rotation (d, d) to coordinates as independent as possible (Hyvärinen 1999)."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
-    ica = FastICA(whiten="unit-variance", max_iter=_TURNING_STEPS, tol=1e-2, random_state=seed)
+    ica = FastICA(whiten="unit-variance", max_iter=_ROTATION_STEPS, tol=1e-2, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any rotation will do
         ica.fit(x)
     left, _, right = np.linalg.svd(ica.components_)
-    turn: NDArray[np.float64] = left @ right
-    return turn
+    rotation: NDArray[np.float64] = left @ right
+    return rotation
 
 
-def _spread(knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Push knots (d, k) apart where they coincide, so that the way back is there."""
-    steps = np.maximum(np.diff(knots, axis=1), _NARROWEST)
-    return np.concatenate([knots[:, :1], knots[:, :1] + np.cumsum(steps, axis=1)], axis=1)
+def _separate(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Push quantiles (d, k) apart where they coincide, so that the way back is there."""
+    steps = np.maximum(np.diff(quantiles, axis=1), _NARROWEST)
+    return np.concatenate([quantiles[:, :1], quantiles[:, :1] + np.cumsum(steps, axis=1)], axis=1)
 
 
-def _bend(
-    x: NDArray[np.float64], knots: NDArray[np.float64]
+def _transform_marginals(
+    x: NDArray[np.float64], quantiles: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each column of x (n, d) bent by its knots (d, k), and the logs of the slopes."""
-    bent = [_follow(column, own, _GRID) for column, own in zip(x.T, knots, strict=True)]
-    values = np.stack([value for value, _ in bent], axis=1)
-    return values, np.log(np.stack([slope for _, slope in bent], axis=1))
+    """Map each column of x (n, d) by its quantiles (d, k) to N(0, 1); return values, log slopes."""
+    transformed = [
+        _interpolate_linearly(column, own, _GRID)
+        for column, own in zip(x.T, quantiles, strict=True)
+    ]
+    values = np.stack([value for value, _ in transformed], axis=1)
+    return values, np.log(np.stack([slope for _, slope in transformed], axis=1))
 
 
-def _follow(
+def _interpolate_linearly(
     x: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Go from the knots `start` (k,) to the knots `end` (k,), straight between and beyond them."""
+    """Map the quantiles `start` (k,) to `end` (k,), linearly between them and beyond."""
     piece = np.clip(np.searchsorted(start, x) - 1, 0, len(start) - 2)
     slope = (np.diff(end) / np.diff(start))[piece]
     return end[piece] + slope * (x - start[piece]), slope

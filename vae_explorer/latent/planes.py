@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from vae_explorer.errors import unknown_name
+from vae_explorer.errors import did_you_mean
 
 Spacing = Literal["linear", "quantile"]
 
@@ -189,7 +189,7 @@ def grid_points(
     if n < 1:
         raise ValueError(f"A grid has at least 1 point along a side; found {n}.")
     if spacing not in get_args(Spacing):
-        raise ValueError(unknown_name("spacing", spacing, get_args(Spacing)))
+        raise ValueError(did_you_mean("spacing", spacing, get_args(Spacing)))
     if n == 1:
         steps = np.zeros(1)
     elif spacing == "linear":

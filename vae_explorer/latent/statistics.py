@@ -70,7 +70,7 @@ def correlations(z: ArrayLike, classes: ArrayLike) -> NDArray[np.float64]:
     return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
-def uncovered(
+def uncovered_samples(
     z_mean: ArrayLike, n: int, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Draw of N(0, I), and say which draws have no encoding near them.
@@ -106,14 +106,14 @@ def uncovered(
     return draws.astype(np.float32), far
 
 
-def out_of_reach(z_mean: ArrayLike) -> float:
+def share_far_from_prior(z_mean: ArrayLike) -> float:
     """Return the share of encodings (m, d) beyond the radius within which 99 % of N(0, I) is."""
     encodings = np.asarray(z_mean, np.float64)
     squared = np.square(encodings).sum(axis=1)
     return float((squared > chi2.ppf(_SHARE, encodings.shape[1])).mean())
 
 
-def largest_step(images: ArrayLike) -> float:
+def largest_relative_step(images: ArrayLike) -> float:
     """Tell how even a path of pictures is: the largest change of one step, over the mean of all.
 
     Parameters

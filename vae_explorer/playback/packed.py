@@ -10,7 +10,7 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from vae_explorer.checkpoints import Checkpoint, explain_fault
+from vae_explorer.checkpoints import Checkpoint, describe_damage
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.checkpoints.storage import read_files
@@ -73,7 +73,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
         "reconstructions": kept.reconstructions[epochs][:, pictures],
     }
     having = [number for number in kept.numbers[epochs].tolist() if number in packed]
-    for number in crowd_early(having, count):
+    for number in select_epochs(having, count):
         arrays |= {f"{DECODER}{number}/{name}": a for name, a in packed[number].items()}
     return safetensors.numpy.save(
         {name: np.ascontiguousarray(a) for name, a in arrays.items()},
@@ -150,7 +150,7 @@ def load_epochs(checkpoint: Checkpoint) -> KeptEpochs | None:
     try:
         return None if data is None else unpack_epochs(checkpoint.card, data)
     except ValueError as error:
-        raise CheckpointError(explain_fault(checkpoint.path, error)) from error
+        raise CheckpointError(describe_damage(checkpoint.path, error)) from error
 
 
 def read_packed(checkpoint: Checkpoint) -> bytes | None:
@@ -159,10 +159,10 @@ def read_packed(checkpoint: Checkpoint) -> bytes | None:
     try:
         return read_files(checkpoint.path, {EPOCHS: digest})[EPOCHS] if digest else None
     except ValueError as error:
-        raise CheckpointError(explain_fault(checkpoint.path, error)) from error
+        raise CheckpointError(describe_damage(checkpoint.path, error)) from error
 
 
-def crowd_early(numbers: Sequence[int], count: int) -> list[int]:
+def select_epochs(numbers: Sequence[int], count: int) -> list[int]:
     """Choose about `count` of the epochs, spaced by ratio, the first and the last among them.
 
     Returns none where there is none, or `count` is below 2.

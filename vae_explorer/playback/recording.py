@@ -14,19 +14,19 @@ from PIL import Image, ImageDraw, ImageFont
 from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig
-from vae_explorer.errors import RunError, unknown_name
-from vae_explorer.images import as_shown, tile, to_pil
+from vae_explorer.errors import RunError, did_you_mean
+from vae_explorer.images import for_display, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
-from vae_explorer.playback.packed import DECODERS, crowd_early, decode_epoch, load_epochs
+from vae_explorer.playback.packed import DECODERS, decode_epoch, load_epochs, select_epochs
 from vae_explorer.training.snapshots import KeptEpochs, list_epochs, read_epochs
 from vae_explorer.training.state import history_columns, load_config, load_state
-from vae_explorer.workspace import tell_apart
+from vae_explorer.workspace import disambiguate
 
 _GRID_PIXELS, _MOST_TILES = 320, 12
 
 FRAMES, HOLD = 72, 12
-"""Frames of a film that move, and those in which the last one stays."""
+"""Frames of a render_animation that move, and those in which the last one stays."""
 SIDE = 360
 _HEAD, _GAP, _SHOWN = 28, 8, 4_000
 _PAPER, _TEXT = (255, 255, 255), (29, 29, 34)
@@ -49,7 +49,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Playback:
     """A training as it is played."""
 
     title: str
@@ -85,7 +85,7 @@ class Recording:
         inside = half * (1 - 1 / self.tiles)  # where the middles of the outer tiles are
         z = self.kept.plane.to_latent(grid_points((x, y), inside, self.tiles))
         numbers = list(self.kept.decoders)
-        chosen = numbers if len(numbers) == 1 else crowd_early(numbers, DECODERS)
+        chosen = numbers if len(numbers) == 1 else select_epochs(numbers, DECODERS)
         return {n: decode_epoch(self.model, self.kept.decoders[n], z) for n in chosen}
 
 
@@ -95,7 +95,7 @@ def list_sources(runs: Path) -> dict[str, Source]:
     carrying = {name: card.title for name, card in cards.items() if EPOCHS in card.sha256}
     found = [
         Source(name, title, False, cards[name].fingerprint)
-        for name, title in tell_apart(carrying).items()
+        for name, title in disambiguate(carrying).items()
     ]
     for run in sorted(runs.iterdir()) if runs.is_dir() else ():
         if epochs := list_epochs(run):
@@ -104,7 +104,7 @@ def list_sources(runs: Path) -> dict[str, Source]:
     return {source.key: source for source in found}
 
 
-def load_recording(source: Source, runs: Path) -> Recording:
+def load_playback(source: Source, runs: Path) -> Playback:
     """Read what is played of a training.
 
     Raises
@@ -117,16 +117,16 @@ def load_recording(source: Source, runs: Path) -> Recording:
         kept = load_epochs(checkpoint)
         if kept is None:
             raise RunError(f"{source.name} carries no epochs any more. Reload the page.")
-        return Recording(source.title, checkpoint.card.model, kept, checkpoint.history)
+        return Playback(source.title, checkpoint.card.model, kept, checkpoint.history)
     run = next((f for f in runs.iterdir() if f.name == source.name), None)
     if run is None:
-        raise RunError(unknown_name("run", source.name, [f.name for f in runs.iterdir()]))
+        raise RunError(did_you_mean("run", source.name, [f.name for f in runs.iterdir()]))
     model, _ = load_config(run)
     try:
         history = history_columns(load_state(run).history)
     except RunError:
         history = {}  # the curves alone are missing: the first epoch is being saved
-    return Recording(source.title, model, read_epochs(run), history)
+    return Playback(source.title, model, read_epochs(run), history)
 
 
 def between(values: NDArray[np.generic], position: float) -> NDArray[np.float64]:
@@ -137,8 +137,8 @@ def between(values: NDArray[np.generic], position: float) -> NDArray[np.float64]
     return (1 - share) * values[first].astype(float) + share * values[second].astype(float)
 
 
-def film(
-    recording: Recording,
+def render_animation(
+    recording: Playback,
     colours: Sequence[str],
     progress: Callable[[float], None] = lambda _: None,
     *,
@@ -148,7 +148,7 @@ def film(
 
     Parameters
     ----------
-    recording : Recording
+    recording : Playback
     colours : sequence of str
         Of the classes, "#rrggbb".
     progress : callable
@@ -186,7 +186,7 @@ def film(
         for row, pictures in enumerate((kept.originals, redrawn)):
             if len(pictures) == 0:
                 continue
-            images = as_shown(pictures.astype(np.float32) / 255)
+            images = for_display(pictures.astype(np.float32) / 255)
             line = to_pil(tile(images, len(images))).convert("RGB")
             canvas.paste(line.resize((strip * len(images), strip)), (0, _below(row, strip)))
         shown.append(np.asarray(canvas))
@@ -204,7 +204,7 @@ def _below(row: int, strip: int) -> int:
 
 
 def _mosaic(images: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
-    return tile(as_shown(images), columns)
+    return tile(for_display(images), columns)
 
 
 def _scatter(

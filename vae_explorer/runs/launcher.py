@@ -1,13 +1,12 @@
-"""Trainings as processes of their own, through the command line that a person would use.
+"""Launcher of training processes: start, resume, pause, stop and delete runs.
 
-They outlive whoever started them. Who may go on is settled by the lock that the process itself
-takes, so that of two starts at the same moment one runs and the other is told which.
+A training is the command line's `train` in a process of its own, which outlives the app. The
+process itself takes the lock, so of two that are started at the same moment one runs, and the
+other is refused with the name of the first.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,27 +16,18 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import psutil
+
 from vae_explorer import workspace
 from vae_explorer.errors import LaunchError, RunError, RunUnderWayError
-from vae_explorer.runs.arguments import keep_arguments
-from vae_explorer.runs.folder import delete_run
-from vae_explorer.runs.lock import find_holder
-from vae_explorer.runs.status import (
-    EXIT,
-    LOG,
-    REQUEST,
-    STATUS,
-    RunStatus,
-    can_resume,
-    count_system_kills,
-    find_run,
-    read_status,
-)
-from vae_explorer.workspace import atomic_write, check_name, refuse_when_read_only
+from vae_explorer.runs.lock import lock_owner
+from vae_explorer.runs.run import Run, find_run
+from vae_explorer.runs.status import RunStatus, find_option, is_killed
+from vae_explorer.workspace import check_name, refuse_when_read_only
 
 START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
-"""How far a training steps back behind the app, whose pages are to stay quick."""
+"""Added to the niceness of a training process, so that the app's pages stay responsive."""
 _PACKAGE_ROOT = Path(__file__).parents[2]
 
 
@@ -47,12 +37,12 @@ def start_training(arguments: Sequence[str]) -> str:
     Parameters
     ----------
     arguments : sequence of str
-        What a person would type behind `train`.
+        Options of `train`.
 
     Returns
     -------
     str
-        The run's name: of its folder in `runs/`.
+        Name of the run.
 
     Raises
     ------
@@ -61,14 +51,14 @@ def start_training(arguments: Sequence[str]) -> str:
     LaunchError
         If the command refused; the message is what it said.
     ReadOnlyError
-        In a copy that is for looking.
+        In a read-only copy.
     """
     refuse_when_read_only("training")
-    run = workspace.RUNS / _name_of(arguments)
+    run = Run.named(_run_name(arguments))
     _refuse_while_another_runs()
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / LOG).open("ab") as log:
-        said = log.tell()
+    run.path.mkdir(parents=True, exist_ok=True)
+    with run.log.open("ab") as log:
+        log_start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "vae_explorer", "train", *arguments],
             stdin=subprocess.DEVNULL,
@@ -77,116 +67,109 @@ def start_training(arguments: Sequence[str]) -> str:
             env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # no Ctrl-C and no closed terminal of the app reaches it
         )
-    if hasattr(os, "setpriority"):
-        with suppress(OSError):
-            priority = os.getpriority(os.PRIO_PROCESS, 0) + NICE
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(priority, 19))
-    Thread(target=_note_exit, args=(process, run), daemon=True).start()
-    _wait_for(process, run, said)
+    _lower_priority(process.pid)
+    Thread(target=_record_exit, args=(process, run), daemon=True).start()
+    _wait_for_start(process, run, log_start)
     return run.name
 
 
 def resume_training(name: str) -> None:
-    """Go on with a run where it stands, or begin it anew if nothing of it was saved.
+    """Resume a run from its saved state, or start it over if there is none.
 
     Raises
     ------
     RunError
         If there is no such run, and as `start_training` does.
     """
-    status = _known(name)
-    if can_resume(workspace.RUNS / name):
-        start_training([*keep_arguments(status.arguments), "--resume"])
+    status = _status_of(name)
+    if Run.named(name).can_resume:
+        start_training([*status.resume_arguments, "--resume"])
     else:
         start_training([*status.arguments, "--restart"])
 
 
 def restart_training(name: str, *changes: str) -> None:
-    """Throw a run's state away and begin it anew, with options that win over those it had.
+    """Discard a run's state and start it over, with options that override those it had.
 
     Raises
     ------
     RunError
         If there is no such run, and as `start_training` does.
     """
-    start_training([*_known(name).arguments, *changes, "--restart"])
+    start_training([*_status_of(name).arguments, *changes, "--restart"])
 
 
 def finish_training(name: str) -> None:
-    """Publish the best epoch of a run that does not train.
+    """Publish the best epoch of a run that is not training.
 
     Raises as `restart_training` does.
     """
-    start_training([*keep_arguments(_known(name).arguments), "--resume", "--finish"])
+    start_training([*_status_of(name).resume_arguments, "--resume", "--finish"])
 
 
 def pause_training(name: str) -> None:
-    """Ask a run to save after the step under way, and to end there; it can be resumed.
+    """Request a run to save after the current step and to end; it can be resumed.
 
     Raises
     ------
     RunError, ReadOnlyError
-        If it does not train; in a copy that is for looking.
+        If it is not training; in a read-only copy.
     """
-    _ask(name, "pause")
+    _request(name, "pause")
 
 
 def stop_training(name: str) -> None:
-    """Ask a run to end after the step under way, and to publish its best epoch so far.
+    """Request a run to end after the current step and to publish its best epoch so far.
 
     Without a finished epoch it is paused. Raises as `pause_training` does.
     """
-    _ask(name, "stop")
+    _request(name, "stop")
 
 
 def delete_training(name: str) -> None:
-    """Delete a run's folder; what it published stays.
+    """Delete a run's folder; a published checkpoint stays.
 
     Raises
     ------
     RunError, ReadOnlyError
-        If there is no such run, or it is training; in a copy that is for looking.
+        If there is no such run, or it is training; in a read-only copy.
     """
     refuse_when_read_only("deleting a run")
-    delete_run(find_run(name))
+    find_run(name).delete()
 
 
 def _refuse_while_another_runs() -> None:
-    """Raise a `RunUnderWayError` for a training that runs; one at its very end is waited for."""
+    """Raise a `RunUnderWayError` if a training runs; wait for one that is about to end."""
     end = time.monotonic() + END_SECONDS
-    while holder := find_holder(workspace.RUNS):
-        status = read_status(workspace.RUNS / holder.run)
-        if status is None or status.is_live or time.monotonic() > end:
-            raise RunUnderWayError(holder.run, holder.pid)
+    while owner := lock_owner(workspace.RUNS):
+        status = Run.named(owner.run).read_status()
+        if status is None or status.is_alive or time.monotonic() > end:
+            raise RunUnderWayError(owner.run, owner.pid)
         time.sleep(0.05)
 
 
-def _ask(name: str, request: str) -> None:
+def _request(name: str, action: str) -> None:
     refuse_when_read_only("pausing a training")
     run = find_run(name)
-    holder = find_holder(workspace.RUNS)
-    if holder is None or holder.run != name:
+    if run.lock_owner is None:
         raise RunError(f"The run {name} is not training, so there is nothing to end.")
-    with atomic_write(run / REQUEST) as partial:
-        partial.write_text(request, encoding="utf-8")
+    run.request_action(action)
 
 
-def _known(name: str) -> RunStatus:
-    status = read_status(find_run(name))
+def _status_of(name: str) -> RunStatus:
+    status = find_run(name).read_status()
     if status is None:
         raise RunError(f"There is no run {name!r} any more. Choose another one.")
     return status
 
 
-def _name_of(arguments: Sequence[str]) -> str:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, default=Path())
-    name = parser.parse_known_args(list(arguments))[0].out.name
+def _run_name(arguments: Sequence[str]) -> str:
+    name = Path(find_option(arguments, "--out") or "").name
     try:
         check_name(name)
     except ValueError as error:
         raise LaunchError(str(error)) from error
-    return str(name)
+    return name
 
 
 def _python_path() -> str:
@@ -194,14 +177,22 @@ def _python_path() -> str:
     return os.pathsep.join([str(_PACKAGE_ROOT), before] if before else [str(_PACKAGE_ROOT)])
 
 
-def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
-    """Return once the process has written its status; raise with its own words if it ended."""
+def _lower_priority(pid: int) -> None:
+    with suppress(psutil.Error, OSError):
+        if sys.platform == "win32":
+            psutil.Process(pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            psutil.Process(pid).nice(min(psutil.Process().nice() + NICE, 19))
+
+
+def _wait_for_start(process: subprocess.Popen[bytes], run: Run, log_start: int) -> None:
+    """Return once the process has written its status; raise its last line of output if it ended."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         ended = process.poll() is not None
-        status = read_status(run)
+        status = run.read_status()
         if (status is not None and status.pid == process.pid) or process.returncode == 0:
-            return  # at once where all that was missing was the word that it is published
+            return  # 0 at once: all that was missing was the record that the run is published
         if ended:
             break
         time.sleep(0.05)
@@ -210,24 +201,18 @@ def _wait_for(process: subprocess.Popen[bytes], run: Path, said: int) -> None:
             f"It has not begun within {START_SECONDS} s: this machine is very busy. It may still "
             "begin; look again in a minute."
         )
-    with (run / LOG).open("rb") as log:
-        log.seek(said)
+    with run.log.open("rb") as log:
+        log.seek(log_start)
         lines = log.read().decode(errors="replace").strip().splitlines()
-    if not (run / STATUS).exists() and {path.name for path in run.iterdir()} <= {LOG, EXIT}:
-        with suppress(OSError):  # another start may have begun there
-            (run / LOG).unlink(missing_ok=True)
-            (run / EXIT).unlink(missing_ok=True)
-            run.rmdir()
-    if holder := find_holder(workspace.RUNS):
-        raise RunUnderWayError(holder.run, holder.pid)
-    told = lines[-1].removeprefix("error: ") if lines else "It said nothing."
-    raise LaunchError(told)
+    run.remove_if_unused()
+    if owner := lock_owner(workspace.RUNS):
+        raise RunUnderWayError(owner.run, owner.pid)
+    raise LaunchError(lines[-1].removeprefix("error: ") if lines else "It said nothing.")
 
 
-def _note_exit(process: subprocess.Popen[bytes], run: Path) -> None:
-    """Wait for the process, and write how it ended, if it ended without a word."""
+def _record_exit(process: subprocess.Popen[bytes], run: Run) -> None:
+    """Wait for the process, and record its exit code if it was killed."""
     code = process.wait()
-    if code < 0:
+    if is_killed(code):
         with suppress(OSError):
-            end = {"pid": process.pid, "code": code, "system_kills": count_system_kills()}
-            (run / EXIT).write_text(json.dumps(end), "utf-8")
+            run.write_exit_code(process.pid, code)

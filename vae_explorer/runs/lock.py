@@ -1,7 +1,7 @@
-"""The lock that a training holds while it lives: proof that it does, and that it is the only one.
+"""Lock file of a folder of runs: one training at a time, and proof that its process is alive.
 
-The system drops it with the process, however that ends, so nothing stale is ever taken for alive,
-and a process number that was given to another process is never mistaken.
+The operating system releases the lock with the process, however that ends. A dead process is
+therefore never taken for alive, even if its process number was given to another one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import BinaryIO, NamedTuple
 from vae_explorer.errors import RunUnderWayError
 
 LOCK = ".lock"
-_TRIES, _PAUSE = 40, 0.05  # seconds; whoever only looks holds it for a moment too
-_FAR = 2**30  # on Windows a locked byte cannot be read: one beyond what is written
+_TRIES, _PAUSE = 40, 0.05  # seconds; `lock_owner` holds the lock for a moment too
+_FAR = 2**30  # on Windows a locked byte cannot be read: lock one beyond the content
 
 if sys.platform == "win32":
     import msvcrt
@@ -35,23 +35,23 @@ else:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
-class Holder(NamedTuple):
-    """The training that runs."""
+class LockOwner(NamedTuple):
+    """The training that holds the lock."""
 
     run: str
-    """Name of its folder."""
+    """Name of the run's folder."""
     pid: int
-    """Number of its process."""
+    """Process number; 0 if unknown."""
 
 
 @contextmanager
 def hold_lock(run: Path) -> Iterator[None]:
-    """Be the one training in the folder that `run` lies in, for the length of a block.
+    """Hold the lock of the folder that `run` is in.
 
     Raises
     ------
     RunUnderWayError
-        If there is another one.
+        If another training holds it.
     """
     run.parent.mkdir(parents=True, exist_ok=True)
     path = run.parent / LOCK
@@ -62,9 +62,9 @@ def hold_lock(run: Path) -> Iterator[None]:
                 _take(file, shared=False)
                 break
             except OSError:
-                holder = find_holder(run.parent)
-                if attempt == _TRIES - 1 or (holder and holder.pid != os.getpid()):
-                    found = holder or Holder("another", 0)
+                owner = lock_owner(run.parent)
+                if attempt == _TRIES - 1 or (owner and owner.pid != os.getpid()):
+                    found = owner or LockOwner("another", 0)
                     raise RunUnderWayError(found.run, found.pid) from None
                 time.sleep(_PAUSE)
         file.truncate(0)
@@ -73,8 +73,8 @@ def hold_lock(run: Path) -> Iterator[None]:
         yield
 
 
-def find_holder(root: Path) -> Holder | None:
-    """Return the training that runs in a folder of runs, or None."""
+def lock_owner(root: Path) -> LockOwner | None:
+    """Return the training that holds the lock of a folder of runs, or None; never waits for it."""
     for _ in range(_TRIES):
         try:
             with (root / LOCK).open("rb") as file:
@@ -83,9 +83,9 @@ def find_holder(root: Path) -> Holder | None:
                     return None
                 except OSError:
                     values = json.loads(file.read())
-                    return Holder(str(values["run"]), int(values["pid"]))
+                    return LockOwner(str(values["run"]), int(values["pid"]))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):  # it has just begun, and writes who it is
+        except (ValueError, KeyError, TypeError):  # it has just begun, and is writing who it is
             time.sleep(_PAUSE)
-    return Holder("another", 0)
+    return LockOwner("another", 0)

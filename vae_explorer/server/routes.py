@@ -44,7 +44,7 @@ from vae_explorer.server.requests import (
     read_latents,
 )
 from vae_explorer.server.scheduler import FairPool
-from vae_explorer.server.trace import following, max_subject_bytes, read_subject
+from vae_explorer.server.trace import max_trace_request_bytes, read_trace_request, tracing
 
 MAX_WORKERS = 8
 """Threads that compute; fewer where there are fewer cores."""
@@ -88,7 +88,7 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
     endpoints: dict[str, Callable[..., object]] = {
         "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool, models)),
         "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
-        "/api/anatomy/{name:path}": LiveEndpoint(partial(_follow, pool, models)),
+        "/api/anatomy/{name:path}": LiveEndpoint(partial(_trace, pool, models)),
         "/api/plotly.min.js": _send_plotly,
     }
     return [
@@ -185,14 +185,12 @@ async def _encode(pool: FairPool, models: ModelFinder, request: Request) -> Resp
     return _bytes_response(pieces, {"X-Latent-Dim": str(config.latent_dim)})
 
 
-async def _follow(pool: FairPool, models: ModelFinder, request: Request) -> Response:
+async def _trace(pool: FairPool, models: ModelFinder, request: Request) -> Response:
     stage = _stage_of(request)
     model = await models.find(request.path_params["name"])
     config = model.checkpoint.card.model
-    subject = read_subject(await _read_body(request, max_subject_bytes(config)), config)
-    pieces = await _unless_gone(
-        request, pool.run(stage, following(model.checkpoint.model, subject))
-    )
+    subject = read_trace_request(await _read_body(request, max_trace_request_bytes(config)), config)
+    pieces = await _unless_gone(request, pool.run(stage, tracing(model.checkpoint.model, subject)))
     return _bytes_response(pieces, {"X-Values": str(subject.image.size)})
 
 

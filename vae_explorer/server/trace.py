@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_explorer.anatomy import Passage, Step, add_noise, draw_epsilon, follow
+from vae_explorer.anatomy import ForwardTrace, LayerTrace, add_noise, draw_epsilon, trace_forward
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RequestError
 from vae_explorer.images import to_uint8
@@ -29,8 +29,8 @@ _STEPS_OF_A_BYTE = 127
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A picture to follow, and what happens to it by chance."""
+class TraceRequest:
+    """A picture to trace_forward, and what happens to it by chance."""
 
     image: NDArray[np.float32]
     """(channels, height, width) in [0, 1]."""
@@ -41,25 +41,25 @@ class Subject:
     sampled: bool = True
     """Whether z is a sample; else it is the mean."""
 
-    def follow(self, model: Autoencoder) -> Passage:
+    def trace_forward(self, model: Autoencoder) -> ForwardTrace:
         """Follow it through a network."""
         given = add_noise(self.image, self.noise, self.noise_seed) if self.noise else self.image
         latent_dim = model.config.latent_dim
         epsilon = draw_epsilon(latent_dim, self.epsilon_seed) if self.sampled else None
-        return follow(model, self.image, given, epsilon)
+        return trace_forward(model, self.image, given, epsilon)
 
 
-def following(model: Autoencoder, subject: Subject) -> list[Callable[[], bytes]]:
+def tracing(model: Autoencoder, subject: TraceRequest) -> list[Callable[[], bytes]]:
     """Return the way of a picture through a network as the one piece that it is."""
-    return [lambda: pack_passage(subject.follow(model))]
+    return [lambda: pack_trace(subject.trace_forward(model))]
 
 
-def max_subject_bytes(config: ModelConfig) -> int:
-    """Return the length of the only body that `read_subject` accepts."""
+def max_trace_request_bytes(config: ModelConfig) -> int:
+    """Return the length of the only body that `read_trace_request` accepts."""
     return max_image_bytes(config) + len(_SETTINGS) * LITTLE_ENDIAN.itemsize
 
 
-def read_subject(body: bytes, config: ModelConfig) -> Subject:
+def read_trace_request(body: bytes, config: ModelConfig) -> TraceRequest:
     """Read what a request wants followed.
 
     Parameters
@@ -75,7 +75,7 @@ def read_subject(body: bytes, config: ModelConfig) -> Subject:
     RequestError
         As `read_image`; 422 for noise or seeds out of range, and for seeds that are not whole.
     """
-    wanted = max_subject_bytes(config)
+    wanted = max_trace_request_bytes(config)
     if len(body) != wanted:
         shape = " x ".join(str(side) for side in config.image_shape)
         raise RequestError(
@@ -93,7 +93,7 @@ def read_subject(body: bytes, config: ModelConfig) -> Subject:
         if not 0 <= value <= most or (name != "noise" and value % 1):
             kind = "a number" if name == "noise" else "a whole number"
             raise RequestError(422, f"{name} is {kind} in 0 … {most:g}; found {value:.6g}.")
-    return Subject(
+    return TraceRequest(
         image,
         values["noise"],
         int(values["noise_seed"]),
@@ -102,11 +102,11 @@ def read_subject(body: bytes, config: ModelConfig) -> Subject:
     )
 
 
-def pack_passage(passage: Passage) -> bytes:
+def pack_trace(passage: ForwardTrace) -> bytes:
     """Write a picture's way through a network as one answer; see the module.
 
-    The header's `steps` hold what a `Step` does, each with the `start` of its bytes behind the
-    header, and those of the bottleneck with their `values` as numbers; `pictures` the starts of
+    The header's `steps` hold what a `LayerTrace` does, each with the `start` of its bytes behind
+    the header, and those of the bottleneck with their `values` as numbers; `pictures` the starts of
     the clean picture, the input and the output (height, width, channels) as unsigned bytes, and
     of their `difference`, output less clean, the mean over the channels.
     """
@@ -146,7 +146,7 @@ def pack_passage(passage: Passage) -> bytes:
     return len(text).to_bytes(4, "little") + text + b"".join(parts)
 
 
-def _describe(step: Step) -> dict[str, object]:
+def _describe(step: LayerTrace) -> dict[str, object]:
     described: dict[str, object] = {
         "name": step.name,
         "part": step.part,

@@ -1,1 +1,1 @@
-"""The only part that knows Streamlit: caches, state, controls, and the frame of every page."""
+"""The Streamlit layer: state, widgets, caches, the page frame; a package per section of the app."""

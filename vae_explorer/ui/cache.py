@@ -25,14 +25,14 @@ from vae_explorer.models import Autoencoder
 
 
 class CheckpointKey(NamedTuple):
-    """What a cached value of a checkpoint is stored under."""
+    """The key of values that are cached for a checkpoint."""
 
     name: str
     fingerprint: str
 
 
 def key_of(card: ModelCard) -> CheckpointKey:
-    """Return the key under which values of this very version are cached."""
+    """Return the key of values that are cached for this version of a checkpoint."""
     return CheckpointKey(card.name, card.fingerprint)
 
 
@@ -67,12 +67,12 @@ def get_run_model(folder: Path, config: ModelConfig, written: int) -> Autoencode
 
 
 def find_originals(card: ModelCard) -> ImageDataset | None:
-    """Open the data set a checkpoint was trained on, or None where it was not prepared here."""
+    """Open the data set a checkpoint was trained on; None if it was not prepared here."""
     return find_dataset(card.dataset.name, card.dataset.image_size)
 
 
 def find_dataset(name: str, image_size: int) -> ImageDataset | None:
-    """Open a data set, or None where it was not prepared here."""
+    """Open a data set; None if it was not prepared here."""
     try:
         return _open_dataset(name, image_size)
     except DatasetError:

@@ -1,4 +1,4 @@
-"""The lecture mode: a bar over every page, and the keys that lead from scene to scene."""
+"""The lecture mode: a bar above every page, and keys that move between scenes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import streamlit as st
 
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
 from vae_explorer.ui.browser import ROOT, bundle_script
-from vae_explorer.ui.stage.component import hand_over
+from vae_explorer.ui.stage.component import forward_trigger
 from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import read_number
 
-_OWN, _GOES, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
+_USER_LIST, _REQUESTED, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
 _LIST, _SEEN = "lecture_list", "lecture_list_seen"
 _PAGES = Path(__file__).parents[2] / "pages"
 _STYLE = """
@@ -28,58 +28,59 @@ _STYLE = """
   .stMainBlockContainer .stMarkdown p, .stMainBlockContainer label p { font-size: 1.12rem; }
 </style>
 """
+
 _mount = st.components.v2.component(
     "vae_explorer_presenter",
     js=bundle_script(ROOT / "learn" / "presenter.js"),
 )
 
 
-def read_scenes() -> tuple[list[Scene], list[str]]:
-    """Return the scenes of the person's own list, or of the app's, and what is wrong with it."""
-    text: str = st.session_state.get(_OWN) or shipped_lecture()
-    return read_lecture(text, _page_names())
-
-
 def lead_lecture() -> None:
-    """Go to the scene that was asked for; and while there is a lecture, draw the bar and the keys.
+    """Open the requested scene; during a lecture, draw the bar and listen for keys.
 
-    To be called before the page is drawn.
+    Call it before the page is drawn.
     """
     scenes, _ = read_scenes()
-    most = len(scenes)
-    current = seed_from_url(LECTURE, 0, lambda text: read_number(text, int, 0, most))
-    current = st.session_state[LECTURE] = min(current, most)
+    count = len(scenes)
+    current = seed_from_url(LECTURE, 0, lambda text: read_number(text, int, 0, count))
+    current = st.session_state[LECTURE] = min(current, count)
     write_to_url(LECTURE, str(current), "0")
-    if st.session_state.pop(_GOES, False) and current:
+    if st.session_state.pop(_REQUESTED, False) and current:
         scene = scenes[current - 1]
         forget_settings(but={LECTURE, "smooth"})
         st.switch_page(
             f"pages/{scene.page}.py", query_params={**scene.settings, LECTURE: str(current)}
         )
     if current:
-        _draw_bar(scenes[current - 1], current, most)
-        draw_keys(most)
+        _draw_bar(scenes[current - 1], current, count)
+        listen_for_keys(count)
 
 
-def draw_keys(most: int) -> None:
-    """Have PageUp and PageDown lead through a lecture of so many scenes."""
+def start_lecture() -> None:
+    """Open the first scene."""
+    _go(1)
+
+
+def listen_for_keys(count: int) -> None:
+    """Move through a lecture of `count` scenes with PageUp and PageDown."""
     _mount(
         key=_KEYS,
         data={},
         height=1,
-        on_moved_change=partial(hand_over, _KEYS, "moved", partial(_move, most)),
+        on_moved_change=partial(forward_trigger, _KEYS, "moved", partial(_move, count)),
     )
 
 
-def start_lecture() -> None:
-    """Go to the first scene."""
-    _go(1)
+def read_scenes() -> tuple[list[Scene], list[str]]:
+    """Return the scenes of the user's list, or of the app's, and the errors in it."""
+    text: str = st.session_state.get(_USER_LIST) or shipped_lecture()
+    return read_lecture(text, _page_names())
 
 
 def take_list() -> list[str]:
-    """Let the person's own list be loaded, or left; return what is wrong with it, a sentence each.
+    """Ask for the user's own list of scenes; return the errors in it, a sentence each.
 
-    A list stays for the session, also when this page is left.
+    A list stays for the session, also when the user leaves this page.
     """
     file = st.file_uploader("Your own list of scenes", "txt", key=_LIST, max_upload_size=1)
     problems: list[str] = []
@@ -93,21 +94,23 @@ def take_list() -> list[str]:
         scenes, problems = read_lecture(text, _page_names())
         if not scenes:
             return [*problems, "There is no scene in it, so the list stays as it was."]
-        st.session_state[_OWN], st.session_state[_SEEN] = text, file.file_id
-    elif _OWN in st.session_state:
+        st.session_state[_USER_LIST], st.session_state[_SEEN] = text, file.file_id
+    elif _USER_LIST in st.session_state:
         problems = read_scenes()[1]
-    if _OWN in st.session_state:
-        st.button("Use the app's lecture again", on_click=_forget_own)
+    if _USER_LIST in st.session_state:
+        st.button("Use the app's lecture again", on_click=_forget_user_list)
     return problems
 
 
-def _draw_bar(scene: Scene, current: int, most: int) -> None:
+def _draw_bar(scene: Scene, current: int, count: int) -> None:
     st.html(_STYLE)
     with st.container(key="lecture_bar"):
         with st.container(horizontal=True, vertical_alignment="center", key="lecture_head"):
-            st.markdown(f"**{plain(scene.title)}** ({current} of {most})", width="stretch")
+            st.markdown(
+                f"**{escape_markdown(scene.title)}** ({current} of {count})", width="stretch"
+            )
             if scene.notes:
-                st.popover("Notes", icon=":material/notes:").markdown(plain(scene.notes))
+                st.popover("Notes", icon=":material/notes:").markdown(escape_markdown(scene.notes))
             st.button(
                 "Back",
                 icon=":material/arrow_back:",
@@ -119,7 +122,7 @@ def _draw_bar(scene: Scene, current: int, most: int) -> None:
             st.button(
                 "Next",
                 icon=":material/arrow_forward:",
-                disabled=current == most,
+                disabled=current == count,
                 help="PageDown",
                 on_click=_go,
                 args=(current + 1,),
@@ -138,19 +141,19 @@ def _draw_bar(scene: Scene, current: int, most: int) -> None:
         st.html(words)
 
 
-def _move(most: int, moved: Mapping[str, object]) -> None:
+def _move(count: int, moved: Mapping[str, object]) -> None:
     by = moved.get("by")
     if by in (1, -1):
-        _go(min(max(int(st.session_state.get(LECTURE, 0)) + int(by), 1), most))
+        _go(min(max(int(st.session_state.get(LECTURE, 0)) + int(by), 1), count))
 
 
 def _go(scene: int) -> None:
     st.session_state[LECTURE] = scene
-    st.session_state[_GOES] = True
+    st.session_state[_REQUESTED] = True
 
 
-def _forget_own() -> None:
-    del st.session_state[_OWN]
+def _forget_user_list() -> None:
+    del st.session_state[_USER_LIST]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The pictures a model was trained on: shown where they are at hand, fetched on demand."""
+"""Original images of a model's data set: loaded if prepared here, else offered for download."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray
 
 
 def offer_originals(card: ModelCard) -> None:
-    """Offer to fetch the data set, since its pictures do not come with the app."""
+    """Offer to download the data set, since its images do not come with the app."""
     st.caption("The original is not here: the data does not come with the app.")
     spec = DATASETS.get(card.dataset.name)
     if is_read_only():

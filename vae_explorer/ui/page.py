@@ -1,4 +1,4 @@
-"""The frame of every page: its name, one sentence, a stage and a panel."""
+"""The frame of every page: title, sentence, stage and panel, reset button, notices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.ui.lecture import LECTURE
-from vae_explorer.ui.state import is_lecturing, reset_view, take_notices, tidy_url
+from vae_explorer.ui.state import (
+    LECTURE,
+    drop_unknown_settings,
+    is_lecturing,
+    reset_view,
+    take_notices,
+)
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
-_BRAND = "#7664fb"  # one picture for both sidebars: 3.9 : 1 on the light one, 4 : 1 on the dark
+_BRAND = "#7664fb"  # one logo for both themes: contrast 3.9 : 1 on light, 4 : 1 on dark
 _DOTS = ((18, 20, 14, 0), (47, 17, 10, 1), (20, 49, 10, 2), (46, 46, 15, 4))
-"""The mark: x, y and radius in a square of 64, and the class whose colour it wears."""
+"""The logo: x, y and radius in a square of 64, and the class that gives the colour."""
 _STYLE = """
 <style>
   /* the stage and its main control are seen at 1280 x 720 without scrolling */
@@ -31,26 +36,26 @@ _STYLE = """
 def open_page(
     title: str, sentence: str, *, whole: bool = False
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Write a page's head and return its stage and its panel.
+    """Write a page's title and sentence, and return its stage and its panel.
 
     Parameters
     ----------
     title : str
-        The page's name.
+        Not shown in a lecture.
     sentence : str
-        What to do here.
+        What one can do here; not shown in a lecture.
     whole : bool
-        Whether the stage takes the page's whole width, with a panel of its own in it.
+        Whether the stage takes the whole width of the page.
 
     Returns
     -------
     stage, panel : DeltaGenerator
-        The picture at the left, about two thirds; the controls at its right. On a phone the
-        panel stands under the stage.
+        Views at the left, about two thirds of the width; controls at the right, or below on a
+        phone.
     """
     pixels = "auto" if is_smooth() else "pixelated"
     st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
-    if not is_lecturing():  # the scene has a name and a sentence of its own
+    if not is_lecturing():  # a scene has its own title and sentence
         st.title(title, anchor=False)
         st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
@@ -63,7 +68,7 @@ def open_page(
 
 
 def close_page() -> None:
-    """Offer to reset the view, and say what could not be used of the link."""
+    """Offer to reset the view, and show what in the link could not be used."""
     st.session_state.pop(_PANEL).button(
         "Reset this page",
         icon=":material/restart_alt:",
@@ -71,7 +76,7 @@ def close_page() -> None:
         on_click=reset_view,
         kwargs={"but": {"model", "smooth", LECTURE}},
     )
-    tidy_url()
+    drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
     if notices:
@@ -79,17 +84,17 @@ def close_page() -> None:
 
 
 def is_smooth() -> bool:
-    """Say whether pictures are interpolated, as chosen in the sidebar."""
+    """Say whether images are interpolated, as chosen in the sidebar."""
     return bool(st.session_state.get("smooth", False))
 
 
 def icon() -> str:
-    """Draw the browser tab's icon, as SVG: it travels in the page, so no file of it can be gone."""
+    """Draw the icon of the browser tab, as SVG within the page: there is no file to go missing."""
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64">{_draw_mark(1.0)}</svg>'
 
 
 def logo() -> str:
-    """Draw the name at the head of the sidebar, as SVG that is readable on both themes."""
+    """Draw the logo at the top of the sidebar, as SVG that is readable in both themes."""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="30">'
         f"{_draw_mark(0.45, 1)}"
@@ -99,7 +104,7 @@ def logo() -> str:
 
 
 def theme() -> Literal["light", "dark"]:
-    """Return the theme that the page is seen in."""
+    """Return the browser's theme."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 

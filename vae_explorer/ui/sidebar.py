@@ -1,4 +1,4 @@
-"""The sidebar: which model all pages look at."""
+"""The sidebar: the picker of the model that all pages show."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.errors import CheckpointError
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.state import add_notice, start_page
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose, switch
-from vae_explorer.workspace import tell_apart
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select, toggle
+from vae_explorer.workspace import disambiguate
 
 FIRST_MODEL = "fashion-vae-2d"
 TRAINING = "pages/train.py"
@@ -21,10 +21,9 @@ _CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
 
 
 def choose_checkpoint(*, needed: bool = True) -> None:
-    """Draw the picker, and remember what was chosen for `current_checkpoint`.
+    """Draw the picker, and store the choice for `current_checkpoint`.
 
-    Ends the run with an explanation where there is no model that can be read, unless the page
-    needs none.
+    Stops the script with an explanation if no model can be read, unless the page needs none.
     """
     start_page()
     cards, errors = list_checkpoints()
@@ -33,13 +32,13 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         errors[name] = unreadable[key_of(cards.pop(name))]
     gone = st.session_state.get("model")
     if gone is not None and gone not in cards and gone not in errors:
-        add_notice(f"the model {plain(gone)} is no longer here")
+        add_notice(f"the model {escape_markdown(gone)} is no longer here")
     with st.sidebar:
         if cards:
-            titles = tell_apart({name: card.title for name, card in cards.items()})
-            name = choose("model", "Model", titles, FIRST_MODEL, dropdown=True)
+            titles = disambiguate({name: card.title for name, card in cards.items()})
+            name = select("model", "Model", titles, FIRST_MODEL, dropdown=True)
             st.caption(f"`{name}`")
-            switch("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
+            toggle("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
     if not cards:
         if needed:
@@ -48,14 +47,14 @@ def choose_checkpoint(*, needed: bool = True) -> None:
     key = st.session_state[_CURRENT] = key_of(cards[name])
     try:
         get_checkpoint(key)
-    except CheckpointError as error:  # what only opening the weights can tell
+    except CheckpointError as error:  # found only when the weights are opened
         unreadable[key] = str(error)
         add_notice(f"{cards[name].title} cannot be read")
-        st.rerun()  # the picker is drawn: it offers the others in the next run
+        st.rerun()  # the next run's picker offers the other models
 
 
 def current_checkpoint() -> Checkpoint:
-    """Return the checkpoint that was chosen in the sidebar."""
+    """Return the checkpoint that is selected in the sidebar."""
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
 
 

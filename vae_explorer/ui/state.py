@@ -1,4 +1,4 @@
-"""What the session and the URL hold of a view, and the notices of a page.
+"""View settings in the session and the URL, and the notices of a page.
 
 A view setting has one key, the same in the session and in the URL, so that a link reopens the
 view. A value in the URL that a page cannot use falls back to the default and leaves a notice.
@@ -12,12 +12,11 @@ from typing import TypeVar
 import streamlit as st
 
 T = TypeVar("T")
-
 LECTURE = "lecture"
-"""Which scene is shown, counted from 1, in the session and in the URL; 0 without a lecture."""
+"""Key of the current scene, counted from 1; 0 without a lecture."""
 _NOTICES = "notices"
-_SEEDED, _EVER = "seeded_keys", "ever_seeded_keys"
-_SHOWN = 40  # characters of a value that cannot be used
+_CURRENT_KEYS, _ALL_KEYS = "seeded_keys", "ever_seeded_keys"
+_SHOWN = 40  # characters of an unusable value
 
 
 def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
@@ -28,16 +27,16 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     key : str
         Of the setting, in the session and in the URL.
     default : T
-        Used, with a notice, where the URL holds something else than `parse` takes.
+        Used, with a notice, if the URL holds something that `parse` does not accept.
     parse : callable
-        Turns the URL's text into a value; raises ValueError, saying what would be right.
+        Turns the URL's text into a value; raises ValueError, which says what is accepted.
 
     Returns
     -------
     T
         The setting's current value.
     """
-    _note(key)
+    _record_key(key)
     if key not in st.session_state:
         st.session_state[key] = _parse_url(key, default, parse)
     value: T = st.session_state[key]
@@ -45,26 +44,26 @@ def seed_from_url(key: str, default: T, parse: Callable[[str], T]) -> T:
 
 
 def recall(key: str, default: T) -> T:
-    """Return what a page remembers beside its settings, until it is reset."""
-    _note(key)
+    """Return what a page keeps in the session only, until it is reset."""
+    _record_key(key)
     value: T = st.session_state.get(key, default)
     return value
 
 
 def write_to_url(key: str, text: str, default: str) -> None:
-    """Keep the URL in step; a default is left out, so that links stay short."""
+    """Write a setting to the URL; a default is left out, so that links stay short."""
     if text == default:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != text:
         st.query_params[key] = text
 
 
-def tidy_url() -> None:
-    """Take out of the URL what no setting of the page that was just drawn stands for.
+def drop_unknown_settings() -> None:
+    """Remove from the URL what is not a setting of the page that was just drawn.
 
-    What a link brought is told of; what another model or view left goes without a word.
+    A notice names what came with a link, but not what another model or view left there.
     """
-    for key in sorted(st.query_params.keys() - st.session_state[_SEEDED]):
+    for key in sorted(st.query_params.keys() - st.session_state[_CURRENT_KEYS]):
         if key not in st.session_state:
             add_notice(f"{_quote(key)} is no setting of this page for this model")
         del st.query_params[key]
@@ -72,39 +71,44 @@ def tidy_url() -> None:
 
 def reset_view(*, but: Container[str]) -> None:
     """Forget the settings of the page that was just drawn, so that it starts from its defaults."""
-    for key in st.session_state.pop(_SEEDED, set()):
+    for key in st.session_state.pop(_CURRENT_KEYS, set()):
         if key not in but:
             st.session_state.pop(key, None)
             st.query_params.pop(key, None)
 
 
 def forget_settings(*, but: Container[str]) -> None:
-    """Forget the settings of all pages, so that a link alone says how the next one begins."""
-    for key in st.session_state.pop(_EVER, set()):
+    """Forget the settings of all pages, so that the next one starts from its link alone."""
+    for key in st.session_state.pop(_ALL_KEYS, set()):
         if key not in but:
             st.session_state.pop(key, None)
 
 
 def start_page() -> None:
-    """Forget which settings the last page had; not their values."""
-    st.session_state[_SEEDED] = set()
+    """Forget which settings the last page had, but not their values."""
+    st.session_state[_CURRENT_KEYS] = set()
+
+
+def is_lecturing() -> bool:
+    """Say whether a lecture is in progress."""
+    return bool(st.session_state.get(LECTURE, 0))
 
 
 def add_notice(text: str) -> None:
-    """Leave one line for the top of the page."""
+    """Add a line to the notices at the top of the page."""
     notices = st.session_state.setdefault(_NOTICES, [])
     if text not in notices:
         notices.append(text)
 
 
 def take_notices() -> list[str]:
-    """Return the notices that were left, and forget them."""
+    """Return the notices, and clear them."""
     notices: list[str] = st.session_state.pop(_NOTICES, [])
     return notices
 
 
-def _note(key: str) -> None:
-    for kind in (_SEEDED, _EVER):
+def _record_key(key: str) -> None:
+    for kind in (_CURRENT_KEYS, _ALL_KEYS):
         st.session_state.setdefault(kind, set()).add(key)
 
 
@@ -120,11 +124,6 @@ def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:
 
 
 def _quote(raw: str) -> str:
-    """Write what a link holds as code, where nothing is markup: no link, no foreign picture."""
+    """Format text of a link as code, so that it shows no link and no external image."""
     words = " ".join(raw[:_SHOWN].replace("`", "'").split()) or "(empty)"
     return f"`{words}…`" if len(raw) > _SHOWN else f"`{words}`"
-
-
-def is_lecturing() -> bool:
-    """Say whether a lecture is going on."""
-    return bool(st.session_state.get(LECTURE, 0))

@@ -1,8 +1,4 @@
-"""What the session and the URL hold of a view, and the notices of a page.
-
-A view setting has one key, the same in the session and in the URL, so that a link reopens the
-view. A value in the URL that a page cannot use falls back to the default and leaves a notice.
-"""
+"""Formatting of text on pages: escaped Markdown, durations, numbers, attribute names."""
 
 from __future__ import annotations
 
@@ -11,13 +7,13 @@ import re
 import numpy as np
 
 
-def plain(text: str) -> str:
-    """Escape somebody's words for where Streamlit reads Markdown: no link, no foreign picture."""
+def escape_markdown(text: str) -> str:
+    """Escape Markdown in a user's text, so that it shows no link and no external image."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
 
 
-def say_seconds(seconds: float) -> str:
-    """Say a time as people do, no more exactly than it is known."""
+def format_duration(seconds: float) -> str:
+    """Format a duration, rounded to the precision of an estimate."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
     if seconds < 60:
@@ -28,13 +24,13 @@ def say_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
 
 
-def read_attribute(name: str) -> str:
-    """Return an attribute's name as people read it."""
+def format_attribute(name: str) -> str:
+    """Return an attribute's name with spaces: `Wearing_Hat` is "Wearing Hat"."""
     return name.replace("_", " ")
 
 
-def _short(value: float) -> str:
-    """Write a number with three significant digits."""
+def format_number(value: float) -> str:
+    """Format a number with three significant digits."""
     digits = max(0, 2 - int(np.floor(np.log10(value)))) if value else 0
     return (
         f"{value:,.{digits}f}"

@@ -1,4 +1,4 @@
-"""Streamlit's widgets, bound to the session and the URL by one key each."""
+"""Streamlit widgets, each bound to the session and the URL by one key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ N = TypeVar("N", int, float)
 Name = TypeVar("Name", bound=str)
 
 
-def choose(
+def select(
     key: str,
     label: str,
     options: Mapping[Name, str],
@@ -22,16 +22,16 @@ def choose(
     help: str | None = None,
     dropdown: bool = False,
 ) -> Name:
-    """Let one of a few options be chosen; the URL holds the option's name.
+    """Select one option; the URL holds its name.
 
     Parameters
     ----------
     options : mapping of str to str
-        What people read, by name.
+        Labels by name.
     default : str, optional
         A name; the first one if not given.
     dropdown : bool
-        A list to open, for more options than fit side by side.
+        Show a drop-down list, for more options than fit side by side.
     """
     first = default if default is not None and default in options else next(iter(options))
 
@@ -69,66 +69,10 @@ def choose(
     return chosen
 
 
-def slide(
-    key: str,
-    label: str,
-    limits: tuple[float, float],
-    default: float,
-    step: float = 0.1,
-    *,
-    help: str | None = None,
-) -> float:
-    """Let a number be chosen on a slider."""
-    return _slide(key, label, limits, default, step, help=help)
-
-
-def count(
-    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
-) -> int:
-    """Let a whole number be chosen on a slider."""
-    return _slide(key, label, limits, default, 1, help=help)
-
-
-def _slide(
-    key: str, label: str, limits: tuple[N, N], default: N, step: N, *, help: str | None
-) -> N:
-    kind = type(step)
-    low, high = kind(limits[0]), kind(limits[1])
-    current = seed_from_url(key, default, lambda text: read_number(text, kind, low, high))
-    st.session_state[key] = min(max(kind(current), low), high)  # the model may have changed
-    value = st.slider(label, low, high, step=step, key=key, help=help, persist_state="session")
-    write_to_url(key, f"{value:g}", f"{default:g}")
-    return value
-
-
-def enter(
-    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
-) -> int:
-    """Let a whole number be typed."""
-    seed_from_url(key, default, lambda text: read_number(text, int, *limits))
-    value = st.number_input(label, *limits, key=key, help=help, step=1, persist_state="session")
-    write_to_url(key, str(value), str(default))
-    return int(value)
-
-
-def switch(key: str, label: str, default: bool = False, *, help: str | None = None) -> bool:
-    """Let something be turned on and off."""
-
-    def parse(text: str) -> bool:
-        if text not in ("0", "1"):
-            raise ValueError("it takes 0 or 1")
-        return text == "1"
-
-    seed_from_url(key, default, parse)
-    value = st.toggle(label, key=key, help=help, persist_state="session")
-    write_to_url(key, str(int(value)), str(int(default)))
-    return value
-
-
-def choose_many(
+def multiselect(
     key: str, label: str, options: Mapping[str, str], *, help: str | None = None
 ) -> list[str]:
-    """Let any of a few options be switched on; the URL holds their names, joined by commas."""
+    """Select any number of options; the URL holds their names, joined by commas."""
 
     def parse(text: str) -> list[str]:
         names = text.split(",")
@@ -152,8 +96,52 @@ def choose_many(
     return chosen
 
 
+def toggle(key: str, label: str, default: bool = False, *, help: str | None = None) -> bool:
+    """Turn something on or off."""
+
+    def parse(text: str) -> bool:
+        if text not in ("0", "1"):
+            raise ValueError("it takes 0 or 1")
+        return text == "1"
+
+    seed_from_url(key, default, parse)
+    value = st.toggle(label, key=key, help=help, persist_state="session")
+    write_to_url(key, str(int(value)), str(int(default)))
+    return value
+
+
+def float_slider(
+    key: str,
+    label: str,
+    limits: tuple[float, float],
+    default: float,
+    step: float = 0.1,
+    *,
+    help: str | None = None,
+) -> float:
+    """Select a number on a slider."""
+    return _slide(key, label, limits, default, step, help=help)
+
+
+def int_slider(
+    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
+) -> int:
+    """Select a whole number on a slider."""
+    return _slide(key, label, limits, default, 1, help=help)
+
+
+def int_input(
+    key: str, label: str, limits: tuple[int, int], default: int, *, help: str | None = None
+) -> int:
+    """Enter a whole number."""
+    seed_from_url(key, default, lambda text: read_number(text, int, *limits))
+    value = st.number_input(label, *limits, key=key, help=help, step=1, persist_state="session")
+    write_to_url(key, str(value), str(default))
+    return int(value)
+
+
 def read_number(text: str, kind: Callable[[str], N], minimum: float, maximum: float) -> N:
-    """Read a number within limits; raise ValueError, saying what it takes, for anything else."""
+    """Read a number within limits; raise a ValueError that says what is accepted otherwise."""
     wanted = "a whole number" if kind is int else "a number"
     try:
         value = kind(text)
@@ -162,3 +150,15 @@ def read_number(text: str, kind: Callable[[str], N], minimum: float, maximum: fl
     except ValueError:
         pass  # the same answer as for a number out of range
     raise ValueError(f"it takes {wanted} from {minimum:g} to {maximum:g}")
+
+
+def _slide(
+    key: str, label: str, limits: tuple[N, N], default: N, step: N, *, help: str | None
+) -> N:
+    kind = type(step)
+    low, high = kind(limits[0]), kind(limits[1])
+    current = seed_from_url(key, default, lambda text: read_number(text, kind, low, high))
+    st.session_state[key] = min(max(kind(current), low), high)  # the model may have changed
+    value = st.slider(label, low, high, step=step, key=key, help=help, persist_state="session")
+    write_to_url(key, f"{value:g}", f"{default:g}")
+    return value

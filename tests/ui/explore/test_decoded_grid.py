@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from tests.support.checkpoints import put
 from tests.support.session import Files, Open, Picture, Session, read_mosaic
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import as_shown, tile
+from vae_explorer.images import for_display, tile
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import coordinate_plane, grid_points, principal_components
 
@@ -26,7 +26,7 @@ KEYS = {
 
 def draw(model: str, z: np.ndarray, n: int) -> np.ndarray:
     """Decode latents to the mosaic (height, width) that a page should show."""
-    return tile(as_shown(decode(load_checkpoint(model).model, z)), n)[0]
+    return tile(for_display(decode(load_checkpoint(model).model, z)), n)[0]
 
 
 def shown(session: Session, key: str) -> np.ndarray:

@@ -24,8 +24,8 @@ from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, M
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.encodings import Encodings
-from vae_explorer.images import as_shown, to_uint8
-from vae_explorer.inference import encode, place_image
+from vae_explorer.images import for_display, to_uint8
+from vae_explorer.inference import encode, encode_image
 from vae_explorer.models import build_model
 from vae_explorer.preprocessing import MAX_BYTES, fit_garment
 from vae_explorer.ui.explore import map_points
@@ -171,25 +171,25 @@ def test_an_upload_is_encoded_and_shown_as_the_model_was_given_it(
     session = upload(open_app(name), png(garment()))
     model = load_checkpoint(name).model
     image = fit_garment(garment(), model.config.image_size)
-    placement = place_image(model, image)
+    placement = encode_image(model, image)
     np.testing.assert_array_equal(session.session_state["z_mean"], encode(model, image[None])[0][0])
     for caption, shown in (
         ("What the model was given", image),
         ("Reconstruction", placement.reconstruction),
     ):
         scale = len(pictures[caption]) // image.shape[-1]
-        expected = to_uint8(as_shown(shown))[..., 0].repeat(scale, 0).repeat(scale, 1)
+        expected = to_uint8(for_display(shown))[..., 0].repeat(scale, 0).repeat(scale, 1)
         np.testing.assert_array_equal(pictures[caption], expected)
     assert f"{placement.z_mean[0]:.3g}, {placement.z_mean[1]:.3g}" in words(session)
 
 
 def test_what_it_costs_stands_beside_what_others_cost() -> None:
     image = fit_garment(garment(), 32)
-    vae = place_image(load_checkpoint("small").model, image)
+    vae = encode_image(load_checkpoint("small").model, image)
     text = words(upload(open_app("small"), png(garment())))
     assert f"{vae.cost:.0f} nats (−ELBO): reconstruction {vae.nll:.0f}, KL {vae.kl:.3g}" in text
     assert "costs 654 on average" in text
-    plain = place_image(load_checkpoint("autoencoder").model, image)
+    plain = encode_image(load_checkpoint("autoencoder").model, image)
     text = words(upload(open_app("autoencoder"), png(garment())))
     assert f"{plain.nll:.0f} nats to reconstruct. A held-out picture costs 321" in text
 

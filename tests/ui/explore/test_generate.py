@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.support.session import Files, Open, Picture, Session, read_floats, read_mosaic
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.images import as_shown, tile, to_uint8
+from vae_explorer.images import for_display, tile, to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.latent.statistics import nearest
 from vae_explorer.sampling import sample_latents
@@ -59,7 +59,7 @@ def test_a_still_grid_shows_what_its_samples_decode_to_and_how_new_they_are(open
     z = sample_latents(checkpoint, 16, temperature=0.5)
     figure = session.chart(f"samples-{VAE}-still")
     mosaic = read_mosaic(figure)
-    wanted = tile(as_shown(decode(checkpoint.model, z)), 4)[0]
+    wanted = tile(for_display(decode(checkpoint.model, z)), 4)[0]
     scale = len(mosaic) // len(wanted)
     np.testing.assert_allclose(mosaic[::scale, ::scale], wanted, atol=1 / 255)
     rows, distances = nearest(z, checkpoint.encodings.z_mean, 1)
@@ -156,7 +156,7 @@ def test_nearest_encodings_stand_in_the_places_of_their_samples(open_app: Open, 
     np.testing.assert_array_equal(read_latents(session, DEEP), z_mean[rows[:, 0]])
     assert session.link["look"] == "nearest"
     saved = np.asarray(Image.open(io.BytesIO(files[f"{DEEP}-samples.png"]())))
-    shown = tile(as_shown(decode(load_checkpoint(DEEP).model, z_mean[rows[:, 0]])), 4)
+    shown = tile(for_display(decode(load_checkpoint(DEEP).model, z_mean[rows[:, 0]])), 4)
     np.testing.assert_array_equal(saved, to_uint8(shown)[..., 0])  # what is seen is saved
 
 
@@ -179,7 +179,7 @@ def test_a_walk_passes_every_stop_also_as_a_still_row(open_app: Open, pictures: 
     assert row.shape == (8, 13 * 8 + 12 * 4)  # 6 steps a leg and the end, 4 pixels between
     z = sample_latents(load_checkpoint(VAE), 4, seed=5)
     for place, slot in ((0, 1), (6, 2), (12, 3)):
-        wanted = to_uint8(as_shown(decode(load_checkpoint(VAE).model, z[[slot]])))[0, ..., 0]
+        wanted = to_uint8(for_display(decode(load_checkpoint(VAE).model, z[[slot]])))[0, ..., 0]
         np.testing.assert_allclose(row[:, place * 12 :][:, :8].astype(int), wanted, atol=2)
 
 
@@ -201,7 +201,7 @@ def test_samples_are_saved_as_one_picture_and_as_many(open_app: Open, files: Fil
     checkpoint = load_checkpoint(VAE)
     z = sample_latents(checkpoint, 16)
     z[2] = sample_latents(checkpoint, 3, temperature=0.5, seed=9)[2]
-    wanted = to_uint8(as_shown(decode(checkpoint.model, z)))[..., 0].astype(int)
+    wanted = to_uint8(for_display(decode(checkpoint.model, z)))[..., 0].astype(int)
     mosaic = np.asarray(Image.open(io.BytesIO(files[f"{VAE}-samples.png"]())))
     assert mosaic.shape == (4 * 8 * 4, 4 * 8 * 4)
     with zipfile.ZipFile(io.BytesIO(files[f"{VAE}-samples.zip"]())) as archive:

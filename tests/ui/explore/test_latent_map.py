@@ -23,7 +23,7 @@ from tests.support.session import (
 )
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.data import ImageDataset
-from vae_explorer.images import as_shown, to_uint8
+from vae_explorer.images import for_display, to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import coordinate_plane, posterior_ellipse, principal_components
 from vae_explorer.latent.statistics import nearest
@@ -61,7 +61,7 @@ def axis_titles(figure: dict) -> list[str]:
 
 def shown_pixels(images: np.ndarray) -> np.ndarray:
     """Turn one image (1, 1, height, width) into what is shown: uint8 (height, width)."""
-    return to_uint8(as_shown(images))[0, ..., 0]
+    return to_uint8(for_display(images))[0, ..., 0]
 
 
 def decoded_pixels(checkpoint: Checkpoint, z: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from tests.support.checkpoints import put_colour_mlp
 from tests.support.session import Open, Picture, read_array
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
-from vae_explorer.images import as_shown, tile, to_uint8
+from vae_explorer.images import for_display, tile, to_uint8
 from vae_explorer.inference import decode
 
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
@@ -64,7 +64,7 @@ def test_held_out_pictures_stand_over_their_reconstructions(
     originals = digits.take(checkpoint.encodings.row_id[rows]) / 255
     reconstructions = decode(checkpoint.model, checkpoint.encodings.z_mean[rows])
     for picture, images in zip(pictures, (originals, reconstructions), strict=True):
-        wanted = to_uint8(tile(as_shown(images), 12, gap=4))[..., 0]
+        wanted = to_uint8(tile(for_display(images), 12, gap=4))[..., 0]
         step = len(picture.pixels) // len(wanted)
         np.testing.assert_allclose(picture.pixels[::step, ::step].astype(int), wanted, atol=1)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support.checkpoints import put_faces
 from tests.support.session import Files, Open, Session, read_floats
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.editing.user_vectors import read_own_vector
+from vae_explorer.editing.user_vectors import read_user_vector
 from vae_explorer.sampling import sample_latents
 
 PAGE, MODEL = "arithmetic", "faces"
@@ -93,7 +93,7 @@ def test_a_direction_is_saved_and_loaded(session: Session, files: Files, open_ap
     make(session.set(sum="own"), "Like C", ["Made up C"], ["Made up B"])
     data = files["direction.json"]()
     assert isinstance(data, bytes)
-    assert read_own_vector(data, load_checkpoint(MODEL).card).name == "Like C"
+    assert read_user_vector(data, load_checkpoint(MODEL).card).name == "Like C"
     other = open_app(PAGE, model=MODEL, sum="own")
     other.app.file_uploader[0].set_value(("direction.json", data, "application/json"))
     other.run().run()

@@ -14,7 +14,7 @@ from tests.support.session import Files, Open, Picture, Session, read_floats, re
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.editing.recipe import Recipe, write_recipe
 from vae_explorer.faces import edit_photo, find_faces
-from vae_explorer.ui.faces.picker import find_astronaut
+from vae_explorer.ui.faces.picker import example_photo
 
 PAGE, MODEL = "edit", "faces"
 VIEW = f"edit-{MODEL}"
@@ -61,13 +61,13 @@ def test_it_begins_with_a_photo_and_each_offered_vector(session: Session) -> Non
 
 def test_untouched_the_photo_is_saved_as_it_was(session: Session, files: Files) -> None:
     session.run()
-    image, _ = find_astronaut()
+    image, _ = example_photo()
     np.testing.assert_array_equal(read_file(files["edited.png"]()), np.asarray(image))
 
 
 def test_what_is_moved_is_saved_as_edit_photo_makes_it(session: Session, files: Files) -> None:
     move(session, Smiling=2.0, Male=-1.5)
-    image, face = find_astronaut()
+    image, face = example_photo()
     checkpoint = load_checkpoint(MODEL)
     wanted = edit_photo(image, face, checkpoint, {"Smiling": 2.0, "Male": -1.5})
     saved = read_file(files["edited.png"]())
@@ -187,7 +187,7 @@ def test_the_whole_tray_is_changed_and_saved(session: Session, files: Files) -> 
     move(session, Smiling=2.0)
     with zipfile.ZipFile(io.BytesIO(files["edited.zip"]())) as archive:
         assert archive.namelist() == ["01.png", "02.png"]
-        image, face = find_astronaut()
+        image, face = example_photo()
         wanted = edit_photo(image, face, load_checkpoint(MODEL), {"Smiling": 2.0})
         np.testing.assert_array_equal(read_file(archive.read("01.png")), np.asarray(wanted))
 
@@ -195,7 +195,7 @@ def test_the_whole_tray_is_changed_and_saved(session: Session, files: Files) -> 
 def test_a_photo_keeps_its_format_and_loses_what_the_camera_wrote(
     session: Session, files: Files
 ) -> None:
-    image, _ = find_astronaut()
+    image, _ = example_photo()
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     exif.get_ifd(0x8825)[1] = "N"
@@ -232,4 +232,4 @@ def test_where_it_is_not_live_before_and_after_stand_still(
     assert "when you let go" in still.words
     both, whole = pictures[-2].pixels.astype(int), pictures[-1].pixels.astype(int)
     assert (both[:, :256] != both[:, -256:]).any()
-    assert whole.shape == np.asarray(find_astronaut()[0]).shape
+    assert whole.shape == np.asarray(example_photo()[0]).shape

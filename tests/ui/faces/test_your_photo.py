@@ -13,7 +13,7 @@ from tests.support.checkpoints import put, put_faces
 from tests.support.session import Open, Picture, Session
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, face_from_eyes, find_faces
-from vae_explorer.inference import place_image
+from vae_explorer.inference import encode_image
 
 PAGE, MODEL = "your_photo", "faces"
 PORTRAIT = Image.fromarray(astronaut())
@@ -66,7 +66,7 @@ def test_the_steps_are_the_photo_the_aligned_face_and_what_the_model_makes_of_it
     assert np.abs(aligned - align(mirrored, face, len(aligned)).image).max() <= 1
     model = load_checkpoint(MODEL).model
     small = np.asarray(align(mirrored, face, 16).image, np.float32).transpose(2, 0, 1) / 255
-    wanted = 255 * place_image(model, small).reconstruction.mean(axis=(1, 2))
+    wanted = 255 * encode_image(model, small).reconstruction.mean(axis=(1, 2))
     found = by_caption["**3** · Redrawn"].mean(axis=(0, 1))
     np.testing.assert_allclose(found, wanted, atol=2)
     assert names_in_tray(session) == ["Photo"]
@@ -76,7 +76,9 @@ def test_how_close_it_came_is_its_place_among_unseen_faces(session: Session) -> 
     upload(session, PORTRAIT)
     (face,) = find_faces(PORTRAIT)
     small = np.asarray(align(PORTRAIT, face, 16).image, np.float32).transpose(2, 0, 1) / 255
-    error = np.square(place_image(load_checkpoint(MODEL).model, small).reconstruction - small).sum()
+    error = np.square(
+        encode_image(load_checkpoint(MODEL).model, small).reconstruction - small
+    ).sum()
     # The made-up percentiles go evenly from 0 to the number of values.
     wanted = 100 - round(100 * error / small.size)
     assert int(re.search(r"about \*\*(\d+) less closely", session.words)[1]) == wanted

@@ -18,7 +18,7 @@ from vae_explorer.data import ImageDataset
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import build_model
 from vae_explorer.preprocessing import fit_garment
-from vae_explorer.server.trace import Subject, pack_passage
+from vae_explorer.server.trace import TraceRequest, pack_trace
 
 PAGE, DIGITS, AUTOENCODER = "anatomy", "digits-vae-2d", "digits-ae-2d"
 VIEW = f"anatomy-{DIGITS}"
@@ -105,10 +105,10 @@ def test_without_the_route_the_answer_comes_with_the_page(open_app: Open) -> Non
     session.set(noise=0.3)
     view = session.view(VIEW)
     image = image_of(session).reshape(1, 8, 8)
-    wanted = Subject(image, 0.3, sampled=False).follow(load_checkpoint(DIGITS).model)
-    assert base64.b64decode(view["answer"]) == pack_passage(wanted)
+    wanted = TraceRequest(image, 0.3, sampled=False).trace_forward(load_checkpoint(DIGITS).model)
+    assert base64.b64decode(view["answer"]) == pack_trace(wanted)
     assert unpack(view["answer"])["error_of_input"] > 0
-    assert "Pictures follow when you let go" in session.words
+    assert "Pictures trace_forward when you let go" in session.words
 
 
 def test_with_the_route_the_page_itself_computes_nothing(session: Session) -> None:

@@ -20,7 +20,7 @@ from vae_explorer.catalog.reconstructions import draw_row_ids, find_latents, psn
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset
-from vae_explorer.images import as_shown, tile, to_uint8
+from vae_explorer.images import for_display, tile, to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.training.state import save_config
 
@@ -167,11 +167,13 @@ def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageData
         checkpoint = load_checkpoint(name)
         redrawn = decode(checkpoint.model, find_latents(checkpoint.encodings, ids))
         pixels, close = shown[title]
-        wanted = to_uint8(tile(as_shown(redrawn), 12, gap=1))[..., 0]
+        wanted = to_uint8(tile(for_display(redrawn), 12, gap=1))[..., 0]
         assert np.array_equal(pixels[::8, ::8], wanted)  # whole multiples
         assert close == f"{psnr(redrawn, originals):.1f} dB"
     pixels, close = shown["Held-out pictures"]
-    assert np.array_equal(pixels[::8, ::8], to_uint8(tile(as_shown(originals), 12, gap=1))[..., 0])
+    assert np.array_equal(
+        pixels[::8, ::8], to_uint8(tile(for_display(originals), 12, gap=1))[..., 0]
+    )
     assert close == ""
 
 

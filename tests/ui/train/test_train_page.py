@@ -16,7 +16,8 @@ from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError, RunUnderWayError
 from vae_explorer.runs.lock import hold_lock
-from vae_explorer.runs.status import RunStatus, read_status, write_status
+from vae_explorer.runs.run import Run
+from vae_explorer.runs.status import RunStatus
 from vae_explorer.training.snapshots import read_epochs
 from vae_explorer.training.state import read_history
 from vae_explorer.ui.train import run_panel
@@ -57,10 +58,10 @@ def run(finished: Path, open_app: Open, tmp_path: Path, monkeypatch: pytest.Monk
 
 def put(run: Path, **changes: object) -> RunStatus:
     """Have a run stand otherwise."""
-    status = read_status(run)
+    status = Run(run).read_status()
     assert status is not None
     changed = replace(status, **changes)
-    write_status(run, changed)
+    Run(run).write_status(changed)
     return changed
 
 
@@ -136,7 +137,7 @@ def test_the_run_that_trains_is_shown_first_and_by_its_numbers(run: Path, open_a
         )
         session = open_app(PAGE)
         data = session.view(VIEW)
-        assert data["said"] == "Epoch 2 of 3 · 2,140 images/s · 1 min left"
+        assert data["said"] == "Epoch 2 of 3 · 2,140 images/s · about 1 min left"
         assert data["share"] == pytest.approx(1 / 3)
         session.click("Pause")
         assert (run / "request").read_text() == "pause"
@@ -156,9 +157,9 @@ def test_before_the_first_epoch_there_is_nothing_to_stop_for(run: Path, open_app
 
 
 def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
-    other = read_status(run)
+    other = Run(run).read_status()
     assert other is not None
-    write_status(workspace.RUNS / "two", replace(other, name="two", phase="paused", epoch=1))
+    Run.named("two").write_status(replace(other, name="two", phase="paused", epoch=1))
     session = open_app(PAGE, run="one")
     (label,) = [label for label in buttons(session) if "paused" in label]
     session.click(label)
@@ -166,7 +167,7 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
     assert "watching-two" in session.views()
 
 
-# Faults
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -174,29 +175,34 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
     [
         ({"phase": "paused"}, "goes on exactly where it stopped", "Go on", ["--resume"]),
         ({"phase": "training"}, "process is gone", "Go on", ["--resume"]),
-        ({"fault": "disk", "message": "The disk is full."}, "disk is full", "Go on", ["--resume"]),
-        ({"fault": "data", "message": "No pictures."}, "No pictures", "Go on", ["--resume"]),
         (
-            {"fault": "memory", "message": "Not enough memory."},
+            {"failure": "disk", "message": "The disk is full."},
+            "disk is full",
+            "Go on",
+            ["--resume"],
+        ),
+        ({"failure": "data", "message": "No pictures."}, "No pictures", "Go on", ["--resume"]),
+        (
+            {"failure": "memory", "message": "Not enough memory."},
             "Not enough memory",
             "Start again with 64 pictures a step",
             ["--batch-size", "64", "--restart"],
         ),
         (
-            {"fault": "not_a_number", "message": "The loss became not a number."},
+            {"failure": "not_a_number", "message": "The loss became not a number."},
             "not a number",
             "Start again at a learning rate of 0.001",
             ["--lr", "0.001", "--restart"],
         ),
         (
-            {"fault": "disk", "message": "The disk is full."},
+            {"failure": "disk", "message": "The disk is full."},
             "disk is full",
             "Publish the best so far",
             ["--resume", "--finish"],
         ),
     ],
 )
-def test_each_fault_has_its_sentence_and_the_button_that_helps(
+def test_each_failure_has_its_sentence_and_the_button_that_helps(
     run: Path,
     open_app: Open,
     asked: list[Sequence[str]],
@@ -217,7 +223,7 @@ def test_each_fault_has_its_sentence_and_the_button_that_helps(
 def test_a_run_that_never_began_is_tried_again_as_it_was(
     run: Path, open_app: Open, asked: list[Sequence[str]]
 ) -> None:
-    status = put(run, phase="failed", fault="data", message="No pictures.", begun=False)
+    status = put(run, phase="failed", failure="data", message="No pictures.", begun=False)
     session = open_app(PAGE, run="one").click("Try again")
     assert asked == [[*status.arguments, "--restart"]]
     assert VIEW in session.views()

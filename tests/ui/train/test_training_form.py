@@ -13,33 +13,20 @@ from PIL import Image
 from streamlit.testing.v1.element_tree import Button
 
 from tests.support.session import Open, Session
-from vae_explorer.cli import build_parser
-from vae_explorer.cli.train import read_configs
+from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
-from vae_explorer.data.user_sets import add_own_set, list_own_sets
+from vae_explorer.data.user_sets import add_user_set, list_user_sets
+from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import PRESETS
-from vae_explorer.runs.estimate import Pace, count_model
-from vae_explorer.ui.train import data, estimate, form
+from vae_explorer.ui.train import data, form
 from vae_explorer.workspace import READ_ONLY
 
 PAGE, START = "train", "Start training"
 
 
-class Stopwatch:
-    """Knows every pace at once."""
-
-    pace: Pace | None = Pace(2, 0.01, 1e-4, 1e-4, 1e-3, 1e-9, 1e-4)
-
-    def ask(self, _wanted: object) -> Pace | None:
-        return self.pace
-
-    def cancel(self, _unwanted: object) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Collect what would be started; nothing is, and nothing is measured."""
+    """Collect what would be started; nothing is."""
     found: list[list[str]] = []
     choose = form.choose_training
 
@@ -48,7 +35,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             found.append(arguments)
 
     monkeypatch.setattr(form, "choose_training", note)
-    monkeypatch.setattr(estimate, "_measurer", Stopwatch)
     return found
 
 
@@ -77,7 +63,7 @@ def read_command(session: Session) -> tuple[list[str], ModelConfig, TrainConfig]
     (shown,) = (code.value for code in session.app.code)
     program, flag, package, *arguments = shlex.split(shown.replace("\\\n", ""))
     assert (program, flag, package) == ("python", "-m", "vae_explorer")
-    return arguments, *read_configs(vars(build_parser().parse_args(arguments)))
+    return arguments, *TrainRequest.parse(arguments[1:]).read_configs()
 
 
 def can_start(session: Session) -> bool:
@@ -164,26 +150,14 @@ def test_a_link_opens_the_same_choice(open_app: Open):
 # What is said before
 
 
-def test_pictures_parameters_and_time_stand_there(open_app: Open):
+def test_the_numbers_of_images_parameters_and_epochs_are_shown(open_app: Open):
     session = open_app(PAGE, train_data="mnist")
-    encoder, decoder = count_model(PRESETS["fashion-vae"])
+    encoder, decoder = count_model_parameters(PRESETS["fashion-vae"])
     assert "57,000 pictures" in session.words
     assert f"{encoder + decoder:,} parameters" in session.words
-    assert "on this machine" in session.words
-
-
-def test_more_epochs_take_longer(open_app: Open):
-    session = open_app(PAGE, train_data="mnist", train_epochs="2")
-    assert "About 30 s" in session.words  # 2 epochs of 445 steps of 10 ms, and the evaluation
-    assert "About 10 min" in session.set(train_epochs=100).words
-
-
-def test_what_is_still_being_measured_holds_nothing_up(open_app: Open, monkeypatch, started):
-    monkeypatch.setattr(Stopwatch, "pace", None)
-    session = open_app(PAGE)
-    assert "being measured" in session.words
-    session.click(START)
-    assert len(started) == 1
+    assert "10 epochs" in session.words
+    assert "1 epoch**" in session.set(train_epochs=1).words
+    assert "100 epochs**, or fewer" in session.set(train_epochs=100, train_patience=3).words
 
 
 def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Open):
@@ -240,7 +214,7 @@ def upload(session: Session, data: bytes, name: str = "My cats.zip") -> Session:
 
 def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, started):
     session = upload(open_app(PAGE, train_data="yours"), zipped(note_txt=b"x"))
-    (kept,) = list_own_sets(own_folder)
+    (kept,) = list_user_sets(own_folder)
     assert session.link["train_data"] == f"own-{kept.name}" == "own-my-cats"
     words = session.words.replace("\\", "")
     assert "30 pictures; labels: cat, dog. Left out: 1 of another kind (note.txt)" in words
@@ -255,11 +229,11 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
 
 
 def test_a_zip_that_is_refused_says_why_and_keeps_the_others(open_app: Open, own_folder: Path):
-    add_own_set("first", io.BytesIO(zipped()), own_folder)
+    add_user_set("first", io.BytesIO(zipped()), own_folder)
     session = upload(open_app(PAGE, train_data="yours"), b"no zip at all")
     assert "no zip" in errors(session)
     assert "no zip" in errors(session.run())
-    assert [each.name for each in list_own_sets(own_folder)] == ["first"]
+    assert [each.name for each in list_user_sets(own_folder)] == ["first"]
     assert START not in session.labels()
 
 
@@ -270,9 +244,9 @@ def test_too_few_pictures_cannot_be_started(open_app: Open, own_folder: Path):
 
 
 def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path):
-    add_own_set("mine", io.BytesIO(zipped()), own_folder)
+    add_user_set("mine", io.BytesIO(zipped()), own_folder)
     session = open_app(PAGE, train_data="own-mine").click("Delete them")
-    assert list_own_sets(own_folder) == []
+    assert list_user_sets(own_folder) == []
     assert read_command(session)[2].dataset == "digits"
 
 

@@ -1,4 +1,4 @@
-"""What the page of the dimensions says of them, and in which order."""
+"""KL and label correlation per latent dimension, and the texts of the page Dimensions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.statistics import correlations
-from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.text import format_attribute
 
 LOOKS = {"kl": "Strength", "spread": "Spread", "length": "Length", "labels": "Labels"}
 WHY = {
@@ -34,10 +34,13 @@ WHY = {
 }
 
 
-def read_strengths(
+def dimension_strengths(
     checkpoint: Checkpoint,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], str]:
-    """Return the order of the dimensions, strongest first, how strong each is, and in what."""
+    """Return the order of dimensions by KL, highest first, the KL of each, and an axis title.
+
+    A plain autoencoder has no KL: the variances of z stand for it.
+    """
     kl = checkpoint.card.metrics.get("kl_per_dimension")
     if kl is not None and isinstance(kl.value, tuple):
         strengths, title = np.array(kl.value), "KL in nats"
@@ -47,12 +50,12 @@ def read_strengths(
 
 
 def correlate(checkpoint: Checkpoint) -> tuple[NDArray[np.float64], list[str]]:
-    """Correlate each dimension with each label, or attribute; return their names as well."""
+    """Return Pearson's r of each dimension with each label or attribute, and their names."""
     encodings, card = checkpoint.encodings, checkpoint.card
     if encodings.labels is not None:
         classes = encodings.labels[:, None] == np.arange(len(card.label_names))
         return correlations(encodings.z_mean, classes), list(card.label_names)
     if encodings.attributes is not None:
-        names = [read_attribute(name) for name in card.attribute_names]
+        names = [format_attribute(name) for name in card.attribute_names]
         return correlations(encodings.z_mean, encodings.attributes), names
     return np.zeros((card.model.latent_dim, 1)), ["no labels"]

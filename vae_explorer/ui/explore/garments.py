@@ -1,4 +1,4 @@
-"""A garment of one's own on the map: uploaded, made like the data set's pictures, and encoded."""
+"""Uploaded garments: prepared like the images of Fashion-MNIST, encoded, and reconstructed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
-from vae_explorer.inference import Placement, place_image
+from vae_explorer.inference import ImageEncoding, encode_image
 from vae_explorer.preprocessing import fit_garment, read_upload
 from vae_explorer.ui.explore.map_points import MANY_DIMENSIONS, describe_posterior, show_nearest
-from vae_explorer.ui.files import ask_for_picture
-from vae_explorer.ui.stage.views import show_picture
+from vae_explorer.ui.files import upload_image
+from vae_explorer.ui.stage.views import show_image
 
 _DATASET = "fashion-mnist"
 _GARMENT = "garment"
@@ -21,7 +21,7 @@ _GARMENT = "garment"
 
 @dataclass(frozen=True)
 class _Garment:
-    """The last upload that could be used, as the model is given it."""
+    """The last usable upload, as input of the model."""
 
     file_id: str
     image: np.ndarray
@@ -29,14 +29,14 @@ class _Garment:
 
 
 def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
-    """Let a garment be uploaded, and show what the model makes of it.
+    """Ask for an image of a garment, and show its reconstruction and posterior.
 
-    Nothing of it leaves the session: not into the URL, the pin, or a cache that sessions share.
+    Nothing of it leaves the session: it is not in the URL, the pin, or a shared cache.
 
     Returns
     -------
     ndarray of float32 (latent_dim,) or None
-        Its `z_mean`; None without an upload, or where the model knows no garments.
+        Its `z_mean`; None without an upload, or for a model that was not trained on garments.
     """
     if not knows_garments(checkpoint):
         return None
@@ -44,12 +44,12 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
         image = ask_for_garment(checkpoint)
         if image is None:
             return None
-        placement = place_image(checkpoint.model, image)
+        placement = encode_image(checkpoint.model, image)
         left, right = st.columns(2)
         with left:
-            show_picture(image, "What the model was given")
+            show_image(image, "What the model was given")
         with right:
-            show_picture(placement.reconstruction, "Reconstruction")
+            show_image(placement.reconstruction, "Reconstruction")
         if len(placement.z_mean) <= MANY_DIMENSIONS:
             st.caption(describe_posterior(placement.z_mean, placement.z_log_var))
         st.caption(_describe_cost(checkpoint, placement))
@@ -58,22 +58,22 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
 
 
 def knows_garments(checkpoint: Checkpoint) -> bool:
-    """Say whether a model learnt from garments, so that an upload makes sense to it."""
+    """Say whether a model was trained on garments, so that an upload makes sense."""
     return checkpoint.card.dataset.name == _DATASET
 
 
 def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
-    """Let a garment be uploaded, and return it (1, height, width) as the model is given it.
+    """Ask for an image of a garment, and return it (1, height, width) as input of the model.
 
-    Of an upload that cannot be used it says why, and returns the one before.
+    If the upload cannot be used, show why and return the previous one.
     """
-    file = ask_for_picture("A picture of one garment before a plain background", "upload")
+    file = upload_image("A picture of one garment before a plain background", "upload")
     image_size = checkpoint.card.model.image_size
     if file is None:
-        # Not forgotten yet: the uploader also holds nothing while the next file is on its way.
+        # Kept for now: the uploader is also empty while the next file is being sent.
         return None
     kept: _Garment | None = st.session_state.get(_GARMENT)
-    if kept is not None and kept.image.shape[-1] != image_size:  # made for another model
+    if kept is not None and kept.image.shape[-1] != image_size:  # prepared for another model
         kept = None
     if kept is None or kept.file_id != file.file_id:
         try:
@@ -86,7 +86,7 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
     return None if kept is None else kept.image
 
 
-def _describe_cost(checkpoint: Checkpoint, placement: Placement) -> str:
+def _describe_cost(checkpoint: Checkpoint, placement: ImageEncoding) -> str:
     metric = "negative_elbo"
     text = f"It costs {placement.nll:.0f} nats to reconstruct"
     if placement.z_log_var is None:

@@ -1,6 +1,6 @@
-"""Which samples are kept while the rest are rolled anew: slots with the roll they came from.
+"""Samples of a prior: its choice, and pinned samples that stay when the others are resampled.
 
-A roll says how to draw the sample again, so a link reopens the very same pictures.
+A pinned slot holds how its sample was drawn, so a link reproduces the same images.
 """
 
 from __future__ import annotations
@@ -16,80 +16,11 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.stage.tiles import ListTiles
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 
-_KEEPS = "keep"
+_PINNED = "keep"
 _SEEDS = 10**6
 _FITTED = "fitted"
-
-
-class Roll(NamedTuple):
-    """How a sample was drawn, beside its slot."""
-
-    seed: int
-    temperature: float
-    prior: str = ""
-    """Of those the model offers; any other name is the model's own."""
-
-
-def kept_slots(count: int) -> dict[int, Roll]:
-    """Return the kept slots below `count` with their rolls."""
-    nothing: dict[int, Roll] = {}
-    keeps = seed_from_url(_KEEPS, nothing, _parse)
-    write_to_url(_KEEPS, ",".join(_write(slot, roll) for slot, roll in keeps.items()), "")
-    return {slot: roll for slot, roll in keeps.items() if slot < count}
-
-
-def toggle_keep(slot: int, roll: Roll) -> None:
-    """Keep a slot as it was rolled, or let it go."""
-    keeps = dict(st.session_state[_KEEPS])
-    if keeps.pop(slot, None) is None:
-        keeps[slot] = roll
-    st.session_state[_KEEPS] = keeps
-
-
-def forget_keeps() -> None:
-    """Let all slots go."""
-    st.session_state[_KEEPS] = {}
-
-
-def draw_tiles(
-    checkpoint: Checkpoint, prior: str, count: int, seed: int, keeps: Mapping[int, Roll]
-) -> ListTiles:
-    """Draw samples: kept slots as they were rolled, the others anew, for a temperature to move."""
-    z = sample_latents(checkpoint, count, prior, 1.0, seed)
-    fixed = np.zeros(count, bool)
-    own, *others = available_priors(checkpoint)
-    for slot, roll in keeps.items():
-        source = roll.prior if roll.prior in others else own
-        z[slot] = sample_latents(checkpoint, slot + 1, source, roll.temperature, roll.seed)[slot]
-        fixed[slot] = True
-    centre = sample_latents(checkpoint, count, prior, 0.0, seed)
-    return ListTiles(z, centre, fixed, "temperature")
-
-
-def _write(slot: int, roll: Roll) -> str:
-    text = f"{slot}:{roll.seed}:{roll.temperature:g}"
-    return f"{text}:{roll.prior}" if roll.prior == _FITTED else text
-
-
-def _parse(text: str) -> dict[int, Roll]:
-    keeps = {}
-    for part in text.split(",")[:100]:
-        try:
-            slot, seed, temperature, *prior = part.split(":")
-            keeps[int(slot)] = Roll(int(seed), float(temperature), *prior)
-        except (TypeError, ValueError):
-            raise ValueError("it takes slot:seed:temperature, joined by commas") from None
-        if prior not in ([], [_FITTED]):
-            raise ValueError("a prior in it is none")
-        if not (0 <= int(slot) < 100 and 0 <= int(seed) < _SEEDS):
-            raise ValueError("a slot or seed in it is out of range")
-        if not (math.isfinite(float(temperature)) and 0 <= float(temperature) <= 2):
-            raise ValueError("a temperature in it is out of range")
-    return keeps
-
-
 _SOURCES = {
     "standard": "z is drawn from the prior N(0, I), which the model was trained to follow.",
     "box": "A plain autoencoder has no prior, so z is drawn evenly from the box around its "
@@ -105,16 +36,25 @@ _HELP = (
     "Gaussians, fitted to the encodings of the training pictures once the model was trained "
     "(Ghosh et al. 2020)."
 )
-_PLAIN_DIMENSIONS = 2  # where the model's own prior already fits, and is the lesson
+_FITTED_ABOVE = 2  # dimensions: below, N(0, I) already fits, and is the lesson
+
+
+class SampleSpec(NamedTuple):
+    """How a sample was drawn; together with its slot it determines z."""
+
+    seed: int
+    temperature: float
+    prior: str = ""
+    """"fitted"; any other name stands for the model's first prior."""
 
 
 def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
-    """Let a prior be chosen, and say in a sentence where its latents come from.
+    """Select a prior, and describe in a sentence how its latents are drawn.
 
     Returns
     -------
     prior : str
-        As the URL has it; "both" for all that there are, side by side.
+        As in the URL; "both" for all that the model has, side by side.
     sources : tuple of str
         The priors to draw from, as `sample_latents` knows them.
     """
@@ -122,7 +62,66 @@ def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
     prior = offered[0]
     if len(offered) > 1:
         names = {name: _NAMES[name] for name in (*offered, "both")}
-        plain = checkpoint.card.model.latent_dim <= _PLAIN_DIMENSIONS
-        prior = choose("prior", "Prior", names, prior if plain else "fitted", help=_HELP)
+        if checkpoint.card.model.latent_dim > _FITTED_ABOVE:
+            prior = _FITTED
+        prior = select("prior", "Prior", names, prior, help=_HELP)
     st.caption(_SOURCES[prior])
     return prior, offered if prior == "both" else (prior,)
+
+
+def pinned_slots(count: int) -> dict[int, SampleSpec]:
+    """Return the pinned slots below `count`."""
+    nothing: dict[int, SampleSpec] = {}
+    pinned = seed_from_url(_PINNED, nothing, _parse)
+    write_to_url(_PINNED, ",".join(_write(slot, spec) for slot, spec in pinned.items()), "")
+    return {slot: spec for slot, spec in pinned.items() if slot < count}
+
+
+def toggle_pin(slot: int, spec: SampleSpec) -> None:
+    """Pin a slot with its sample, or unpin it."""
+    pinned = dict(st.session_state[_PINNED])
+    if pinned.pop(slot, None) is None:
+        pinned[slot] = spec
+    st.session_state[_PINNED] = pinned
+
+
+def unpin_all() -> None:
+    """Unpin all slots."""
+    st.session_state[_PINNED] = {}
+
+
+def sample_tiles(
+    checkpoint: Checkpoint, prior: str, count: int, seed: int, pinned: Mapping[int, SampleSpec]
+) -> ListTiles:
+    """Draw samples as tiles: pinned slots as they were, the others from the seed."""
+    z = sample_latents(checkpoint, count, prior, 1.0, seed)
+    fixed = np.zeros(count, bool)
+    own, *others = available_priors(checkpoint)
+    for slot, spec in pinned.items():
+        source = spec.prior if spec.prior in others else own
+        z[slot] = sample_latents(checkpoint, slot + 1, source, spec.temperature, spec.seed)[slot]
+        fixed[slot] = True
+    centre = sample_latents(checkpoint, count, prior, 0.0, seed)
+    return ListTiles(z, centre, fixed, "temperature")
+
+
+def _write(slot: int, spec: SampleSpec) -> str:
+    text = f"{slot}:{spec.seed}:{spec.temperature:g}"
+    return f"{text}:{spec.prior}" if spec.prior == _FITTED else text
+
+
+def _parse(text: str) -> dict[int, SampleSpec]:
+    pinned = {}
+    for part in text.split(",")[:100]:
+        try:
+            slot, seed, temperature, *prior = part.split(":")
+            pinned[int(slot)] = SampleSpec(int(seed), float(temperature), *prior)
+        except (TypeError, ValueError):
+            raise ValueError("it takes slot:seed:temperature, joined by commas") from None
+        if prior not in ([], [_FITTED]):
+            raise ValueError("a prior in it is none")
+        if not (0 <= int(slot) < 100 and 0 <= int(seed) < _SEEDS):
+            raise ValueError("a slot or seed in it is out of range")
+        if not (math.isfinite(float(temperature)) and 0 <= float(temperature) <= 2):
+            raise ValueError("a temperature in it is out of range")
+    return pinned

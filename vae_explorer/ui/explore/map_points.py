@@ -1,4 +1,4 @@
-"""What is pinned on a map: a row of the encodings, or a place between them. One key in the URL."""
+"""Points of the latent map: the pin, details of a point or latent, and selections."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ from vae_explorer.latent.interpolation import slerp
 from vae_explorer.latent.statistics import nearest
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.views import show_picture, show_row, show_strip
+from vae_explorer.ui.stage.views import show_image, show_image_row, show_strip
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import read_attribute
+from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import read_number
 
+_NEIGHBOURS = 6
+MANY_DIMENSIONS = 4
+"""Latents with more dimensions are not written out as numbers."""
+_WALK_LENGTH = 12  # images, about
+_PAIR_WIDTH = 128  # px of the panel for each of two images
 _PIN, _OWNER = "pin", "pin_model"
 _FARTHEST = 1e4
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A row, or a place on the plane, or neither: nothing is pinned."""
+    """The pinned row, or the pinned place on the plane, or neither."""
 
     row: int | None = None
     at: tuple[float, float] | None = None
 
     @property
     def text(self) -> str:
-        """As it stands in the URL: `123`, or `0.52,-1.3`."""
+        """The pin in the URL: `123`, or `0.52,-1.3`."""
         if self.at is not None:
             return ",".join(f"{value:.4g}" for value in self.at)
         return "" if self.row is None else str(self.row)
@@ -46,7 +51,7 @@ class Pin:
 
 
 def current_pin(checkpoint: Checkpoint) -> Pin:
-    """Return what is pinned; another model's pin is forgotten."""
+    """Return the pin, which is cleared when the model changes."""
     count = len(checkpoint.encodings.row_id)
     if st.session_state.setdefault(_OWNER, checkpoint.card.name) != checkpoint.card.name:
         st.session_state.update({_PIN: Pin(), _OWNER: checkpoint.card.name})
@@ -61,20 +66,20 @@ def current_pin(checkpoint: Checkpoint) -> Pin:
             raise ValueError(f"it takes a row from 0 to {count - 1}, or a place x,y") from None
 
     pin = seed_from_url(_PIN, Pin(), parse)
-    if pin.row is not None and pin.row >= count:  # retrained on fewer pictures
+    if pin.row is not None and pin.row >= count:  # retrained on fewer images
         pin = st.session_state[_PIN] = Pin()
     write_to_url(_PIN, pin.text, "")
     return pin
 
 
 def take_pin(sent: Mapping[str, object]) -> None:
-    """Pin what the map sent: {"row": int}, {"at": [u, v]}, or {} for nothing."""
+    """Pin what the map sent: {"row": int}, {"at": [u, v]}, or {} to unpin."""
     pin = Pin()
     if "row" in sent:
         pin = Pin(row=int(cast(int, sent["row"])))
     elif "at" in sent:
         place = np.array(sent["at"], float)
-        if not np.isfinite(place).all():  # what is NaN in the browser arrives as None
+        if not np.isfinite(place).all():  # NaN arrives from the browser as None
             return
         u, v = np.clip(place, -_FARTHEST, _FARTHEST).tolist()
         pin = Pin(at=(u, v))
@@ -82,37 +87,8 @@ def take_pin(sent: Mapping[str, object]) -> None:
 
 
 def offer_unpin() -> None:
-    """Draw the button that frees the pin."""
+    """Show the button that unpins."""
     st.button("Unpin", icon=":material/keep_off:", on_click=take_pin, args=({},))
-
-
-NEIGHBOURS = 6
-MIN_STOPS = 2
-WALK = 12  # pictures, about
-_PAIR = 128  # px of the panel for each of two pictures
-MANY_DIMENSIONS = 4  # more are no longer read as numbers
-
-
-def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
-    """Return the rows (6,) whose `z_mean` lies nearest to that of `row`, itself left out."""
-    z_mean = checkpoint.encodings.z_mean
-    found, _ = nearest(z_mean[[row]], z_mean, min(NEIGHBOURS + 1, len(z_mean)))
-    return found[0][found[0] != row][:NEIGHBOURS]
-
-
-def name_label(checkpoint: Checkpoint, row: int) -> str:
-    """Return the label of a row as people read it, or nothing where there is none."""
-    labels = checkpoint.encodings.labels
-    return "" if labels is None else checkpoint.card.label_names[labels[row]]
-
-
-def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the encodings (n, latent_dim) nearest to n latents, and a sentence about each."""
-    z_mean = checkpoint.encodings.z_mean
-    rows, distances = nearest(z, z_mean, 1)
-    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
-    pairs = zip(names, distances[:, 0], strict=True)
-    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
 
 
 def show_pin(checkpoint: Checkpoint, row: int) -> None:
@@ -125,65 +101,56 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
             offer_originals(card)
         else:
             original = take_originals(card, originals, encodings.row_id[[row]])[0]
-            show_picture(original, "Original", _PAIR)
+            show_image(original, "Original", _PAIR_WIDTH)
     with right:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
-        show_picture(image, "Reconstruction", _PAIR)
+        show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
     st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
-        st.caption(", ".join(read_attribute(name) for name in names))
+        st.caption(", ".join(format_attribute(name) for name in names))
     if card.model.latent_dim <= MANY_DIMENSIONS:
         z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
         outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
         st.caption(describe_posterior(encodings.z_mean[row], z_log_var) + outlines)
     neighbours = find_neighbours(checkpoint, row)
     st.caption(f"Nearest in z, as the model decodes them{_count_labels(checkpoint, neighbours)}")
-    show_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
+    show_image_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
 
 def show_latent(checkpoint: Checkpoint, z: np.ndarray) -> None:
-    """Show what one latent (latent_dim,) decodes to, and which encodings lie nearest."""
-    show_picture(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
+    """Show one latent (latent_dim,) decoded, and the nearest encodings."""
+    show_image(get_decoded(key_of(checkpoint.card), z[None])[0], "Decoded", width=160)
     if len(z) <= MANY_DIMENSIONS:
         st.caption(f"z = ({', '.join(f'{value:.3g}' for value in z)})")
     show_nearest(checkpoint, z)
 
 
 def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
-    """Show the encodings that lie nearest to one latent (latent_dim,), decoded."""
+    """Show the encodings nearest to one latent (latent_dim,), decoded."""
     z_mean = checkpoint.encodings.z_mean
-    rows, distances = nearest(z[None], z_mean, min(NEIGHBOURS, len(z_mean)))
+    rows, distances = nearest(z[None], z_mean, min(_NEIGHBOURS, len(z_mean)))
     st.caption(
         f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded"
         f"{_count_labels(checkpoint, rows[0])}"
     )
-    show_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
-
-
-def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
-    """Write the parameters (latent_dim,) of a posterior as a sentence."""
-    mean = ", ".join(f"{value:.3g}" for value in z_mean)
-    if z_log_var is None:
-        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
-    sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
-    return f"Posterior: mean ({mean}), σ ({sigma})."
+    show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
 
 
 def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
-    """Walk between latents (n, latent_dim), along the sphere from each to the next."""
-    if len(stops) < MIN_STOPS:
+    """Show a spherical interpolation between latents (n, latent_dim), from each to the next."""
+    if len(stops) < 2:
         return
     st.caption("A walk between those you kept")
-    steps = np.linspace(0, 1, max(2, WALK // (len(stops) - 1)), endpoint=False)
+    steps = np.linspace(0, 1, max(2, _WALK_LENGTH // (len(stops) - 1)), endpoint=False)
     legs = [slerp(a, b, steps) for a, b in itertools.pairwise(stops)]
     path = np.concatenate([*legs, stops[-1:]])
     show_strip(path, "walk", checkpoint.card, description=f"{len(path)} pictures along a walk")
 
 
 def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
-    """Count the labels of some encodings, and offer the rows as CSV."""
+    """Show the label counts of selected encodings, and offer the rows as CSV."""
     st.markdown(f"**{len(rows):,} points**")
     if checkpoint.encodings.labels is not None:
         names = checkpoint.card.label_names
@@ -213,6 +180,37 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
     )
 
 
+def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
+    """Return the rows (6,) whose `z_mean` is nearest to that of `row`, without `row` itself."""
+    z_mean = checkpoint.encodings.z_mean
+    found, _ = nearest(z_mean[[row]], z_mean, min(_NEIGHBOURS + 1, len(z_mean)))
+    return found[0][found[0] != row][:_NEIGHBOURS]
+
+
+def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the encoding nearest to each of n latents, (n, latent_dim), and n captions."""
+    z_mean = checkpoint.encodings.z_mean
+    rows, distances = nearest(z, z_mean, 1)
+    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
+    pairs = zip(names, distances[:, 0], strict=True)
+    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
+
+
+def name_label(checkpoint: Checkpoint, row: int) -> str:
+    """Return the name of a row's label, or "" without labels."""
+    labels = checkpoint.encodings.labels
+    return "" if labels is None else checkpoint.card.label_names[labels[row]]
+
+
+def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
+    """Describe a posterior by its parameters (latent_dim,), in a sentence."""
+    mean = ", ".join(f"{value:.3g}" for value in z_mean)
+    if z_log_var is None:
+        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
+    sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
+    return f"Posterior: mean ({mean}), σ ({sigma})."
+
+
 def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
     """Write encodings as CSV: row id, split, label, and each dimension of `z_mean`."""
     encodings = checkpoint.encodings
@@ -228,7 +226,7 @@ def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
 
 
 def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
-    """Return ": Coat × 4, Shirt × 2", or nothing where there are no labels."""
+    """Return ": Coat × 4, Shirt × 2", or "" without labels."""
     if checkpoint.encodings.labels is None:
         return ""
     counts = Counter(name_label(checkpoint, row) for row in rows)

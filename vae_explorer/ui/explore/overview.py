@@ -1,4 +1,4 @@
-"""The model card, in the words of people: what it is, how well it does, on what terms."""
+"""The model card as a page, and the user's models: add, rename, delete, download."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.views import show_row
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.stage.views import show_image_row
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
-_STRIP = 12
-_SHORT_UNITS = {
-    "nats per image": "nats",
-    "as a share of the originals'": "",
-    "squared distance in the judge's pooled features": "",
-}
-
+_COUNT = 12
 _METRICS = {
     "negative_elbo": (
         "−ELBO",
@@ -58,10 +52,34 @@ _METRICS = {
         "A tighter bound on the cost of a picture, from many samples of z.",
     ),
 }
+_SHORT_UNITS = {
+    "nats per image": "nats",
+    "as a share of the originals'": "",
+    "squared distance in the judge's pooled features": "",
+}
+_MODEL = "model"  # key of the sidebar's picker
+_ROUND, _MESSAGE, _ERROR = "own_models_round", "own_models_said", "own_models_fault"
+
+
+def show_reconstructions(checkpoint: Checkpoint) -> None:
+    """Show held-out images, if they were prepared here, above their reconstructions."""
+    card, encodings = checkpoint.card, checkpoint.encodings
+    unseen = np.flatnonzero(encodings.split != "train")
+    rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
+    reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
+    originals = find_originals(card)
+    scale = max(1, 600 // (_COUNT * (card.model.image_size + 4)))
+    if originals is None:
+        offer_originals(card)
+    else:
+        st.caption("Held-out pictures")
+        show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
+    st.caption("Their reconstructions: encoded to z, and decoded again")
+    show_image_row(reconstructions, scale)
 
 
 def show_metrics(card: ModelCard) -> None:
-    """Show the card's single numbers, each with what it means and how it was measured."""
+    """Show the card's scalar metrics, each with its meaning and how it was measured."""
     shown = [name for name in _METRICS if name in card.metrics]
     for start in range(0, len(shown), 2):
         for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
@@ -74,7 +92,7 @@ def show_metrics(card: ModelCard) -> None:
 
 
 def show_facts(card: ModelCard) -> None:
-    """Show what was trained, on what, and how."""
+    """Show the architecture, the data and the training."""
     model, train = card.model, card.train
     size = "×".join(str(side) for side in model.image_shape)
     network = "MLP" if model.architecture == "mlp" else "Convolutional"
@@ -98,35 +116,14 @@ def show_facts(card: ModelCard) -> None:
 
 
 def show_terms(card: ModelCard) -> None:
-    """Show on what terms the data, and so the model, may be used."""
+    """Show the licence and terms of the data, and so of the model."""
     with st.expander("Data and licence", icon=":material/gavel:"):
         st.markdown(f"**{card.dataset.title}**: {card.dataset.licence}. {card.dataset.terms}")
         st.caption(f"{card.dataset.citation}. {card.dataset.url}")
 
 
-def show_strip(checkpoint: Checkpoint) -> None:
-    """Show some held-out pictures, where they are at hand, over their reconstructions."""
-    card, encodings = checkpoint.card, checkpoint.encodings
-    unseen = np.flatnonzero(encodings.split != "train")
-    rows = unseen[:: max(1, len(unseen) // _STRIP)][:_STRIP]
-    reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
-    originals = find_originals(card)
-    scale = max(1, 600 // (_STRIP * (card.model.image_size + 4)))
-    if originals is None:
-        offer_originals(card)
-    else:
-        st.caption("Held-out pictures")
-        show_row(take_originals(card, originals, encodings.row_id[rows]), scale)
-    st.caption("Their reconstructions: encoded to z, and decoded again")
-    show_row(reconstructions, scale)
-
-
-_MODEL = "model"  # the key of the sidebar's picker
-_ROUND, _SAID, _FAULT = "own_models_round", "own_models_said", "own_models_fault"
-
-
 def offer_models(checkpoint: Checkpoint) -> None:
-    """Offer to save the model that is looked at; to add others, and to change one's own."""
+    """Offer to download the model, to add others, and to rename or delete the user's own."""
     card = checkpoint.card
     offer_files(
         {
@@ -136,18 +133,18 @@ def offer_models(checkpoint: Checkpoint) -> None:
         note="Added to another copy of VAE Explorer, the ZIP is this model. ONNX is for use "
         "without PyTorch: encoder and decoder, compared with PyTorch first, which takes a while.",
     )
-    said, fault = st.session_state.pop(_SAID, None), st.session_state.pop(_FAULT, None)
-    with st.expander("Your models", icon=":material/inventory_2:", expanded=bool(said or fault)):
+    message, error = st.session_state.pop(_MESSAGE, None), st.session_state.pop(_ERROR, None)
+    with st.expander("Your models", icon=":material/inventory_2:", expanded=bool(message or error)):
         if is_read_only():
             st.caption(
                 "This copy is for looking: here no model can be added, renamed or deleted. Saving "
                 "goes on."
             )
             return
-        if said:
-            st.success(plain(said))
-        if fault:
-            st.error(plain(fault))
+        if message:
+            st.success(escape_markdown(message))
+        if error:
+            st.error(escape_markdown(error))
         _ask_for_model()
         if is_shipped(card.name):
             st.caption(
@@ -159,7 +156,7 @@ def offer_models(checkpoint: Checkpoint) -> None:
 
 
 def _ask_for_model() -> None:
-    # A file is let go with its widget: the next upload has another key.
+    # The file is released with its widget: the next upload has another key.
     key = f"model_upload-{st.session_state.get(_ROUND, 0)}"
     st.file_uploader(
         "Add a model, from a ZIP that this page saved",
@@ -172,7 +169,7 @@ def _ask_for_model() -> None:
 
 
 def _offer_changes(card: ModelCard) -> None:
-    # The fingerprint: for every version of a model, fields that hold what it is called.
+    # Keyed by fingerprint: each version of a model has fields with its current names.
     name, title = (f"{field}-{card.fingerprint}" for field in ("own_name", "own_title"))
     st.session_state.setdefault(title, card.title)
     st.session_state.setdefault(name, card.name)
@@ -188,7 +185,8 @@ def _offer_changes(card: ModelCard) -> None:
         )
     with st.popover("Delete this one", icon=":material/delete:", width="stretch"):
         st.markdown(
-            f"**{plain(card.title)}** is deleted for good. Saved as ZIP, it could be added again."
+            f"**{escape_markdown(card.title)}** is deleted for good. "
+            "Saved as ZIP, it could be added again."
         )
         st.button("Delete for good", on_click=_delete, args=(card,))
 
@@ -204,7 +202,7 @@ def _add(key: str) -> None:
         st.session_state[_MODEL] = card.name
         return f"{card.title} is added, as {card.name}, and is what you look at now."
 
-    _try(add)
+    _report(add)
 
 
 def _rename(name: str, name_key: str, title_key: str) -> None:
@@ -215,19 +213,19 @@ def _rename(name: str, name_key: str, title_key: str) -> None:
         st.session_state[_MODEL] = card.name
         return f"It is called {card.title} now; its folder, {card.name}."
 
-    _try(rename)
+    _report(rename)
 
 
 def _delete(card: ModelCard) -> None:
     def delete() -> None:
-        delete_checkpoint(card.name)  # the sidebar says that it is gone, to every session
+        delete_checkpoint(card.name)  # the sidebar tells every session that it is gone
 
-    _try(delete)
+    _report(delete)
 
 
-def _try(change: Callable[[], str | None]) -> None:
-    """Do something before the page is drawn anew; there, say how it went."""
+def _report(change: Callable[[], str | None]) -> None:
+    """Make a change before the page is redrawn, and store the message to show there."""
     try:
-        st.session_state[_SAID] = change()
-    except (CheckpointError, ReadOnlyError) as error:
-        st.session_state[_FAULT] = str(error)
+        st.session_state[_MESSAGE] = change()
+    except (CheckpointError, ReadOnlyError) as reason:
+        st.session_state[_ERROR] = str(reason)

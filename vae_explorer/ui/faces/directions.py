@@ -1,4 +1,4 @@
-"""Directions of one's own, in this session: made of pictures or of the map's selections; kept."""
+"""The user's own directions in z: computed from images or map selections, saved and loaded."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.editing.user_vectors import (
     MAX_BYTES,
     MAX_NAME,
-    OwnVector,
+    UserVector,
     is_name,
-    make_own_vector,
-    read_own_vector,
-    write_own_vector,
+    make_user_vector,
+    read_user_vector,
+    write_user_vector,
 )
-from vae_explorer.ui.faces.picker import choose_some
+from vae_explorer.ui.faces.picker import choose_face_set
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 
 _SIDES = {"own_with": "With it", "own_without": "Without it"}
 _CHOSEN = "own_chosen"
 _FIRST_NAME = "My direction"
-_SHAKY = 0.7  # of its length by chance, above which a direction is mostly that
+_SHAKY = 0.7  # share of its length due to chance, above which a direction is unreliable
 
 
-def own_vectors(card: ModelCard) -> dict[str, OwnVector]:
-    """Return the session's directions for a model, by a random id: a name stays out of keys."""
-    own: dict[str, OwnVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
+def user_vectors(card: ModelCard) -> dict[str, UserVector]:
+    """Return the session's directions for a model, by random id: names stay out of keys."""
+    own: dict[str, UserVector] = st.session_state.setdefault(f"own-{card.fingerprint}", {})
     return own
 
 
-def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
-    """Let a direction be made of pictures, loaded, saved, and one of them be chosen."""
+def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
+    """Compute, load, save and select a direction."""
     card = checkpoint.card
-    own = own_vectors(card)
+    own = user_vectors(card)
     place = st.container()
     with st.expander("Make one", icon=":material/add:", expanded=not own):
         _make(checkpoint)
@@ -47,8 +47,8 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
         _load(card)
         for id, each in own.items():
             st.download_button(
-                f"Save “{plain(each.name)}”",
-                write_own_vector(each, card),
+                f"Save “{escape_markdown(each.name)}”",
+                write_user_vector(each, card),
                 "direction.json",
                 "application/json",
                 on_click="ignore",
@@ -68,12 +68,12 @@ def choose_own_vector(checkpoint: Checkpoint) -> OwnVector | None:
         key=_CHOSEN,
         persist_state="session",
     )
-    place.caption(describe_own_vector(own[id]))
+    place.caption(describe_user_vector(own[id]))
     return own[id]
 
 
 def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
-    """Let encircled encodings become one side of a direction."""
+    """Offer to use selected encodings for one side of a direction."""
     st.caption("For a direction of your own, on the page Arithmetic:")
     with st.container(horizontal=True):
         for side, label in _SIDES.items():
@@ -82,8 +82,8 @@ def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
             )
 
 
-def describe_own_vector(own: OwnVector) -> str:
-    """Say of how many pictures a direction is, and how far to trust it."""
+def describe_user_vector(own: UserVector) -> str:
+    """Describe the number of images behind a direction, and how reliable it is."""
     words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
     if math.isnan(own.standard_error):
         unknown = "How sure it is cannot be told of so few: it may be anything that differs."
@@ -99,7 +99,7 @@ def _make(checkpoint: Checkpoint) -> None:
     card = checkpoint.card
     latents = []
     for side, label in _SIDES.items():
-        chosen = [picture.z for picture in choose_some(checkpoint, side, label)]
+        chosen = [picture.z for picture in choose_face_set(checkpoint, side, label)]
         rows = _taken_rows(card).get(side)
         if rows is not None:
             st.caption(f"and {len(rows):,} that you encircled on the map")
@@ -112,14 +112,14 @@ def _make(checkpoint: Checkpoint) -> None:
         typed = st.session_state["own_name"].strip()
         label = typed if is_name(typed) else _FIRST_NAME
         try:
-            made = make_own_vector(label, np.stack(with_it), np.stack(without_it))
+            made = make_user_vector(label, np.stack(with_it), np.stack(without_it))
         except ValueError as error:
             st.toast(str(error), icon=":material/error:")
             return
         _keep(card, made)
         _taken_rows(card).clear()
 
-    is_there = any(each.name == name for each in own_vectors(card).values())
+    is_there = any(each.name == name for each in user_vectors(card).values())
     st.button(
         "Make it again" if is_there else "Make it",
         type="primary",
@@ -131,15 +131,15 @@ def _make(checkpoint: Checkpoint) -> None:
 
 def _load(card: ModelCard) -> None:
     loaded = take_model_file(
-        "Load a direction", "own_file", MAX_BYTES, lambda data: read_own_vector(data, card)
+        "Load a direction", "own_file", MAX_BYTES, lambda data: read_user_vector(data, card)
     )
     if loaded is not None:
         _keep(card, loaded)
 
 
-def _keep(card: ModelCard, made: OwnVector) -> None:
-    """Keep a direction, in place of one of the same name, and choose it."""
-    own = own_vectors(card)
+def _keep(card: ModelCard, made: UserVector) -> None:
+    """Store a direction, replacing one of the same name, and select it."""
+    own = user_vectors(card)
     same = (id for id, each in own.items() if each.name == made.name)
     id = next(same, None) or secrets.token_hex(4)
     own[id] = made

@@ -1,4 +1,4 @@
-"""What is to change in a face, as chosen on the page; taken back, saved and loaded."""
+"""Face editing: directions and amounts, undo and redo, recipes, and the edited images."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from vae_explorer.editing.recipe import (
 from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
 from vae_explorer.faces import edit_photo, whole_face
-from vae_explorer.images import encode_picture, write_animation, zip_of_files
-from vae_explorer.ui.faces.directions import own_vectors
-from vae_explorer.ui.faces.tray import TrayFace
+from vae_explorer.images import encode_image_file, write_animation, zip_of_files
+from vae_explorer.ui.faces.directions import user_vectors
+from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import read_attribute
-from vae_explorer.ui.widgets import choose, choose_many
+from vae_explorer.ui.text import format_attribute
+from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
-OWN = "own."
-"""What the names of the person's own directions begin with, beside the attributes'."""
+USER_PREFIX = "own."
+"""Prefix of the names of the user's own directions, which stand beside the attributes."""
+Pixels = NDArray[np.uint8]
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
 _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
 _MOST_STEPS = 100
@@ -57,40 +58,43 @@ _KIND_HELP = (
     "changed least beside it."
 )
 _LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
+_ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+_SIDE = 320  # of a face alone
+_FRAMES, _SECONDS = 21, 1.5
 
 
 def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
-    """Let the kind of direction be chosen, and attributes that are to stay as they are."""
+    """Select the kind of direction, and attributes that must not change."""
     kinds = kinds_of(checkpoint)
     kind = BEST
     if len(kinds) > 1:
         names = {kind: _NAMES[kind] for kind in kinds}
-        kind = choose(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
-    options = {name: read_attribute(name) for name in editable(checkpoint)}
-    return kind, tuple(choose_many(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
+        kind = select(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
+    options = {name: format_attribute(name) for name in editable(checkpoint)}
+    return kind, tuple(multiselect(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
 
 
 def choose_amounts(
-    checkpoint: Checkpoint, channel: str, own: dict[str, str], *, drifts: bool
+    checkpoint: Checkpoint, channel: str, user: dict[str, str], *, drifts: bool
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Let each attribute be moved on a slider, by group, and the detail of the photo.
+    """Show a slider for each attribute, by group, and one for the detail of the photo.
 
     Parameters
     ----------
     channel : str
         Of the view that follows.
-    own : dict of str to str
-        What the person's own directions are called, by names that begin with `OWN`.
+    user : dict of str to str
+        Labels of the user's own directions, by names that begin with `USER_PREFIX`.
     drifts : bool
-        Whether to say below each slider what else its direction changes.
+        Whether to show below each slider what else its direction changes.
 
     Returns
     -------
     values, amounts : dict of str to float
-        By setting, for the view; and by attribute, of those that are moved.
+        By setting, for the view; and by attribute, of those that are not 0.
     """
-    labels = {name: read_attribute(name) for name in editable(checkpoint)} | own
-    groups = {**OFFERED, "Your own": tuple(own)}
+    labels = {name: format_attribute(name) for name in editable(checkpoint)} | user
+    groups = {**OFFERED, "Your own": tuple(user)}
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(groups.items()):
         settings = [
@@ -100,7 +104,7 @@ def choose_amounts(
                 -REACH,
                 REACH,
                 0.0,
-                private=name in own,
+                private=name in user,
                 beside=_most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
@@ -121,8 +125,8 @@ def setting_of(name: str) -> str:
     return _AMOUNT + name
 
 
-def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """Remember what was chosen, and offer to take it back, or to do it again."""
+def offer_undo(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Record the recipe, and offer to undo or redo."""
     version = checkpoint.card.fingerprint
     steps: list[Recipe] = st.session_state.setdefault(f"{_STEPS}-{version}", [recipe])
     at_key = f"{_AT}-{version}"
@@ -135,7 +139,7 @@ def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
 
     def go_to(step: int) -> None:
         st.session_state[at_key] = step
-        _take_up(steps[step], checkpoint)
+        _apply(steps[step], checkpoint)
 
     with st.container(horizontal=True):
         for label, icon, step in (("Undo", "undo", at - 1), ("Redo", "redo", at + 1)):
@@ -150,7 +154,7 @@ def offer_steps_back(recipe: Recipe, checkpoint: Checkpoint) -> None:
 
 
 def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    """Offer to save what was chosen as a file, and to load one."""
+    """Offer to save the recipe as a file, and to load one."""
     with st.popover("Recipe", icon=":material/receipt_long:", width="stretch"):
         st.download_button(
             "Save these settings",
@@ -160,7 +164,7 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             on_click="ignore",
             width="stretch",
         )
-        own = any(name.startswith(OWN) for name in recipe.amounts)
+        own = any(name.startswith(USER_PREFIX) for name in recipe.amounts)
         left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
         st.caption(f"A recipe holds amounts and names, never a face.{left_out}")
         loaded = take_model_file(
@@ -171,19 +175,19 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             st.rerun()
 
 
-def take_up_loaded(checkpoint: Checkpoint) -> None:
-    """Set the page to a recipe that was just loaded; before any of its widgets is drawn."""
+def apply_loaded(checkpoint: Checkpoint) -> None:
+    """Apply a recipe that was just loaded; call it before any of the page's widgets is drawn."""
     loaded = st.session_state.pop(_WANTED, None)
     if loaded is not None:
-        _take_up(loaded, checkpoint)
+        _apply(loaded, checkpoint)
 
 
 def compare_kinds(card: ModelCard) -> None:
-    """Show how much else each kind of direction changes, as measured for the card."""
+    """Show how many other attributes each kind of direction changes, from the card's metrics."""
     rows = []
     for group in OFFERED.values():
         for name in group:
-            row: dict[str, object] = {"Attribute": read_attribute(name)}
+            row: dict[str, object] = {"Attribute": format_attribute(name)}
             for kind in KINDS:
                 found = card.metrics.get(f"drift.{name}.{kind}")
                 if found is not None and isinstance(found.value, tuple):
@@ -203,41 +207,16 @@ def compare_kinds(card: ModelCard) -> None:
         )
 
 
-def _take_up(recipe: Recipe, checkpoint: Checkpoint) -> None:
-    owned = (f"{OWN}{id}" for id in own_vectors(checkpoint.card))
-    for name in (*editable(checkpoint), *owned):
-        st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
-    st.session_state[DETAIL.name] = recipe.detail
-    st.session_state[_KIND] = recipe.kind
-    st.session_state[_LOCKED] = list(recipe.locked)
-
-
-def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
-    """Return what else changes most with an attribute, and in what share of faces."""
-    metric = card.metrics.get(f"drift_of.{name}")
-    if metric is None or not isinstance(metric.value, tuple):
-        return ()
-    flips = np.array(metric.value)
-    order = np.argsort(-flips, kind="stable")[:_SHOWN]
-    return tuple((read_attribute(card.attribute_names[k]), float(flips[k])) for k in order)
-
-
-Pixels = NDArray[np.uint8]
-_ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_SIDE = 320  # of a face alone
-_FRAMES, _SECONDS = 21, 1.5
-
-
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What a recipe makes of faces."""
+    """A recipe applied to faces."""
 
     checkpoint: Checkpoint
     recipe: Recipe
     vectors: dict[str, np.ndarray]
-    """(latent_dim,) each; all that the recipe moves along."""
+    """The recipe's directions, (latent_dim,) each."""
 
-    def photo(self, kept: TrayFace) -> Pixels:
+    def photo(self, kept: SessionFace) -> Pixels:
         """Return the whole photo with its face changed, uint8 (height, width, 3)."""
         face = kept.face or whole_face(kept.photo.width)
         image = edit_photo(
@@ -250,10 +229,10 @@ class Edit:
         )
         return np.asarray(image)
 
-    def face(self, kept: TrayFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
-        """Return the aligned face with so much of the change, uint8 (size, size, 3)."""
+    def face(self, kept: SessionFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
+        """Return the aligned face with a share of the change, uint8 (size, size, 3)."""
         image = edit_photo(
-            kept.portrait(size),
+            kept.crop(size),
             whole_face(size),
             self.checkpoint,
             {name: share * amount for name, amount in self.recipe.amounts.items()},
@@ -263,9 +242,9 @@ class Edit:
         return np.asarray(image)
 
     def files(
-        self, kept: TrayFace, tray: Sequence[TrayFace]
+        self, kept: SessionFace, faces: Sequence[SessionFace]
     ) -> dict[str, tuple[str, Callable[[], bytes]]]:
-        """Return what can be saved, by label: each file's name, and what writes it."""
+        """Return the files that can be saved, by label: name, and function that writes it."""
 
         def write_animated() -> bytes:
             shares = np.linspace(0, 1, _FRAMES)
@@ -273,25 +252,44 @@ class Edit:
             return write_animation(frames, "webp", _SECONDS)
 
         def write_pair() -> bytes:
-            before = np.asarray(kept.portrait(_SIDE))
-            return encode_picture(np.hstack([before, self.face(kept)]), "png")
+            before = np.asarray(kept.crop(_SIDE))
+            return encode_image_file(np.hstack([before, self.face(kept)]), "png")
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
             f"Photo, {kept.photo.width} × {kept.photo.height}": (
                 f"edited.{_ENDING[kept.format]}",
                 lambda: self._write(kept),
             ),
-            "Face": ("face.png", lambda: encode_picture(self.face(kept), "png")),
+            "Face": ("face.png", lambda: encode_image_file(self.face(kept), "png")),
             "Face, before and after": ("before-after.png", write_pair),
             "The change, animated": ("change.webp", write_animated),
         }
-        if tray:
-            files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(tray))
+        if faces:
+            files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(faces))
         return files
 
-    def _write(self, kept: TrayFace) -> bytes:
-        return encode_picture(self.photo(kept), kept.format)
+    def _write(self, kept: SessionFace) -> bytes:
+        return encode_image_file(self.photo(kept), kept.format)
 
-    def _write_all(self, tray: Sequence[TrayFace]) -> bytes:
-        names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(tray, 1)]
-        return zip_of_files(dict(zip(names, map(self._write, tray), strict=True)))
+    def _write_all(self, faces: Sequence[SessionFace]) -> bytes:
+        names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(faces, 1)]
+        return zip_of_files(dict(zip(names, map(self._write, faces), strict=True)))
+
+
+def _apply(recipe: Recipe, checkpoint: Checkpoint) -> None:
+    owned = (f"{USER_PREFIX}{id}" for id in user_vectors(checkpoint.card))
+    for name in (*editable(checkpoint), *owned):
+        st.session_state[setting_of(name)] = recipe.amounts.get(name, 0.0)
+    st.session_state[DETAIL.name] = recipe.detail
+    st.session_state[_KIND] = recipe.kind
+    st.session_state[_LOCKED] = list(recipe.locked)
+
+
+def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
+    """Return the attributes that change most with one, and in what share of faces."""
+    metric = card.metrics.get(f"drift_of.{name}")
+    if metric is None or not isinstance(metric.value, tuple):
+        return ()
+    flips = np.array(metric.value)
+    order = np.argsort(-flips, kind="stable")[:_SHOWN]
+    return tuple((format_attribute(card.attribute_names[k]), float(flips[k])) for k in order)

@@ -1,4 +1,4 @@
-"""A photo on its way into the app: uploaded, taken or a sample; its faces found, one chosen."""
+"""Photos: upload, camera or sample; the faces found in them; the list of the session's faces."""
 
 from __future__ import annotations
 
@@ -13,87 +13,81 @@ from PIL import Image
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.errors import UploadError
 from vae_explorer.faces import Face, face_from_eyes, find_faces
-from vae_explorer.images import PictureFormat, picture_url, to_pil
+from vae_explorer.images import ImageFormat, image_url, to_pil
 from vae_explorer.inference import decode
 from vae_explorer.preprocessing import kept_format, read_upload
 from vae_explorer.sampling import available_priors, sample_latents
-from vae_explorer.ui.faces.picker import find_astronaut
-from vae_explorer.ui.faces.tray import (
-    TrayFace,
-    faces_in_tray,
-    keep_face,
+from vae_explorer.ui.faces.picker import example_photo
+from vae_explorer.ui.faces.session_faces import (
+    SessionFace,
+    add_face,
     remove_all_faces,
     remove_face,
     rename_face,
+    session_faces,
 )
-from vae_explorer.ui.faces.views import draw_photo
-from vae_explorer.ui.files import ask_for_picture, say_where_it_stays
-from vae_explorer.ui.stage.views import show_picture
+from vae_explorer.ui.files import explain_privacy, upload_image
+from vae_explorer.ui.stage.component import draw_view
+from vae_explorer.ui.stage.views import show_image
 
-_PHOTO, _READ, _ROUND = "photo", "photo_read", "photo_round"
-_NEAREST_EYES = 4  # px of the photo; nearer, two clicks were one
+_PHOTO, _READ, _UPLOAD = "photo", "photo_read", "photo_round"
+_NEAREST_EYES = 4  # px of the photo; if nearer, both clicks were on one eye
 _SHOWN_SIDE = 1000
+_SIDE = 64
 _SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """The photo that is looked at, and what was found in it."""
+    """The current photo, and the faces found in it."""
 
     name: str
     image: Image.Image
     found: tuple[Face, ...] = ()
     marked: Face | None = None
-    """The one whose eyes the person has clicked."""
+    """The face whose eyes the user has marked."""
     chosen: int = 0
-    aims: bool = False
-    """Whether the person is to click the two eyes."""
-    made_up: bool = False
-    """Whether a model made it: a face that is aligned already."""
-    format: PictureFormat = "png"
-    """Of the file it came in."""
+    marks_eyes: bool = False
+    """Whether the next clicks mark the two eyes."""
+    generated: bool = False
+    """Whether it is a generated face, which is aligned already."""
+    format: ImageFormat = "png"
+    """Format of the uploaded file."""
 
     @property
     def faces(self) -> tuple[Face, ...]:
-        """All that can be chosen."""
+        """All faces that can be selected."""
         return self.found if self.marked is None else (*self.found, self.marked)
 
     @cached_property
-    def address(self) -> str:
-        """The picture as it is shown, which its address carries."""
+    def data_url(self) -> str:
+        """The photo at screen size, as a data URL."""
         shown = self.image.copy()
         shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE), reducing_gap=2.0)
-        return picture_url(shown)
+        return image_url(shown)
 
     @cached_property
-    def face(self) -> TrayFace | None:
-        """The face that was chosen, if there is any."""
-        if self.made_up:
-            return TrayFace(self.name, self.image, None)
+    def face(self) -> SessionFace | None:
+        """The selected face, if there is one."""
+        if self.generated:
+            return SessionFace(self.name, self.image, None)
         if not self.faces:
             return None
-        return TrayFace(self.name, self.image, self.faces[self.chosen], self.format)
+        return SessionFace(self.name, self.image, self.faces[self.chosen], self.format)
 
 
 def current_photo() -> Photo:
-    """Return the photo that is looked at in this session; an example until there is one."""
+    """Return the session's current photo; an example until there is one."""
     return st.session_state.get(_PHOTO) or _example()
 
 
 def is_example(photo: Photo) -> bool:
-    """Say whether the person has not chosen any photo yet."""
+    """Say whether a photo is the example, shown until the user gives one."""
     return photo is _example()
 
 
-def forget_photo() -> None:
-    """Forget the photo that is looked at, and the files it may have come from."""
-    st.session_state[_PHOTO] = None
-    # A file is let go with its widget: the next ones have other keys.
-    st.session_state[_ROUND] = st.session_state.get(_ROUND, 0) + 1
-
-
 def ask_for_photo(checkpoint: Checkpoint) -> None:
-    """Let a photo be uploaded, taken, or chosen; one that cannot be used leaves the last one."""
+    """Ask for a photo, by upload, camera or sample; an unusable one leaves the last one."""
     source = st.segmented_control(
         "A face",
         list(_SOURCES),
@@ -106,12 +100,12 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     if source == "sample":
         _offer_samples(checkpoint)
         return
-    turn = st.session_state.get(_ROUND, 0)
+    turn = st.session_state.get(_UPLOAD, 0)
     if source == "camera":
         file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
-        say_where_it_stays()
+        explain_privacy()
     else:
-        file = ask_for_picture("A photo with a face in it; or paste one", f"photo_upload-{turn}")
+        file = upload_image("A photo with a face in it; or paste one", f"photo_upload-{turn}")
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
@@ -121,32 +115,78 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
         return
     st.session_state[_READ] = file.file_id
     found = tuple(find_faces(image))
-    _look_at(Photo("Photo", image, found, aims=not found, format=format))
+    _set_photo(Photo("Photo", image, found, marks_eyes=not found, format=format))
 
 
 def show_found(photo: Photo, height: int) -> None:
-    """Draw the photo with its faces; a click chooses one, or marks an eye."""
+    """Show the photo with the faces found; a click selects one, or marks an eye."""
     count = len(photo.faces)
-    draw_photo(
-        photo.address,
-        photo.image.size,
-        [(face.box, face.landmarks.tolist()) for face in photo.faces],
-        "photo-found",
-        chosen=photo.chosen if photo.faces else None,
-        aims=photo.aims,
-        height=height,
-        description=f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
-        on_face=_choose,
-        on_eyes=_mark_eyes,
-    )
+    data = {
+        "view": "photo",
+        "picture": photo.data_url,
+        "size": photo.image.size,
+        "faces": [
+            {"box": list(face.box), "landmarks": face.landmarks.tolist()} for face in photo.faces
+        ],
+        "chosen": photo.chosen if photo.faces else None,
+        "places": photo.marks_eyes,
+        "height": height,
+        "description": f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
+    }
+    draw_view("photo-found", data, {}, chosen=_choose, eyes=_mark_eyes)
 
 
 def offer_eyes(photo: Photo) -> None:
-    """Offer to mark the eyes by hand, where somebody's photo is shown."""
-    if photo.aims and photo.faces:
-        st.button("Leave that", icon=":material/close:", on_click=_aim, args=(False,))
-    elif not photo.aims and not photo.made_up:
-        st.button("Mark the eyes", icon=":material/ads_click:", on_click=_aim, args=(True,))
+    """Offer to mark the eyes manually, except in a generated face."""
+    if photo.marks_eyes and photo.faces:
+        st.button("Leave that", icon=":material/close:", on_click=_mark, args=(False,))
+    elif not photo.marks_eyes and not photo.generated:
+        st.button("Mark the eyes", icon=":material/ads_click:", on_click=_mark, args=(True,))
+
+
+def show_session_faces() -> None:
+    """Show the session's faces; each can be renamed or removed, or all with their photos."""
+    faces = session_faces()
+    if faces:
+        st.markdown(f"**Your faces** · {len(faces)}", help="For every face page, until a reload.")
+    for kept in faces:
+        picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
+        with picture:
+            show_image(kept.pixels(_SIDE), "", _SIDE)
+        key = f"name-{kept.id}"
+        st.session_state.setdefault(key, kept.name)
+        name.text_input(
+            "Name",
+            key=key,
+            label_visibility="collapsed",
+            max_chars=40,
+            on_change=_rename,
+            args=(kept, key),
+        )
+        button.button(
+            "",
+            icon=":material/close:",
+            key=f"remove-{kept.id}",
+            help="Forget this face",
+            on_click=_remove,
+            args=(kept,),
+            type="tertiary",
+        )
+    if faces or not is_example(current_photo()):
+        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
+
+
+def forget_photo() -> None:
+    """Forget the current photo, and the files it may have come from."""
+    st.session_state[_PHOTO] = None
+    # A file is released with its widget: the next widgets have other keys.
+    st.session_state[_UPLOAD] = st.session_state.get(_UPLOAD, 0) + 1
+
+
+@st.cache_resource(show_spinner=False)
+def _example() -> Photo:
+    image, face = example_photo()
+    return Photo("Astronaut", image, (face,))
 
 
 def _offer_samples(checkpoint: Checkpoint) -> None:
@@ -168,36 +208,30 @@ def _offer_samples(checkpoint: Checkpoint) -> None:
 
 
 def _take_astronaut() -> None:
-    # A new one: the example itself stands for having chosen nothing yet.
-    _look_at(replace(_example()))
+    # A copy: the example itself means that nothing was chosen yet.
+    _set_photo(replace(_example()))
 
 
 def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    _look_at(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), made_up=True))
+    _set_photo(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
 
 
-@st.cache_resource(show_spinner=False)
-def _example() -> Photo:
-    image, face = find_astronaut()
-    return Photo("Astronaut", image, (face,))
-
-
-def _look_at(photo: Photo) -> None:
+def _set_photo(photo: Photo) -> None:
     st.session_state[_PHOTO] = photo
     if photo.face is not None:
-        keep_face(photo.face)
+        add_face(photo.face)
 
 
 def _choose(sent: Mapping[str, object]) -> None:
     photo, index = current_photo(), sent.get("face")
     if isinstance(index, int) and 0 <= index < len(photo.faces):
-        _look_at(replace(photo, chosen=index))
+        _set_photo(replace(photo, chosen=index))
 
 
-def _aim(aims: bool) -> None:
-    st.session_state[_PHOTO] = replace(current_photo(), aims=aims)
+def _mark(marks_eyes: bool) -> None:
+    st.session_state[_PHOTO] = replace(current_photo(), marks_eyes=marks_eyes)
 
 
 def _mark_eyes(sent: Mapping[str, object]) -> None:
@@ -205,60 +239,25 @@ def _mark_eyes(sent: Mapping[str, object]) -> None:
     try:
         places = np.array(sent.get("places"), float)
     except (ValueError, TypeError, OverflowError):
-        return  # nothing that the stage sends
+        return  # not something that the view sends
     if places.shape != (2, 2) or not ((places >= 0) & (places <= photo.image.size)).all():
         return
     left, right = places[np.argsort(places[:, 0])]
     if np.linalg.norm(right - left) < _NEAREST_EYES:
         return
     marked = face_from_eyes(left, right)
-    _look_at(replace(photo, marked=marked, chosen=len(photo.found), aims=False))
+    _set_photo(replace(photo, marked=marked, chosen=len(photo.found), marks_eyes=False))
 
 
-_SIDE = 64
-
-
-def show_tray() -> None:
-    """Show the session's faces; each can be renamed or forgotten, or all with their photos."""
-    tray = faces_in_tray()
-    if tray:
-        st.markdown(f"**Your faces** · {len(tray)}", help="For every face page, until a reload.")
-    for kept in tray:
-        picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
-        with picture:
-            show_picture(kept.pixels(_SIDE), "", _SIDE)
-        key = f"name-{kept.id}"
-        st.session_state.setdefault(key, kept.name)
-        name.text_input(
-            "Name",
-            key=key,
-            label_visibility="collapsed",
-            max_chars=40,
-            on_change=_rename,
-            args=(kept, key),
-        )
-        button.button(
-            "",
-            icon=":material/close:",
-            key=f"remove-{kept.id}",
-            help="Forget this face",
-            on_click=_remove,
-            args=(kept,),
-            type="tertiary",
-        )
-    if tray or not is_example(current_photo()):
-        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
-
-
-def _rename(kept: TrayFace, key: str) -> None:
+def _rename(kept: SessionFace, key: str) -> None:
     if not rename_face(kept.id, st.session_state[key]):
         st.session_state[key] = kept.name
 
 
-def _remove(kept: TrayFace) -> None:
+def _remove(kept: SessionFace) -> None:
     remove_face(kept.id)
     if current_photo().image is kept.photo and all(
-        other.photo is not kept.photo for other in faces_in_tray()
+        other.photo is not kept.photo for other in session_faces()
     ):
         forget_photo()
 

@@ -1,4 +1,4 @@
-"""Pictures to choose from: the session's faces, a portrait, encoded and made-up pictures."""
+"""Pickers of images: the session's faces, an example photo, encodings and generated images."""
 
 from __future__ import annotations
 
@@ -15,78 +15,80 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.evaluation.metrics import PERCENTILES
 from vae_explorer.faces import Face, find_faces
-from vae_explorer.images import as_shown, enlarge, to_pil
+from vae_explorer.images import enlarge, for_display, to_pil
 from vae_explorer.inference import decode, encode
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_checkpoint, key_of
-from vae_explorer.ui.faces.tray import TrayFace, faces_in_tray
+from vae_explorer.ui.faces.session_faces import SessionFace, session_faces
 from vae_explorer.ui.page import close_page
 from vae_explorer.ui.state import seed_from_url, write_to_url
 
 SIDE = 256
-"""Of the faces as they are shown, in pixels."""
+"""Side of the faces on the screen, in pixels."""
+FACES = "celeba"
 Roles = tuple[tuple[str, str], ...]
-"""Keys of the pickers, and what they are called."""
+"""Keys and labels of pickers."""
 ONE: Roles = (("face", "Face"),)
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
+THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
 FOUR: Roles = (
     ("corner_a", "Top left"),
     ("corner_b", "Top right"),
     ("corner_c", "Bottom left"),
     ("corner_d", "Bottom right"),
 )
-THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
-_MADE_UP = tuple(f"Made up {letter}" for letter in "ABCDEF")
+_GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
+_BEST = ("faces-vae-96", "faces-vae-64")
 _SEEN = "tray_seen_by_pickers"
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenFace:
-    """A face, and where the model puts it."""
+    """A selected image and its latent; of any data set, not only of faces."""
 
     name: str
     z: np.ndarray
     """float32 (latent_dim,)."""
-    kept: TrayFace
-    """The photo and where the face is in it, or what the model made."""
+    kept: SessionFace
+    """The photo with the place of the face in it, or the decoded image."""
 
     @property
-    def portrait(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         """The aligned face, float32 (3, SIDE, SIDE) in [0, 1]."""
         return self.kept.pixels(SIDE)
 
 
 def choose_faces(checkpoint: Checkpoint, roles: Roles) -> list[ChosenFace]:
-    """Let a picture be chosen for each role, of `ONE`, `TWO` and so on, and return them.
+    """Select an image for each role of `ONE`, `TWO` and so on.
 
-    Each begins with another one, the person's own before made-up ones. A face that is new in the
-    tray is what the person wants to see, so it takes the place of an earlier choice.
+    Each role has another default, the user's own faces before generated ones. A face that was just
+    added is what the user wants to see, so it replaces earlier choices.
     """
-    tray = _tray_for(checkpoint)
-    options = _options(checkpoint, tray)
-    _forget_choices_if_news(tray)
-    # Alone, a face is best a photo: there is something in it to keep.
-    starters = (_ASTRONAUT, *_MADE_UP) if roles == ONE else _MADE_UP
+    faces = _usable_faces(checkpoint)
+    options = _options(checkpoint, faces)
+    _reset_choices_if_added(faces)
+    # For a single face a photo is best: it has a background and details to keep.
+    starters = (_ASTRONAUT, *_GENERATED) if roles == ONE else _GENERATED
     begun = (*_first_examples(checkpoint), *starters)
-    defaults = [*list(tray)[-len(roles) :], *(name for name in begun if name in options)]
+    defaults = [*list(faces)[-len(roles) :], *(name for name in begun if name in options)]
     columns = st.columns(2 if len(roles) % 2 == 0 else 1)
     chosen = []
     for k, (key, label) in enumerate(roles):
-        if st.session_state.get(key, defaults[k]) not in options:  # it was forgotten
+        if st.session_state.get(key, defaults[k]) not in options:  # it was removed
             chosen_now = [st.session_state.get(other) for other, _ in roles]
             st.session_state[key] = next(each for each in defaults if each not in chosen_now)
         with columns[k % len(columns)]:
-            option = _choose(key, label, options, default=defaults[k], tray=tray)
-        chosen.append(_find(checkpoint, option, tray))
+            option = _choose(key, label, options, default=defaults[k], faces=faces)
+        chosen.append(_find(checkpoint, option, faces))
     return chosen
 
 
-def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
-    """Let any number of pictures be chosen; they stay in the session, and out of the URL."""
-    tray = _tray_for(checkpoint)
-    options = _options(checkpoint, tray)
+def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace]:
+    """Select any number of images; the choice is kept in the session, not in the URL."""
+    faces = _usable_faces(checkpoint)
+    options = _options(checkpoint, faces)
     kept = st.session_state.get(key, [])
     st.session_state[key] = [option for option in kept if option in options]
     chosen = st.multiselect(
@@ -97,22 +99,75 @@ def choose_some(checkpoint: Checkpoint, key: str, label: str) -> list[ChosenFace
         persist_state="session",
         placeholder="Choose pictures",
     )
-    return [_find(checkpoint, option, tray) for option in chosen]
+    return [_find(checkpoint, option, faces) for option in chosen]
 
 
-def _tray_for(checkpoint: Checkpoint) -> dict[str, TrayFace]:
-    """Return the session's faces by id, where the model knows faces."""
+def needs_faces(card: ModelCard) -> None:
+    """Stop the script with a link to a model of faces, unless the selected one is."""
+    if card.dataset.name == FACES:
+        return
+    models = _models_of_faces()
+    st.info(f"{card.title} knows no faces, and this page is about them.")
+    if models:
+        best = models[0]
+        st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
+    else:
+        st.caption("There is no model of faces here. README.md says how to train one.")
+    close_page()
+    st.stop()
+
+
+def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
+    """Return up to two other readable models of faces, best first."""
+    found = []
+    for other in _models_of_faces():
+        if other.name != card.name:
+            with suppress(CheckpointError):
+                found.append(get_checkpoint(key_of(other)))
+    return found[:2]
+
+
+def describe_likeness(card: ModelCard, squared_error: float) -> str:
+    """Describe a reconstruction error by its percentile among held-out faces."""
+    metric = card.metrics.get("squared_error_percentiles")
+    if metric is None or isinstance(metric.value, float):
+        return ""
+    worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
+    if worse >= 99:
+        return "The model came closer to this face than to nearly all that it never saw."
+    if worse <= 1:
+        return (
+            "The model came less close to this face than to nearly all that it never saw: it is "
+            "unlike those it learnt from, or it is turned, covered, or not a photo of one."
+        )
+    return (
+        f"Of 100 faces that the model never saw, it redraws about **{worse} less closely** than "
+        f"this one, and {100 - worse} more closely."
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def example_photo() -> tuple[Image.Image, Face]:
+    """Return the photo that comes with scikit-image (NASA, public domain), and its face."""
+    from skimage.data import astronaut
+
+    image = Image.fromarray(astronaut())
+    return image, find_faces(image)[0]
+
+
+def _usable_faces(checkpoint: Checkpoint) -> dict[str, SessionFace]:
+    """Return the session's faces by id; none for a model of other images."""
     if checkpoint.card.dataset.name != FACES:
         return {}
-    return {kept.id: kept for kept in faces_in_tray()}
+    return {kept.id: kept for kept in session_faces()}
 
 
-def _options(checkpoint: Checkpoint, tray: Mapping[str, TrayFace]) -> dict[str, str]:
-    """Return what can be chosen: what people read, by id or name."""
-    taken = {kept.name for kept in tray.values()}
+def _options(checkpoint: Checkpoint, faces: Mapping[str, SessionFace]) -> dict[str, str]:
+    """Return the labels of all options, by id or name."""
+    taken = {kept.name for kept in faces.values()}
     photos = (_ASTRONAUT,) if checkpoint.card.dataset.name == FACES else ()
-    shared = (*photos, *_rows_of_examples(checkpoint), *_MADE_UP)
-    mine = {id: kept.name for id, kept in tray.items()}
+    shared = (*photos, *_rows_of_examples(checkpoint), *_GENERATED)
+    mine = {id: kept.name for id, kept in faces.items()}
     return mine | {name: name for name in shared if name not in taken}
 
 
@@ -134,12 +189,12 @@ def _rows_of_examples(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _choose(
-    key: str, label: str, options: Mapping[str, str], *, default: str, tray: Container[str]
+    key: str, label: str, options: Mapping[str, str], *, default: str, faces: Container[str]
 ) -> str:
-    """Let an option be chosen; the person's own faces stay out of the URL."""
+    """Select an option; the user's own faces stay out of the URL."""
 
     def parse(text: str) -> str:
-        if text in options and text not in tray:
+        if text in options and text not in faces:
             return text
         raise ValueError("no such face is here; photos are never part of a link")
 
@@ -147,99 +202,42 @@ def _choose(
     option: str = st.selectbox(
         label, list(options), format_func=options.__getitem__, key=key, persist_state="session"
     )
-    write_to_url(key, default if option in tray else option, default)
+    write_to_url(key, default if option in faces else option, default)
     return option
 
 
-def _forget_choices_if_news(tray: Iterable[str]) -> None:
+def _reset_choices_if_added(faces: Iterable[str]) -> None:
     seen: set[str] = st.session_state.setdefault(_SEEN, set())
-    if not seen.issuperset(tray):
+    if not seen.issuperset(faces):
         for key, _ in (*ONE, *TWO, *THREE, *FOUR):
             st.session_state.pop(key, None)
-    seen.update(tray)
+    seen.update(faces)
 
 
-def _find(checkpoint: Checkpoint, option: str, tray: Mapping[str, TrayFace]) -> ChosenFace:
-    if option in tray:
-        return _place(checkpoint, tray[option])
+def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace]) -> ChosenFace:
+    if option in faces:
+        return _encode_face(checkpoint, faces[option])
     if option == _ASTRONAUT:
-        return _place(checkpoint, _astronaut())
-    if option in _MADE_UP:
-        seed = _MADE_UP.index(option)
+        return _encode_face(checkpoint, _astronaut())
+    if option in _GENERATED:
+        seed = _GENERATED.index(option)
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
-    shown = as_shown(enlarge(decode(checkpoint.model, z), SIDE))[0]
-    return ChosenFace(option, z[0], TrayFace(option, to_pil(shown).convert("RGB"), None))
+    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE))[0]
+    return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
 
 
-def _place(checkpoint: Checkpoint, face: TrayFace) -> ChosenFace:
-    # Encoded here, never through a cache: those are shared between sessions.
+def _encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
+    # Not through a cache: caches are shared between sessions.
     pixels = face.pixels(checkpoint.card.model.image_size)
     z_mean, _ = encode(checkpoint.model, pixels[None])
     return ChosenFace(face.name, z_mean[0], face)
 
 
 @st.cache_resource(show_spinner=False)
-def _astronaut() -> TrayFace:
-    return TrayFace(_ASTRONAUT, *find_astronaut())
-
-
-@st.cache_resource(show_spinner=False)
-def find_astronaut() -> tuple[Image.Image, Face]:
-    """Return the portrait that comes with scikit-image (NASA, public domain), and its face."""
-    from skimage.data import astronaut
-
-    image = Image.fromarray(astronaut())
-    return image, find_faces(image)[0]
-
-
-FACES = "celeba"
-_BEST = ("faces-vae-96", "faces-vae-64")
-
-
-def needs_faces(card: ModelCard) -> None:
-    """End the run with a way to a model of faces, where the one that was chosen is none."""
-    if card.dataset.name == FACES:
-        return
-    models = _models_of_faces()
-    st.info(f"{card.title} knows no faces, and this page is about them.")
-    if models:
-        best = models[0]
-        st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
-    else:
-        st.caption("There is no model of faces here. README.md says how to train one.")
-    close_page()
-    st.stop()
-
-
-def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
-    """Return the other models of faces that can be read, the best first; two at most."""
-    found = []
-    for other in _models_of_faces():
-        if other.name != card.name:
-            with suppress(CheckpointError):
-                found.append(get_checkpoint(key_of(other)))
-    return found[:2]
-
-
-def describe_likeness(card: ModelCard, squared_error: float) -> str:
-    """Say in plain words how close a reconstruction came, among faces the model never saw."""
-    metric = card.metrics.get("squared_error_percentiles")
-    if metric is None or isinstance(metric.value, float):
-        return ""
-    worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
-    if worse >= 99:
-        return "The model came closer to this face than to nearly all that it never saw."
-    if worse <= 1:
-        return (
-            "The model came less close to this face than to nearly all that it never saw: it is "
-            "unlike those it learnt from, or it is turned, covered, or not a photo of one."
-        )
-    return (
-        f"Of 100 faces that the model never saw, it redraws about **{worse} less closely** than "
-        f"this one, and {100 - worse} more closely."
-    )
+def _astronaut() -> SessionFace:
+    return SessionFace(_ASTRONAUT, *example_photo())
 
 
 def _models_of_faces() -> list[ModelCard]:

@@ -1,4 +1,4 @@
-"""The page Anatomy: what its two live views are given, and what chance is left to."""
+"""Anatomy: an image traced through every layer, its noise and sample of z, explanations."""
 
 from __future__ import annotations
 
@@ -10,77 +10,29 @@ import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, Subject, pack_passage
+from vae_explorer.server.trace import MAX_NOISE, MAX_SEED, TraceRequest, pack_trace
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.explore.garments import ask_for_garment, knows_garments
 from vae_explorer.ui.explore.map_points import name_label
 from vae_explorer.ui.faces.picker import FACES, ONE, choose_faces
 from vae_explorer.ui.originals import offer_originals, take_originals
-from vae_explorer.ui.stage.component import draw_view, is_live
+from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import Setting, pack_floats
-from vae_explorer.ui.stage.views import describe_model, explain_release, show_drawing
+from vae_explorer.ui.stage.views import describe_model, explain_release, show_drawing_box
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.widgets import choose, read_number, switch
+from vae_explorer.ui.widgets import read_number, select, toggle
 
 NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}
-_FIRST_LAYER = 1  # the first that does something
-
-
-def choose_subject(checkpoint: Checkpoint, picture: ChosenPicture, channel: str) -> Subject:
-    """Let noise be added to a picture, and z be its sample or its mean."""
-    noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
-    sampled = False
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
-        if checkpoint.card.model.kind == "vae":
-            sampled = not switch("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
-    return Subject(picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled)
-
-
-def show_network(
-    checkpoint: Checkpoint, subject: Subject, picture: ChosenPicture, channel: str
-) -> None:
-    """Show every layer of the network, and what a picture is there."""
-    answer = None
-    if not is_live():
-        explain_release()
-        packed = pack_passage(subject.follow(checkpoint.model))
-        answer = base64.b64encode(packed).decode("ascii")
-    data = {
-        "view": "network",
-        "image": pack_floats(picture.image),
-        "name": picture.name,
-        "noise": subject.noise,
-        "sampled": subject.sampled,
-        "values": {name: _recall(name) for name in _MOST},
-        "channel": channel,
-        "answer": answer,
-        **describe_model(checkpoint.card),
-    }
-    draw_view(channel, data, {}, values=take_values)
-
-
-def show_layer(channel: str) -> None:
-    """Show what the chosen layer does, and all that it makes of the picture."""
-    draw_view(f"{channel}-layer", {"view": "layer", "channel": channel}, {})
-
-
-def _draw_other_noise() -> None:
-    st.session_state["noise_seed"] = (st.session_state["noise_seed"] + 1) % (MAX_SEED + 1)
-
-
-def _recall(name: str) -> int:
-    """Return a whole number that the stage counts on, kept in the session and the URL."""
-    most, default = _MOST[name], _FIRST_LAYER if name == "layer" else 0
-    kept = seed_from_url(name, float(default), lambda text: float(read_number(text, int, 0, most)))
-    value = min(max(round(kept), 0), most)
-    st.session_state[name] = float(value)  # a browser can send anything
-    write_to_url(name, str(value), str(default))
-    return value
-
-
+_FIRST_LAYER = 1  # the first that computes something
+_PER_LABEL = 3  # images
+_UNLABELLED = 20  # images offered without labels
+_TILES = (
+    "Each tile is one channel of a layer: white where it is 0, black where it is strongest, orange "
+    "below 0, each layer on a scale of its own. The strongest channels for this picture come "
+    "first, and stay in their places while you add noise."
+)
 _NOISE = (
     "The bottleneck has no room for the noise: what gets through is what the decoder can draw, "
     "and it has only ever drawn clean pictures. So the output stays one, if not always the right "
@@ -100,15 +52,80 @@ _POINTS = (
     "nothing to sample and no KL. How much those numbers tell has no bound that could be written "
     "down. Choose a VAE in the sidebar to see μ, σ and ε."
 )
-_TILES = (
-    "Each tile is one channel of a layer: white where it is 0, black where it is strongest, orange "
-    "below 0, each layer on a scale of its own. The strongest channels for this picture come "
-    "first, and stay in their places while you add noise."
-)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenImage:
+    """A selected image and its name."""
+
+    name: str
+    image: np.ndarray
+    """float32 (channels, height, width) in [0, 1], as input of the model."""
+
+
+def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
+    """Select a held-out image, or ask for an upload or a drawing.
+
+    Uploads and drawings are never in the URL, a log or a shared cache; a drawing stays in the
+    browser, on the channel of `drawing_key`.
+    """
+    if checkpoint.card.dataset.name == FACES:
+        (chosen,) = choose_faces(checkpoint, ONE)
+        st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
+        return ChosenImage(chosen.name, chosen.kept.pixels(checkpoint.card.model.image_size))
+    picked = _pick(checkpoint)
+    show_drawing_box(drawing_key, checkpoint)
+    if knows_garments(checkpoint):
+        with st.expander("Upload a garment", icon=":material/upload:"):
+            garment = ask_for_garment(checkpoint)
+        if garment is not None:
+            return ChosenImage("your upload", garment)
+    return picked
+
+
+def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -> TraceRequest:
+    """Select the noise added to an image, and whether z is a sample or the mean."""
+    noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
+    sampled = False
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
+        if checkpoint.card.model.kind == "vae":
+            sampled = not toggle("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
+    return TraceRequest(
+        picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled
+    )
+
+
+def show_network(
+    checkpoint: Checkpoint, subject: TraceRequest, picture: ChosenImage, channel: str
+) -> None:
+    """Show every layer of the network with its activations for an image."""
+    answer = None
+    if not has_live_route():
+        explain_release()
+        packed = pack_trace(subject.trace_forward(checkpoint.model))
+        answer = base64.b64encode(packed).decode("ascii")
+    data = {
+        "view": "network",
+        "image": pack_floats(picture.image),
+        "name": picture.name,
+        "noise": subject.noise,
+        "sampled": subject.sampled,
+        "values": {name: _recall(name) for name in _MOST},
+        "channel": channel,
+        "answer": answer,
+        **describe_model(checkpoint.card),
+    }
+    draw_view(channel, data, {}, values=take_values)
+
+
+def show_layer(channel: str) -> None:
+    """Show the selected layer and all its activations."""
+    draw_view(f"{channel}-layer", {"view": "layer", "channel": channel}, {})
 
 
 def explain_anatomy(card: ModelCard) -> None:
-    """Offer what is worth knowing of the stage."""
+    """Explain the tiles, the noise, and the bits of the bottleneck."""
     with st.expander("How to read the tiles", icon=":material/grid_view:"):
         st.markdown(_TILES)
     with st.expander("Why the noise goes", icon=":material/blur_off:"):
@@ -121,55 +138,22 @@ def explain_anatomy(card: ModelCard) -> None:
             st.markdown(_POINTS)
 
 
-_OF_EACH = 3  # pictures of a label
-_UNLABELLED = 20  # pictures to pick from where there are no labels
-
-
-@dataclass(frozen=True, eq=False)
-class ChosenPicture:
-    """A picture, and what it is called."""
-
-    name: str
-    image: np.ndarray
-    """float32 (channels, height, width) in [0, 1], as the model is given it."""
-
-
-def choose_picture(checkpoint: Checkpoint, drawing_key: str) -> ChosenPicture:
-    """Let a picture be picked from those the model never learnt from, or brought along.
-
-    Nothing of an upload or a drawing goes into the URL, a log or a cache that sessions share; a
-    drawing stays in the browser, on the channel of its key.
-    """
-    if checkpoint.card.dataset.name == FACES:
-        (chosen,) = choose_faces(checkpoint, ONE)
-        st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
-        return ChosenPicture(chosen.name, chosen.kept.pixels(checkpoint.card.model.image_size))
-    picked = _pick(checkpoint)
-    show_drawing(drawing_key, checkpoint)
-    if knows_garments(checkpoint):
-        with st.expander("Upload a garment", icon=":material/upload:"):
-            garment = ask_for_garment(checkpoint)
-        if garment is not None:
-            return ChosenPicture("your upload", garment)
-    return picked
-
-
-def _pick(checkpoint: Checkpoint) -> ChosenPicture:
+def _pick(checkpoint: Checkpoint) -> ChosenImage:
     card, encodings = checkpoint.card, checkpoint.encodings
     options = _options(checkpoint)
-    row = int(choose("picture", "Picture", options, dropdown=True))
+    row = int(select("picture", "Picture", options, dropdown=True))
     originals = find_originals(card)
     if originals is not None:
         image = take_originals(card, originals, encodings.row_id[[row]])[0]
-        return ChosenPicture(options[str(row)], image)
+        return ChosenImage(options[str(row)], image)
     offer_originals(card)
     image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
     st.caption("This one is what the model itself made of it, so it loses little a second time.")
-    return ChosenPicture(f"{options[str(row)]}, as decoded", image)
+    return ChosenImage(f"{options[str(row)]}, as decoded", image)
 
 
 def _options(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return what can be picked: what people read, by row of the encodings."""
+    """Return the labels of the images offered, by row of the encodings."""
     labels = checkpoint.encodings.labels
     if labels is None:
         ids = checkpoint.encodings.row_id[:_UNLABELLED]
@@ -177,5 +161,19 @@ def _options(checkpoint: Checkpoint) -> dict[str, str]:
     return {
         str(row): f"{name_label(checkpoint, row)}, {k + 1}"
         for label in range(len(checkpoint.card.label_names))
-        for k, row in enumerate(np.flatnonzero(labels == label)[:_OF_EACH])
+        for k, row in enumerate(np.flatnonzero(labels == label)[:_PER_LABEL])
     }
+
+
+def _draw_other_noise() -> None:
+    st.session_state["noise_seed"] = (st.session_state["noise_seed"] + 1) % (MAX_SEED + 1)
+
+
+def _recall(name: str) -> int:
+    """Return a whole number that the view needs, kept in the session and the URL."""
+    most, default = _MOST[name], _FIRST_LAYER if name == "layer" else 0
+    kept = seed_from_url(name, float(default), lambda text: float(read_number(text, int, 0, most)))
+    value = min(max(round(kept), 0), most)
+    st.session_state[name] = float(value)  # a browser can send anything
+    write_to_url(name, str(value), str(default))
+    return value

@@ -11,7 +11,7 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
 from vae_explorer.ui.stage.component import draw_view
-from vae_explorer.ui.stage.sliders import current_value, take_values
+from vae_explorer.ui.stage.sliders import setting_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
 
 VIEWS = {
@@ -21,20 +21,19 @@ VIEWS = {
     "pixel": "One pixel",
     "bound": "The ELBO",
 }
-"""What people read, by name in the address."""
-
+"""Labels of the figures, by name in the URL."""
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
 
 
 @dataclass(frozen=True)
 class Slider(Setting):
-    """A setting with a slider of its own in a view."""
+    """A setting whose slider is part of the figure."""
 
     doubling: bool = False
-    """Whether it goes through the powers of two."""
+    """Whether its values are powers of two."""
     whole: bool = False
-    """Whether it counts: 1, 2, ..."""
+    """Whether its values are whole numbers."""
 
 
 MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
@@ -59,13 +58,13 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
 }
 
 
-def draw_objective(view: str, card: ModelCard) -> None:
-    """Draw one of `VIEWS`; its sliders stand in the address.
+def show_objective(view: str, card: ModelCard) -> None:
+    """Show one of `VIEWS`; the values of its sliders are in the URL.
 
     Parameters
     ----------
     card : ModelCard
-        Of the model whose numbers stand for a model's, where sums and means are compared.
+        Its metrics are the example where sums and means are compared.
     """
     data = {
         "view": view,
@@ -80,15 +79,15 @@ def draw_objective(view: str, card: ModelCard) -> None:
 
 
 def _snap(slider: Slider) -> float:
-    """Return a slider's value; of those that go by whole steps, the nearest there is."""
-    value = current_value(slider)
+    """Return a slider's value, rounded to a power of two or a whole number where it has steps."""
+    value = setting_value(slider)
     if slider.doubling:
         return float(2 ** round(np.log2(value)))
     return float(round(value)) if slider.whole else value
 
 
 def _constants() -> Mapping[str, object]:
-    """Return what the formulas of the page have in them beside what is moved."""
+    """Return the constants of the formulas."""
     start = objective.scatter_bubbles()
     return {
         "target": TARGET,

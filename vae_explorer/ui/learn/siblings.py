@@ -1,4 +1,4 @@
-"""What the page of several models asks, and says of them."""
+"""Comparison of sibling models: maps under one cursor, interpolations, loss terms."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
-from vae_explorer.latent.statistics import out_of_reach
+from vae_explorer.latent.statistics import share_far_from_prior
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.sidebar import FIRST_MODEL
-from vae_explorer.ui.stage.component import draw_view, is_live
+from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.stage.views import explain_release
-from vae_explorer.ui.widgets import choose, enter
+from vae_explorer.ui.widgets import int_input, select
 
 LOOKS = {
     "cursor": "One cursor",
@@ -29,6 +29,7 @@ LOOKS = {
     "cover": "Coverage",
     "p": "p-values",
 }
+LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
 SOURCES = {"prior": "N(0, I)", "box": "Box of encodings"}
 WHY = {
     "link": (
@@ -74,44 +75,6 @@ _PAPERS = (
     "(http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)."
 )
 _TRUNK, _TRAINER = "Trouser", "Sneaker"
-
-
-def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Let two pictures be chosen by their class; return their rows in the encodings."""
-    labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
-    pair = enter("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
-    rng = np.random.default_rng([pair, 15])
-    if labels is None:
-        first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
-        return int(first), int(second)
-    options = {name: name for name in names}
-    left, right = st.columns(2)
-    with left:
-        start = choose("from", "From", options, _TRUNK, dropdown=True)
-    with right:
-        end = choose("to", "To", options, _TRAINER, dropdown=True)
-    first, second = (
-        rng.choice(np.flatnonzero(labels == names.index(name))) for name in (start, end)
-    )
-    return int(first), int(second)
-
-
-def show_losses(family: Mapping[str, Checkpoint]) -> None:
-    """Show the parts of each model's loss."""
-    parts = ("reconstruction", "kl", "negative_elbo")
-    lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
-    for name, checkpoint in family.items():
-        found = [checkpoint.card.metrics.get(part) for part in parts]
-        numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
-        lines.append(f"| {' | '.join([name, *numbers])} |")
-    st.markdown("\n".join(lines))
-    st.caption("Nats per image, on pictures that no model has seen.")
-    with st.expander("What they minimise", icon=":material/function:"):
-        st.latex(_LOSS)
-        st.markdown(_PAPERS)
-
-
-LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
 _MOST = 4
 _POINTS = 2_000
 REACH = 3.6
@@ -120,9 +83,9 @@ _CAUGHT = 0.995
 
 
 def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
-    """Return the models to compare this one with, and it, by what tells them apart.
+    """Return this model and those comparable to it, by unambiguous names.
 
-    Ends the run with a way to models that can be compared, where there is none for this one.
+    Without any, stop the script with a link to models that can be compared.
     """
     cards, _ = list_checkpoints()
     family: list[Checkpoint] = []
@@ -133,7 +96,7 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
         family = [c for c in family if c.card.name != card.name][: _MOST - 1]
         family.append(get_checkpoint(key_of(card)))
     if len(family) > 1 and card.model.latent_dim == 2:
-        return _tell_apart(family)
+        return _disambiguate(family)
     st.info(
         f"{card.title} has no other to be compared with: two or more models with two latent "
         "dimensions that learnt from the same pictures, such as an autoencoder beside a VAE."
@@ -144,22 +107,42 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
     return st.stop()
 
 
-def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
-    """Draw the maps of some models, and what each decodes under a cursor that they share.
+def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Select two images by their class; return their rows in the encodings."""
+    labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
+    pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
+    rng = np.random.default_rng([pair, 15])
+    if labels is None:
+        first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
+        return int(first), int(second)
+    options = {name: name for name in names}
+    left, right = st.columns(2)
+    with left:
+        start = select("from", "From", options, _TRUNK, dropdown=True)
+    with right:
+        end = select("to", "To", options, _TRAINER, dropdown=True)
+    first, second = (
+        rng.choice(np.flatnonzero(labels == names.index(name))) for name in (start, end)
+    )
+    return int(first), int(second)
+
+
+def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
+    """Show the maps of several models, and what each decodes at a shared cursor.
 
     Parameters
     ----------
     family : mapping of str to Checkpoint
-        By the words that tell the models apart; the same pictures encoded by each.
+        By unambiguous name; all encode the same images.
     link : str
-        One of `LINKS`: the cursor stands at the same share of each map's own side, at the same z
-        on maps of the same side, or in each map where the same picture is.
+        One of `LINKS`: the cursor is at the same relative position in each map, at the same z on
+        maps of equal size, or at the encoding of the same image.
     """
     rows = np.arange(len(_first(family).encodings.row_id))[:_POINTS]
     encoded = {name: c.encodings.z_mean[rows] for name, c in family.items()}
     labels = _first(family).encodings.labels
     classes = np.zeros(len(rows), int) if labels is None else labels[rows]
-    if not is_live():
+    if not has_live_route():
         explain_release()
         figure = panels_figure(encoded, classes, template=theme())
         st.plotly_chart(figure, theme=None, key=f"{key}-still", config={"displayModeBar": False})
@@ -167,7 +150,7 @@ def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
     maps = []
     for (name, z), checkpoint in zip(encoded.items(), family.values(), strict=True):
         middle, half = _frame(z) if link != "z" else (np.zeros(2), REACH)
-        card, away = checkpoint.card, out_of_reach(checkpoint.encodings.z_mean)
+        card, away = checkpoint.card, share_far_from_prior(checkpoint.encodings.z_mean)
         maps.append(
             {
                 "checkpoint": card.name,
@@ -191,15 +174,30 @@ def draw_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
     draw_view(key, data, {})
 
 
-def name_model(card: ModelCard) -> str:
-    """Return what a model of a family is: "Autoencoder", or "VAE, β = 0.1"."""
+def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
+    """Show the terms of each model's loss."""
+    parts = ("reconstruction", "kl", "negative_elbo")
+    lines = ["| | Recon. | KL | −ELBO |", "|---|---|---|---|"]
+    for name, checkpoint in family.items():
+        found = [checkpoint.card.metrics.get(part) for part in parts]
+        numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
+        lines.append(f"| {' | '.join([name, *numbers])} |")
+    st.markdown("\n".join(lines))
+    st.caption("Nats per image, on pictures that no model has seen.")
+    with st.expander("What they minimise", icon=":material/function:"):
+        st.latex(_LOSS)
+        st.markdown(_PAPERS)
+
+
+def _name_model(card: ModelCard) -> str:
+    """Return a model's kind and β: "Autoencoder", or "VAE, β = 0.1"."""
     if card.model.kind == "autoencoder":
         return "Autoencoder"
     return "VAE" if card.train.beta == 1 else f"VAE, β = {card.train.beta:g}"
 
 
-def _tell_apart(family: Sequence[Checkpoint]) -> dict[str, Checkpoint]:
-    names = [name_model(checkpoint.card) for checkpoint in family]
+def _disambiguate(family: Sequence[Checkpoint]) -> dict[str, Checkpoint]:
+    names = [_name_model(checkpoint.card) for checkpoint in family]
     return {
         name if names.count(name) == 1 else checkpoint.card.title: checkpoint
         for name, checkpoint in zip(names, family, strict=True)

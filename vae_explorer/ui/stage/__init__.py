@@ -1,1 +1,1 @@
-"""The stage: the component that draws live views, and what each view is given."""
+"""The stage: the component of the live views, the views that pages share, sliders and tiles."""

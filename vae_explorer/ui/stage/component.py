@@ -1,4 +1,4 @@
-"""The component behind every live view: mounted here, drawn by the modules of `browser/`."""
+"""The Streamlit component of all live views, drawn by the modules of `browser/`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from streamlit.runtime.state.common import WidgetCallback
 
 from vae_explorer.ui.browser import ROOT, bundle_script, join_styles
 
+Callback = Callable[[Mapping[str, object]], None]
 _UNREACHABLE = "route_unreachable"
-
 _mount = st.components.v2.component(
     "vae_explorer_stage",
     js=bundle_script(ROOT / "main.js"),
@@ -20,11 +20,8 @@ _mount = st.components.v2.component(
 )
 
 
-Callback = Callable[[Mapping[str, object]], None]
-
-
-def is_live() -> bool:
-    """Say whether the browser reaches the decode route, as far as it is known."""
+def has_live_route() -> bool:
+    """Say whether the browser reaches the decode route, as far as is known."""
     return not st.session_state.get(_UNREACHABLE, False)
 
 
@@ -34,9 +31,21 @@ def draw_view(
     default: Mapping[str, object],
     **on_triggers: Callback,
 ) -> Mapping[str, object]:
-    """Mount the component; each trigger's callback gets what the browser sent."""
+    """Mount the component, and return its state.
+
+    Parameters
+    ----------
+    key : str
+        Of the view, unique on the page.
+    data : mapping of str to object
+        What the view's module is given; `data["view"]` names it.
+    default : mapping of str to object
+        The state that the view reports, and its first values.
+    **on_triggers : callable
+        Called with what the browser sent, by the trigger's name.
+    """
     callbacks: dict[str, WidgetCallback] = {
-        f"on_{name}_change": partial(hand_over, key, name, callback)
+        f"on_{name}_change": partial(forward_trigger, key, name, callback)
         for name, callback in on_triggers.items()
     }
     callbacks |= {f"on_{name}_change": lambda: None for name in default}
@@ -52,9 +61,9 @@ def draw_view(
     return state
 
 
-def hand_over(key: str, name: str, callback: Callback) -> None:
-    """Call back with what a component's trigger brought."""
-    sent = st.session_state.get(key)  # gone, where another page was opened meanwhile
+def forward_trigger(key: str, name: str, callback: Callback) -> None:
+    """Call back with what a component's trigger sent."""
+    sent = st.session_state.get(key)  # missing, where another page was opened meanwhile
     value = sent.get(name) if sent else None
     if isinstance(value, Mapping):  # a browser can send anything
         callback(value)

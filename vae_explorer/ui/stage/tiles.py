@@ -103,7 +103,7 @@ class ListTiles:
         }
 
 
-def still_tiles(z: np.ndarray) -> ListTiles:
+def fixed_tiles(z: np.ndarray) -> ListTiles:
     """Return latents (n, latent_dim) that no temperature moves."""
     return ListTiles(z, z, np.ones(len(z), bool), "temperature")
 

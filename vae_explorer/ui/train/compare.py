@@ -1,4 +1,4 @@
-"""The table of all models: which of them are looked at, and which of those are chosen."""
+"""The comparison of models: table, selection, rate-distortion plane, learning curves."""
 
 from __future__ import annotations
 
@@ -25,23 +25,58 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import curves_figure, rate_distortion_figure
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
-from vae_explorer.workspace import tell_apart
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
+from vae_explorer.workspace import disambiguate
 
+QUANTITIES = {
+    "reconstruction": "Reconstruction",
+    "kl": "KL",
+    "negative_elbo": "−ELBO",
+    "loss": "Loss in training",
+}
+TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
+WHY = {
+    "plane": (
+        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
+        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
+        "sum, the same along a dotted line: where nats can be compared, lower left is better."
+    ),
+    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
+    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
+    "negative_elbo": (
+        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
+        "different β. A plain autoencoder has none: it is not drawn."
+    ),
+    "loss": (
+        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
+        "for. Of different β it is not the same sum, so the lower curve need not be the better "
+        "model."
+    ),
+}
+_WHY_PLANE = (
+    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
+    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
+    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
+    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
+    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
+    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
+    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
+)
 _CHOSEN = "models"
-"""Ids of the chosen rows, in the session and in the URL; none stands for all."""
+"""Key of the selected rows' ids, in the session and the URL; none means all."""
 _SAME, _ALL = "same", "all"
 _OPEN = "open"
 _PAGES = {"Latent map": "pages/latent_map.py", "Overview": "pages/overview.py"}
 _GOES = "compare_goes"
 _MOST, _HEIGHT = 10, 400  # rows, and pixels where there are more
+_CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
-    """Let the data be chosen, by default the model's of the sidebar; return the models of it.
+    """Select a data set, by default that of the sidebar's model; return the models trained on it.
 
-    What is broken is named below the choice.
+    Broken checkpoints are listed below the picker.
     """
     rows, errors = list_rows(workspace.RUNS)
     others = {_key(row.dataset, row.data): row.data for row in rows}
@@ -50,19 +85,14 @@ def read_rows(card: ModelCard) -> list[ModelRow]:
     chosen = _SAME
     if others:
         options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
-        chosen = choose("of", "Models of", options, dropdown=True)
+        chosen = select("of", "Models of", options, dropdown=True)
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
     return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
 
 
-def _key(dataset: str, title: str) -> str:
-    """Name data in a link; sets that people brought have what they are called behind it."""
-    return dataset + "".join(title.partition(": ")[1:])
-
-
-def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
-    """Return the rows that were chosen, or all where none is."""
+def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Return the selected rows, or all if none is selected."""
 
     def parse(text: str) -> list[str]:
         ids = [unquote(part) for part in text.split(",")]
@@ -78,7 +108,7 @@ def take_chosen(rows: Sequence[ModelRow]) -> list[ModelRow]:
 
 
 def choose_models(rows: Sequence[ModelRow]) -> None:
-    """Let models be chosen by their names, where the table is not on the page."""
+    """Select models by name, where the table is not shown."""
     names = name_rows(rows)
     key = f"{_CHOSEN}_picked"
     st.session_state[key] = [id for id in st.session_state[_CHOSEN] if id in names]
@@ -93,12 +123,12 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
 
 
 def name_rows(rows: Sequence[ModelRow]) -> dict[str, str]:
-    """Return the models' names by id; where two share one, their folders tell them apart."""
-    return tell_apart({row.id: row.name for row in rows})
+    """Return the models' names by id; equal names are followed by their folders."""
+    return disambiguate({row.id: row.name for row in rows})
 
 
 def show_table(rows: Sequence[ModelRow]) -> None:
-    """Draw the table, whose ticked rows are the chosen ones."""
+    """Show the table, whose ticked rows are the selected models."""
     names = name_rows(rows)
     columns: dict[str, list[object]] = {c.key: [c.read(row) for row in rows] for c in COLUMNS}
     columns["name"] = list(names.values())
@@ -113,7 +143,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
     state: DataframeStateInput = {"selection": {"rows": ticked}}
     kept = st.session_state.get(key)
     if kept is not None and sorted(kept["selection"]["rows"]) != ticked:
-        st.session_state[key] = state  # chosen elsewhere, or reset
+        st.session_state[key] = state  # selected elsewhere, or reset
 
     def take() -> None:
         picked = st.session_state[key]["selection"]["rows"]
@@ -153,7 +183,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
 
 
 def offer_table(rows: Sequence[ModelRow]) -> None:
-    """Say what the table's columns mean, and offer it as CSV."""
+    """Explain the table's columns, and offer the table as CSV."""
     words, button = st.columns([0.75, 0.25], gap="medium")
     with words, st.expander("What the columns mean", icon=":material/help:"):
         meanings = [f"- **{column.heading}**: {column.meaning}" for column in COLUMNS]
@@ -171,13 +201,15 @@ def offer_table(rows: Sequence[ModelRow]) -> None:
 
 
 def explain_nats(rows: Sequence[ModelRow]) -> None:
-    """Say in one line what may be compared among some models."""
+    """Say whether the losses of the models can be compared."""
     differences = find_differences(rows)
     if "data" in differences:
-        found = plain(", ".join(differences["data"]))
+        found = escape_markdown(", ".join(differences["data"]))
         st.caption(f"Careful: nats of different data cannot be compared, and here are {found}.")
     elif differences:
-        found = plain("; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items()))
+        found = escape_markdown(
+            "; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items())
+        )
         st.caption(f"Careful: nats cannot be compared where these differ. Here, {found}.")
     elif len(rows) > 1:
         st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
@@ -188,69 +220,8 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
         )
 
 
-def _configure(column: Column) -> ColumnConfig:
-    if column.key == "created":
-        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
-    if column.key == "parameters":
-        return st.column_config.NumberColumn(
-            column.heading, format="localized", help=column.meaning
-        )
-    if column.is_number:
-        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
-    return st.column_config.TextColumn(
-        column.heading, help=column.meaning or None, pinned=column.key == "name"
-    )
-
-
-def _show_broken(errors: Mapping[str, str]) -> None:
-    if not errors:
-        return
-    names = {id: id.removeprefix(RUN) for id in errors}
-    label = f"Cannot be read: {plain(', '.join(names.values()))}"
-    with st.expander(label, icon=":material/warning:"):
-        for id, reason in errors.items():
-            st.text(f"{names[id]}: {reason}")
-
-
-QUANTITIES = {
-    "reconstruction": "Reconstruction",
-    "kl": "KL",
-    "negative_elbo": "−ELBO",
-    "loss": "Loss in training",
-}
-TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
-WHY = {
-    "plane": (
-        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
-        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
-        "sum, the same along a dotted line: where nats can be compared, lower left is better."
-    ),
-    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
-    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
-    "negative_elbo": (
-        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
-        "different β. A plain autoencoder has none: it is not drawn."
-    ),
-    "loss": (
-        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
-        "for. Of different β it is not the same sum, so the lower curve need not be the better "
-        "model."
-    ),
-}
-_WHY_PLANE = (
-    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
-    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
-    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
-    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
-    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
-    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
-    "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
-)
-_CONFIG = {"displayModeBar": False}
-
-
 def show_plane(rows: Sequence[ModelRow]) -> None:
-    """Draw models at their KL and their reconstruction term."""
+    """Plot models in the rate-distortion plane: KL against reconstruction term."""
     there = [row for row in rows if row.reconstruction is not None]
     if not there:
         st.info("None of these models has been measured yet: train an epoch, or evaluate one.")
@@ -274,12 +245,12 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
 def show_curves(
     rows: Sequence[ModelRow], among: Sequence[ModelRow], quantity: str, per: str
 ) -> None:
-    """Lay the validation curves of models over one another.
+    """Plot the validation curves of models.
 
     Parameters
     ----------
     rows, among : sequence of ModelRow
-        Those to draw, and all of the table: a model's colour is its place in that.
+        The models to plot, and all of the table, which determine the colours.
     quantity, per : str
         Of `QUANTITIES` and `TIMES`.
     """
@@ -306,8 +277,37 @@ def show_curves(
     _name_missing(rows, there, "has no such curve")
 
 
+def _key(dataset: str, title: str) -> str:
+    """Return a data set's name in the URL; for user data it includes the title."""
+    return dataset + "".join(title.partition(": ")[1:])
+
+
+def _configure(column: Column) -> ColumnConfig:
+    if column.key == "created":
+        return st.column_config.DateColumn(column.heading, format="YYYY-MM-DD")
+    if column.key == "parameters":
+        return st.column_config.NumberColumn(
+            column.heading, format="localized", help=column.meaning
+        )
+    if column.is_number:
+        return st.column_config.NumberColumn(column.heading, format="%.4g", help=column.meaning)
+    return st.column_config.TextColumn(
+        column.heading, help=column.meaning or None, pinned=column.key == "name"
+    )
+
+
+def _show_broken(errors: Mapping[str, str]) -> None:
+    if not errors:
+        return
+    names = {id: id.removeprefix(RUN) for id in errors}
+    label = f"Cannot be read: {escape_markdown(', '.join(names.values()))}"
+    with st.expander(label, icon=":material/warning:"):
+        for id, reason in errors.items():
+            st.text(f"{names[id]}: {reason}")
+
+
 def _curve(row: ModelRow, quantity: str) -> NDArray[np.float64] | None:
-    """Return one quantity on the validation rows (epochs,), or None where there is none."""
+    """Return one quantity on the validation data (epochs,), or None if it is not there."""
     history = row.history
     if row.model.kind == "autoencoder" and quantity in ("kl", "negative_elbo"):
         return None
@@ -328,7 +328,7 @@ def _times(row: ModelRow, per: str) -> NDArray[np.float64] | None:
 def _name_missing(rows: Sequence[ModelRow], there: Sequence[ModelRow], why: str) -> None:
     missing = [name for id, name in name_rows(rows).items() if id not in {r.id for r in there}]
     if missing:
-        st.caption(f"Left out: {plain('; '.join(missing))}, which {why}.")
+        st.caption(f"Left out: {escape_markdown('; '.join(missing))}, which {why}.")
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -13,18 +13,18 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, find_prepared
 from vae_explorer.data.base import SPLITS
-from vae_explorer.data.files import open_album
+from vae_explorer.data.files import open_image_files
 from vae_explorer.data.user_sets import (
     MAX_BYTES,
-    OwnSet,
-    add_own_set,
-    delete_own_set,
-    list_own_sets,
+    UserSet,
+    add_user_set,
+    delete_user_set,
+    list_user_sets,
     split_counts,
 )
 from vae_explorer.errors import ReadOnlyError
-from vae_explorer.ui.text import plain
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import suggest_name
 
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
@@ -70,7 +70,7 @@ class TrainingData:
 
 def choose_data() -> TrainingData | None:
     """Draw the choice; None as long as there are no pictures."""
-    own = {f"{_OWN}{each.name}": each for each in list_own_sets(workspace.DATA)}
+    own = {f"{_OWN}{each.name}": each for each in list_user_sets(workspace.DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
     titles |= {name: f"{each.name} · yours" for name, each in own.items()}
@@ -78,7 +78,7 @@ def choose_data() -> TrainingData | None:
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
     first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
-    name = choose("train_data", "Pictures", titles, first, dropdown=True)
+    name = select("train_data", "Pictures", titles, first, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:
@@ -101,7 +101,9 @@ def _ask_for_own() -> TrainingData | None:
         return None
     path, pictures = named
     if pictures < len(SPLITS):
-        st.error(f"There are {pictures} pictures in {plain(str(path))}: too few to train on.")
+        st.error(
+            f"There are {pictures} pictures in {escape_markdown(str(path))}: too few to train on."
+        )
         return None
     return _own_data(path.stem, path, split_counts(pictures))
 
@@ -123,7 +125,10 @@ def _say_where(spec: DatasetSpec) -> str:
 
 
 def _show_terms(spec: DatasetSpec) -> None:
-    st.caption(f"Licence: {plain(spec.licence)}.", help=f"{plain(spec.terms)} {spec.url}")
+    st.caption(
+        f"Licence: {escape_markdown(spec.licence)}.",
+        help=f"{escape_markdown(spec.terms)} {spec.url}",
+    )
     if spec.download_bytes and not find_prepared(spec.name, workspace.DATA):
         st.caption(
             "Fetched when training starts, which takes a connection. If it fails, nothing is lost: "
@@ -137,7 +142,7 @@ _HERE = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
 
 
-def ask_for_zip(root: Path) -> OwnSet | None:
+def ask_for_zip(root: Path) -> UserSet | None:
     """Let a zip be uploaded; return the set in the run in which it was kept."""
     turn = st.session_state.get(_ROUND, 0)
     file = st.file_uploader(
@@ -165,7 +170,7 @@ def ask_for_zip(root: Path) -> OwnSet | None:
         else:
             st.session_state[_ROUND] = turn + 1  # lets go of the file
             return found
-    st.error(plain(reason))
+    st.error(escape_markdown(reason))
     return None
 
 
@@ -184,7 +189,7 @@ def ask_for_path() -> tuple[Path, int] | None:
         path = Path(text.strip()).expanduser()
         return path, _count(str(path))
     except (DatasetError, OSError, RuntimeError) as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
         return None
 
 
@@ -203,7 +208,7 @@ def is_at_this_machine() -> bool:
     )
 
 
-def show_own_set(own: OwnSet, root: Path) -> None:
+def show_own_set(own: UserSet, root: Path) -> None:
     """Say what was found in a set, and offer to delete it."""
     labels = ", ".join(own.label_names[:5]) + (" …" if len(own.label_names) > 5 else "")
     said = f"{own.pictures:,} pictures; " + (f"labels: {labels}." if labels else "no labels.")
@@ -219,19 +224,19 @@ def show_own_set(own: OwnSet, root: Path) -> None:
     if names:
         said += f" Left out: {'; '.join(names)}."
     words, button = st.columns([0.78, 0.22], vertical_alignment="center")
-    words.caption(plain(said))
+    words.caption(escape_markdown(said))
     with button.popover("Delete", icon=":material/delete:", type="tertiary"):
         st.markdown(
-            f"Delete the pictures of **{plain(own.name)}** from this machine? Models that were "
-            "trained on them stay."
+            f"Delete the pictures of **{escape_markdown(own.name)}** from this machine? "
+            "Models that were trained on them stay."
         )
         st.button(
             "Delete them", type="primary", on_click=_delete, args=(own.name, root), width="stretch"
         )
 
 
-def _keep(file: UploadedFile, root: Path) -> OwnSet:
-    name = suggest_name(Path(file.name).stem, [each.name for each in list_own_sets(root)])
+def _keep(file: UploadedFile, root: Path) -> UserSet:
+    name = suggest_name(Path(file.name).stem, [each.name for each in list_user_sets(root)])
     bar = st.progress(0.0, text="Looking through the zip …")
 
     def show(done: int, total: int | None) -> None:
@@ -239,19 +244,19 @@ def _keep(file: UploadedFile, root: Path) -> OwnSet:
         bar.progress(share, text=f"{done:,} of {total or 0:,} pictures read")
 
     try:
-        return add_own_set(name, file, root, progress=show)
+        return add_user_set(name, file, root, progress=show)
     finally:
         bar.empty()
 
 
 def _delete(name: str, root: Path) -> None:
     try:
-        delete_own_set(name, root)
+        delete_user_set(name, root)
     except (DatasetError, ReadOnlyError, OSError) as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
 
 
 @st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for pictures …")
 def _count(path: str) -> int:
-    with open_album(Path(path)) as album:
-        return len(album.pictures)
+    with open_image_files(Path(path)) as image_files:
+        return len(image_files.pictures)

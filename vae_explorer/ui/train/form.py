@@ -9,24 +9,23 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer import workspace
-from vae_explorer.cli import build_parser
-from vae_explorer.cli.train import read_configs
+from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError
+from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
-    FEW_PICTURES,
-    FEWEST_PICTURES,
+    FEW_IMAGES,
+    FEWEST_IMAGES,
     PRESETS,
     fitting_presets,
-    suggest_pace,
+    suggest_hyperparameters,
     suggest_widths,
 )
 from vae_explorer.publishing import default_title
-from vae_explorer.runs.arguments import command_line
-from vae_explorer.ui.text import plain
+from vae_explorer.runs.status import command_line
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.data import TrainingData, choose_data
-from vae_explorer.ui.train.estimate import show_estimate, stop_measuring
-from vae_explorer.ui.widgets import choose, enter, slide
+from vae_explorer.ui.widgets import float_slider, int_input, select
 from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
 
 _OF_THE_DATA = (
@@ -54,13 +53,13 @@ def choose_training() -> list[str] | None:
     try:
         refuse_when_read_only("training")
     except ReadOnlyError as error:
-        st.info(plain(str(error)))
+        st.info(escape_markdown(str(error)))
         return None
     choices, summary = st.columns([0.6, 0.4], gap="large")
     with choices:
         data = choose_data()
     if data is None:
-        summary.caption("What it takes, and how long, stands here once there are pictures.")
+        summary.caption("The size of the training stands here once there are pictures.")
         return None
     taken = taken_names()
     with choices:
@@ -80,28 +79,43 @@ def choose_training() -> list[str] | None:
             width="stretch",
         )
         for problem in problems:
-            st.error(plain(problem))
+            st.error(escape_markdown(problem))
         if not problems:
-            show_estimate(*read_command(arguments), data.counts)
-            if 0 < data.pictures < FEW_PICTURES:
+            _show_size(*read_command(arguments), data.counts)
+            if 0 < data.pictures < FEW_IMAGES:
                 st.warning(_FEW.format(data.pictures))
             st.caption("The command that is started; in a terminal it does the same:")
             st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
-    if not pressed or problems:
-        return None
-    stop_measuring()
-    return arguments
+    return arguments if pressed and not problems else None
+
+
+def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int]) -> None:
+    """Show the numbers of images, parameters and epochs of a training."""
+    encoder, decoder = count_model_parameters(model)
+    train = counts.get("train", 0)
+    validated = round(train * config.validation_fraction)
+    held_out = counts.get("test") or counts.get("val", 0)
+    st.markdown(
+        f"**{train - validated:,} pictures** to learn from; {validated:,} more choose the best "
+        f"epoch, {held_out:,} judge it"
+    )
+    st.markdown(
+        f"**{encoder + decoder:,} parameters**: {encoder:,} in the encoder, {decoder:,} in the "
+        "decoder"
+    )
+    at_most = ", or fewer, if it stops early" if config.patience else ""
+    st.markdown(f"**{config.epochs:,} epoch{'s' if config.epochs > 1 else ''}**{at_most}")
 
 
 def _choose_numbers(
     data: TrainingData, model: TrainingModel, taken: set[str]
 ) -> tuple[str, dict[str, float]]:
     """Return the model's name, and the fields of `TrainConfig` that were chosen."""
-    pace = suggest_pace(data.counts.get("train", 0), model.preset)
+    pace = suggest_hyperparameters(data.counts.get("train", 0), model.preset)
     values: dict[str, float] = pace._asdict()
     left, right = st.columns(2)
     with left:
-        values["epochs"] = enter(
+        values["epochs"] = int_input(
             "train_epochs",
             "Epochs",
             (1, 1000),
@@ -117,7 +131,7 @@ def _choose_numbers(
     )
     with st.expander("More"):
         if model.is_variational:
-            values["beta"] = slide(
+            values["beta"] = float_slider(
                 "train_beta",
                 "β, the weight of the KL term",
                 (0, 10),
@@ -125,14 +139,14 @@ def _choose_numbers(
                 help="The KL term holds z near the prior, N(0, 1). Above 1 the space is tidier, "
                 "and the pictures are blurrier.",
             )
-        values["patience"] = enter(
+        values["patience"] = int_input(
             "train_patience",
             "Stop after so many epochs without progress",
             (0, 1000),
             0,
             help="0 goes on to the last one.",
         )
-        values["seed"] = enter("train_seed", "Seed", (0, 2**32 - 1), 0)
+        values["seed"] = int_input("train_seed", "Seed", (0, 2**32 - 1), 0)
     return name.strip() or suggested, values
 
 
@@ -144,11 +158,7 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
     ConfigError
         If it would be refused there.
     """
-    try:
-        given = vars(build_parser().parse_args(arguments))
-    except SystemExit as error:  # it has said why where the server was started
-        raise ConfigError("A number here cannot be read. Channels are such as 32,64.") from error
-    return read_configs(given)
+    return TrainRequest.parse(arguments[1:]).read_configs()
 
 
 def taken_names() -> set[str]:
@@ -186,9 +196,9 @@ def _find_problems(
     arguments: list[str], name: str, taken: set[str], data: TrainingData
 ) -> list[str]:
     problems = []
-    if 0 < data.pictures < FEWEST_PICTURES:
+    if 0 < data.pictures < FEWEST_IMAGES:
         problems.append(
-            f"These are {data.pictures} pictures; training takes {FEWEST_PICTURES} at least. Add "
+            f"These are {data.pictures} pictures; training takes {FEWEST_IMAGES} at least. Add "
             "some to the zip or folder."
         )
     try:
@@ -236,7 +246,7 @@ def choose_model(data: TrainingData) -> TrainingModel:
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
     options[OWN] = "Your own · you say how large"
     first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
-    name = choose(
+    name = select(
         "train_model",
         "Model",
         options,
@@ -258,7 +268,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     size = data.sizes[0]
     if len(data.sizes) > 1:
         sizes = {str(side): f"{side}×{side}" for side in data.sizes}
-        size = int(choose("train_size", "Size of the pictures, in pixels", sizes, "64"))
+        size = int(select("train_size", "Size of the pictures, in pixels", sizes, "64"))
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
@@ -274,7 +284,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         )
     with latent:
         usual = 2 if data.channels == 1 else 32
-        latent_dim = enter(
+        latent_dim = int_input(
             "train_latent",
             "Latent size",
             (2, 512),
@@ -285,7 +295,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     with likely:
         likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
         default = "gaussian" if data.channels == 3 else "bernoulli"
-        likelihood = choose("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
+        likelihood = select("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
     return [
         "--image-size",
         str(size),

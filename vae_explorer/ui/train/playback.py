@@ -1,4 +1,4 @@
-"""What the browser is given to play a training: points, grids and pictures of all its epochs."""
+"""Playback of a training: its recordings, the live view, and the animation file."""
 
 from __future__ import annotations
 
@@ -13,28 +13,41 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.images import Format, as_shown, encode_picture, tile, to_uint8, write_animation
-from vae_explorer.playback.recording import Recording, Source, film, list_sources, load_recording
+from vae_explorer.images import (
+    Format,
+    encode_image_file,
+    for_display,
+    tile,
+    to_uint8,
+    write_animation,
+)
+from vae_explorer.playback.recording import (
+    Playback,
+    Source,
+    list_sources,
+    load_playback,
+    render_animation,
+)
 from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.page import close_page, is_smooth
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 
 ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
 COMMAND = (
     "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
     "--out checkpoints/my-vae --keep-epochs"
 )
-FILMS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
-FILM_SECONDS = 8.0
-_FILM = "playback_film"
-_TALLEST = 8_000  # px of a sheet of pictures
-_FINEST = 32_767  # of a 16-bit number
+ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
+ANIMATION_SECONDS = 8.0
+_ANIMATION = "playback_film"
+_TALLEST = 8_000  # px of a sheet of images
+_FINEST = 32_767  # largest int16
 
 
 def needs_sources() -> dict[str, Source]:
-    """Return what can be played; ends the run with how to get something, where nothing can."""
+    """Return the trainings that can be played; without any, stop the script with instructions."""
     sources = list_sources(workspace.RUNS)
     if sources:
         return sources
@@ -49,8 +62,8 @@ def needs_sources() -> dict[str, Source]:
     return st.stop()
 
 
-def load_sources(sources: Sequence[Source]) -> list[Recording]:
-    """Read the recordings that can be read; say of the others why they cannot."""
+def load_sources(sources: Sequence[Source]) -> list[Playback]:
+    """Load the recordings, and show why some cannot be loaded."""
     found = []
     for source in sources:
         try:
@@ -63,21 +76,21 @@ def load_sources(sources: Sequence[Source]) -> list[Recording]:
     return found
 
 
-def draw_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
-    """Draw trainings under one slider.
+def show_playback(sources: Sequence[Source], key: str, *, align: str, follow: bool) -> None:
+    """Show trainings under one slider.
 
     Parameters
     ----------
     sources : sequence of Source
         One or two.
     align : str
-        One of `ALIGNMENTS`: what the slider means where there are two.
+        One of `ALIGNMENTS`: what the slider counts if there are two.
     follow : bool
         Whether the axes follow the points of each epoch.
     """
     recordings = []
     for source in sources:
-        with suppress(CheckpointError, RunError):  # it was told of
+        with suppress(CheckpointError, RunError):  # already shown by `load_sources`
             recordings.append(_pack(source))
     titles = " and ".join(source.title for source in sources)
     data = {
@@ -92,14 +105,16 @@ def draw_playback(sources: Sequence[Source], key: str, *, align: str, follow: bo
     draw_view(key, data, {})
 
 
-def offer_film(source: Source) -> None:
-    """Offer a training as an animated picture, drawn when it is asked for, with its progress."""
+def offer_animation(source: Source) -> None:
+    """Offer a training as an animation, rendered on request with a progress bar."""
     with st.popover("Save as a film", icon=":material/movie:", width="stretch"):
-        kind = choose("film", "File", FILMS, help="A GIF is larger and has 256 colours.")
-        made = recall(_FILM, {})
+        kind = select(
+            "film", "File", ANIMATION_FORMATS, help="A GIF is larger and has 256 colours."
+        )
+        made = recall(_ANIMATION, {})
         key = (source, kind)
         if key not in made and st.button("Draw it", type="primary", width="stretch"):
-            made = st.session_state[_FILM] = {key: _write_film(source, kind)}
+            made = st.session_state[_ANIMATION] = {key: _write_animation(source, kind)}
         if key in made:
             label = f"Download, {len(made[key]) / 1e6:.2g} MB"
             st.download_button(
@@ -113,22 +128,22 @@ def offer_film(source: Source) -> None:
             )
 
 
-def _write_film(source: Source, kind: Format) -> bytes:
+def _write_animation(source: Source, kind: Format) -> bytes:
     bar = st.progress(0.0, "Drawing the frames …")
 
     def show(share: float) -> None:
         bar.progress(0.8 * share, "Drawing the frames …")
 
-    frames = film(_load(source), CLASS_COLOURS, show)
+    frames = render_animation(_load(source), CLASS_COLOURS, show)
     bar.progress(0.8, "Packing them: some seconds more …")
-    data = write_animation(frames, kind, FILM_SECONDS, back=False)
+    data = write_animation(frames, kind, ANIMATION_SECONDS, back=False)
     bar.empty()
     return data
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _load(source: Source) -> Recording:
-    return load_recording(source, workspace.RUNS)
+def _load(source: Source) -> Playback:
+    return load_playback(source, workspace.RUNS)
 
 
 @st.cache_data(max_entries=4, show_spinner="Decoding the epochs …")
@@ -174,8 +189,8 @@ def _pack(source: Source) -> dict[str, object]:
     }
 
 
-def _originals(source: Source, recording: Recording) -> np.ndarray:
-    """Return the pictures that are reconstructed, uint8; of a checkpoint, where its data are."""
+def _originals(source: Source, recording: Playback) -> np.ndarray:
+    """Return the images that are reconstructed, uint8; from the data set if it is prepared here."""
     kept = recording.kept
     card = None if source.is_run else list_checkpoints()[0].get(source.name)
     dataset = None if card is None else find_originals(card)
@@ -185,24 +200,24 @@ def _originals(source: Source, recording: Recording) -> np.ndarray:
 
 
 def _row(pictures: np.ndarray) -> np.ndarray:
-    """Lay uint8 pictures (k, channels, height, width) in a row: (height, width, 3)."""
+    """Tile uint8 images (k, channels, height, width) in a row: (height, width, 3)."""
     return _picture(pictures.astype(np.float32) / 255, len(pictures))
 
 
 def _picture(images: np.ndarray, columns: int) -> np.ndarray:
-    pixels = to_uint8(tile(as_shown(images), columns))
+    pixels = to_uint8(tile(for_display(images), columns))
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 
 def _sheet(frames: Sequence[np.ndarray], columns: int) -> dict[str, object]:
-    """Lay frames of one size out on one picture, in reading order."""
+    """Tile frames of one size on one sheet, in reading order."""
     height, width, _ = frames[0].shape
     rows = -(-len(frames) // columns)
     sheet = np.full((rows * height, min(columns, len(frames)) * width, 3), 255, np.uint8)
     for k, frame in enumerate(frames):
         y, x = k // columns * height, k % columns * width
         sheet[y : y + height, x : x + width] = frame
-    address = f"data:image/webp;base64,{_base64(encode_picture(sheet, 'webp'))}"
+    address = f"data:image/webp;base64,{_base64(encode_image_file(sheet, 'webp'))}"
     return {"src": address, "columns": columns, "width": width, "height": height}
 
 

@@ -17,13 +17,14 @@ import streamlit as st
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError
 from vae_explorer.figures.style import CLASS_COLOURS
-from vae_explorer.images import as_shown, data_url, tile
-from vae_explorer.runs.status import RunStatus, can_resume
+from vae_explorer.images import data_url, for_display, tile
+from vae_explorer.runs.run import Run
+from vae_explorer.runs.status import RunStatus
 from vae_explorer.training.snapshots import list_epochs, read_epochs
-from vae_explorer.training.state import EpochMetrics, load_config, read_history
+from vae_explorer.training.state import EpochMetrics
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.tiles import pack_floats
-from vae_explorer.ui.text import _short, say_seconds
+from vae_explorer.ui.text import format_duration, format_number
 
 POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
@@ -31,19 +32,19 @@ _CAUGHT = 0.995
 _PARTS = ("loss", "reconstruction", "kl")
 
 
-def draw_training(run: Path, status: RunStatus) -> None:
+def draw_training(run: Run, status: RunStatus) -> None:
     """Draw where a run stands, as its folder has it now."""
     history: Sequence[EpochMetrics] = []
     kept: Mapping[str, object] = {}
     with suppress(RunError):  # between a deletion and a beginning
-        if can_resume(run):
-            history = read_history(run)
-            kept = _read_kept(run)
+        if run.can_resume:
+            history = run.read_history()
+            kept = _read_kept(run.path)
     data = {
         "view": "progress",
         "share": _share(status),
         "said": describe_progress(status),
-        "live": status.is_live,
+        "live": status.is_alive,
         "curves": _curves(status, history),
         **kept,
     }
@@ -51,18 +52,18 @@ def draw_training(run: Path, status: RunStatus) -> None:
 
 
 def describe_progress(status: RunStatus) -> str:
-    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · 1 min left"."""
+    """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · about 1 min left"."""
     if status.phase == "preparing":
         return "Getting ready: the pictures and the model are loaded."
     if status.phase == "evaluating":
         return "Measuring the best epoch on pictures it has never seen, and publishing it."
-    if not status.is_live:
+    if not status.is_alive:
         return f"{status.epoch} of {status.epochs} epochs"
     parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]
     if status.images_per_second:
-        parts.append(f"{_short(status.images_per_second)} images/s")
-    if status.seconds_left >= 0:
-        parts.append(f"{say_seconds(status.seconds_left)} left")
+        parts.append(f"{format_number(status.images_per_second)} images/s")
+    if status.seconds_left is not None:
+        parts.append(f"about {format_duration(status.seconds_left)} left")
     return " · ".join(parts)
 
 
@@ -99,7 +100,7 @@ def _read_epoch(run: str, number: int, stamp: int) -> Mapping[str, object]:
     del number, stamp  # what it is cached under: a later epoch, or the same of another training
     folder = Path(run)
     kept = read_epochs(folder, latest=True)
-    model, _ = load_config(folder)
+    model, _ = Run(folder).load_config()
     rows = np.linspace(0, len(kept.row_id) - 1, min(POINTS, len(kept.row_id))).astype(int)
     points = kept.points[-1][rows]
     own_plane = model.latent_dim == 2
@@ -137,4 +138,4 @@ def _half_side(points: np.ndarray, *, rings: bool) -> float:
 
 def _join(pictures: np.ndarray) -> str:
     """Return uint8 pictures (k, channels, height, width) side by side, as a page shows them."""
-    return data_url(tile(as_shown(pictures.astype(np.float32) / 255), len(pictures)))
+    return data_url(tile(for_display(pictures.astype(np.float32) / 255), len(pictures)))

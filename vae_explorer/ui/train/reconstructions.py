@@ -1,4 +1,4 @@
-"""The same twelve held-out pictures, redrawn by each of some models."""
+"""Reconstructions of the same twelve held-out images by several models."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
-from vae_explorer.images import as_shown, data_url, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import plain
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.compare import name_rows
 from vae_explorer.ui.widgets import read_number
 
 COUNT = 12
 _SEED, _MOST_SEED = "twelve", 99_999
 _MOST = 12  # models: each is loaded
-_SIDE = 64  # of a picture on the screen, in pixels, at most
+_SIDE = 64  # of an image on the screen, in pixels, at most
 _STYLE = """
 <style>
   .same-pictures { overflow-x: auto; }
@@ -44,7 +44,7 @@ _STYLE = """
 
 
 def offer_another() -> int:
-    """Offer another twelve pictures; return the seed of these."""
+    """Offer another twelve images; return the seed of the current ones."""
     seed = seed_from_url(_SEED, 0, lambda text: read_number(text, int, 0, _MOST_SEED))
     write_to_url(_SEED, str(seed), "0")
     st.button(
@@ -56,15 +56,15 @@ def offer_another() -> int:
     return seed
 
 
-def show_pictures(rows: Sequence[ModelRow], seed: int) -> None:
-    """Show twelve pictures that none of these models has learnt from, and what each makes of them.
+def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
+    """Show twelve images that no model was trained on, and each model's reconstructions.
 
     Parameters
     ----------
     rows : sequence of ModelRow
-        Of the same data.
+        Trained on the same data.
     seed : int
-        Chooses the pictures.
+        Determines the images.
     """
     if len({row.data for row in rows}) != 1:
         st.info("These models learnt from different pictures. Choose models of one data set above.")
@@ -81,7 +81,7 @@ def show_pictures(rows: Sequence[ModelRow], seed: int) -> None:
     if best is not None and len(ids):
         strips.append(_Strip("Held-out pictures", best.take(ids).astype(np.float32) / 255, None))
     for row in shown:
-        images = _redraw(row, cards.get(row.id), data[row.id], ids)
+        images = _reconstruct(row, cards.get(row.id), data[row.id], ids)
         if images is None:
             continue
         originals = data[row.id]
@@ -125,10 +125,10 @@ def _draw(
     return draw_row_ids(held_out, COUNT, seed)
 
 
-def _redraw(
+def _reconstruct(
     row: ModelRow, card: ModelCard | None, data: ImageDataset | None, ids: np.ndarray
 ) -> np.ndarray | None:
-    """Return what a model makes of pictures (n, channels, height, width); None if it cannot."""
+    """Return a model's reconstructions (n, channels, height, width), or None if it has none."""
     if not len(ids):
         return None
     if card is not None:
@@ -151,7 +151,7 @@ def _write_table(strips: Sequence[_Strip]) -> str:
     lines = []
     for strip in strips:
         scale = max(1, _SIDE // strip.images.shape[-1])
-        mosaic = tile(as_shown(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
+        mosaic = tile(for_display(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
         close = "" if strip.psnr is None else f"{strip.psnr:.1f} dB"
         lines.append(
             f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
@@ -176,5 +176,6 @@ def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequen
     drawn = {strip.name for strip in strips}
     if missing := [name for id, name in name_rows(shown).items() if name not in drawn]:
         st.caption(
-            f"Not drawn: {plain('; '.join(missing))}. A run needs its data here, and a whole epoch."
+            f"Not drawn: {escape_markdown('; '.join(missing))}. "
+            "A run needs its data here, and a whole epoch."
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import TrainConfig
@@ -22,11 +21,11 @@ from vae_explorer.runs.launcher import (
     start_training,
     stop_training,
 )
-from vae_explorer.runs.status import Phase, RunStatus, can_resume, list_runs, read_status
-from vae_explorer.training.state import load_config
-from vae_explorer.ui.text import plain, say_seconds
+from vae_explorer.runs.run import Run, list_runs
+from vae_explorer.runs.status import Phase, RunStatus
+from vae_explorer.ui.text import escape_markdown, format_duration
 from vae_explorer.ui.train.progress import draw_training
-from vae_explorer.ui.widgets import choose
+from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
 
 NEW = ":new"  # no run can be called so
@@ -60,9 +59,9 @@ def choose_run() -> str | None:
     names = {NEW: "A new training", **{status.name: status.name for status in runs}}
     if _NEXT in st.session_state:
         st.session_state["run"] = st.session_state.pop(_NEXT)
-    default = runs[0].name if runs[0].is_live else NEW
+    default = runs[0].name if runs[0].is_alive else NEW
     with st.columns([0.34, 0.66])[0]:
-        chosen = choose("run", "Show", names, default, dropdown=True)
+        chosen = select("run", "Show", names, default, dropdown=True)
     return None if chosen == NEW else chosen
 
 
@@ -86,15 +85,15 @@ def launch(arguments: Sequence[str]) -> None:
 def watch_run(name: str) -> None:
     """Show how a run stands, again every second while it lives."""
     st.html(_STYLE)
-    status = read_status(workspace.RUNS / name)
-    live = status is not None and status.is_live
+    status = Run.named(name).read_status()
+    live = status is not None and status.is_alive
     st.fragment(_draw, run_every=_EVERY if live else _IDLE)(name, live)
 
 
 def _draw(name: str, was_live: bool) -> None:
-    run = workspace.RUNS / name
-    status = read_status(run)
-    if status is None or status.is_live != was_live:
+    run = Run.named(name)
+    status = run.read_status()
+    if status is None or status.is_alive != was_live:
         st.rerun()  # of the whole page: the sidebar lists a model that was published meanwhile
     stage, panel = st.columns([0.66, 0.34], gap="medium")
     with stage:
@@ -113,8 +112,8 @@ def _draw(name: str, was_live: bool) -> None:
 
 
 def _say_state(status: RunStatus) -> None:
-    message = plain(status.message)
-    if status.asked:
+    message = escape_markdown(status.message)
+    if status.requested_action:
         st.info("It ends after the step under way, and saves.", icon=":material/hourglass_top:")
     elif status.phase == "failed":
         st.error(message, icon=":material/error:")
@@ -132,7 +131,7 @@ def _offer_actions(status: RunStatus) -> None:
     actions = list_actions(status)
     for action in actions:
         _offer(action, status)
-    deletes = not status.is_live and offer_deletion(status.name)
+    deletes = not status.is_alive and offer_deletion(status.name)
     if deletes and _attempt(lambda: delete_training(status.name), "Deleting …"):
         st.session_state[_NEXT] = NEW
         st.rerun()
@@ -147,7 +146,7 @@ def _offer(action: Action, status: RunStatus) -> None:
         key=f"{action.label}-{status.name}",
         type="primary" if action.main else "secondary",
         width="stretch",
-        disabled=bool(status.asked) or action.disabled,
+        disabled=bool(status.requested_action) or action.disabled,
     )
     if pressed and _attempt(lambda: action.do(status.name), action.doing):
         st.rerun()
@@ -156,7 +155,9 @@ def _offer(action: Action, status: RunStatus) -> None:
 def _offer_model(name: str) -> None:
     card = list_checkpoints()[0].get(name)
     if card is None:
-        st.caption(f"It was published as {plain(name)}, which was renamed or deleted since.")
+        st.caption(
+            f"It was published as {escape_markdown(name)}, which was renamed or deleted since."
+        )
         return
 
     def choose_it() -> None:
@@ -187,10 +188,10 @@ def _list_others(name: str) -> None:
 
     for status in others:
         words = f"{status.name} · {STATES[status.phase]}, epoch {status.epoch} of {status.epochs}"
-        if status.seconds_left >= 0 and status.phase == "training":
-            words += f", {say_seconds(status.seconds_left)} left"
+        if status.seconds_left is not None and status.phase == "training":
+            words += f", about {format_duration(status.seconds_left)} left"
         if st.button(
-            plain(words),
+            escape_markdown(words),
             type="tertiary",
             key=f"show-{status.name}",
             on_click=show,
@@ -213,7 +214,7 @@ def _attempt(do: Callable[[], None], doing: str) -> bool:
 def _show_refusal() -> None:
     refusal = st.session_state.pop(_REFUSAL, None)
     if refusal is not None:
-        st.error(plain(refusal))
+        st.error(escape_markdown(refusal))
 
 
 _STARTING = "Starting: Python and the model are loaded …"
@@ -238,17 +239,17 @@ def list_actions(status: RunStatus) -> list[Action]:
     """Return what can be done with a run, what helps most first."""
     if status.phase in ("evaluating", "finished"):
         return []
-    if status.is_live:
+    if status.is_alive:
         return _while_it_lives(status)
     config = _config_of(status)
     actions = []
     goes_on = Action(
-        "Go on" if can_resume(workspace.RUNS / status.name) else "Try again",
+        "Go on" if Run.named(status.name).can_resume else "Try again",
         resume_training,
         ":material/play_arrow:",
-        main=status.fault != "not_a_number",
+        main=status.failure != "not_a_number",
     )
-    if config is not None and status.fault == "not_a_number":
+    if config is not None and status.failure == "not_a_number":
         rate = f"{config.learning_rate / 2:.4g}"
         actions.append(
             Action(
@@ -261,7 +262,7 @@ def list_actions(status: RunStatus) -> list[Action]:
         )
     else:
         actions.append(goes_on)
-    if config is not None and status.fault == "memory" and config.batch_size > 1:
+    if config is not None and status.failure == "memory" and config.batch_size > 1:
         size = str(config.batch_size // 2)
         actions.append(
             Action(
@@ -271,7 +272,7 @@ def list_actions(status: RunStatus) -> list[Action]:
                 help="Half as many, from the beginning: needs less memory",
             )
         )
-    if config is not None and status.fault == "data":
+    if config is not None and status.failure == "data":
         actions.append(
             Action(
                 "Start again",
@@ -280,7 +281,7 @@ def list_actions(status: RunStatus) -> list[Action]:
                 help="From the beginning, with the pictures that are there now",
             )
         )
-    if status.epoch and can_resume(workspace.RUNS / status.name):
+    if status.epoch and Run.named(status.name).can_resume:
         actions.append(
             Action(
                 "Publish the best so far",
@@ -323,6 +324,6 @@ def _while_it_lives(status: RunStatus) -> list[Action]:
 
 def _config_of(status: RunStatus) -> TrainConfig | None:
     try:
-        return load_config(workspace.RUNS / status.name)[1] if status.begun else None
+        return Run.named(status.name).load_config()[1] if status.begun else None
     except RunError:
         return None

@@ -1,0 +1,106 @@
+"""The session's faces, kept in its memory only: a reload forgets them.
+
+They and their names are never in the URL, in a shared cache, or in a log; so no widget's key
+contains a name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from vae_explorer.faces import Face, align
+from vae_explorer.images import ImageFormat
+
+_FACES = "tray"
+_MOST = 12  # faces
+_MOST_PIXELS = 80_000_000  # of the photos they were found in
+_LONGEST = 40  # characters of a name
+
+
+@dataclass(frozen=True, eq=False)
+class SessionFace:
+    """A face found in a photo, or a generated one."""
+
+    name: str
+    photo: Image.Image
+    """RGB, upright."""
+    face: Face | None
+    """Where it is in the photo; None if the photo is an aligned face."""
+    format: ImageFormat = "png"
+    """Format of the uploaded file."""
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    _crops: dict[int, Image.Image] = field(default_factory=dict, repr=False)
+
+    def crop(self, size: int) -> Image.Image:
+        """Return the aligned face, size x size."""
+        if size not in self._crops:
+            self._crops[size] = (
+                self.photo.resize((size, size), Image.Resampling.LANCZOS)
+                if self.face is None
+                else align(self.photo, self.face, size).image
+            )
+        return self._crops[size]
+
+    def pixels(self, size: int) -> np.ndarray:
+        """Return the aligned face as float32 (3, size, size) in [0, 1]."""
+        channels_last = np.asarray(self.crop(size), np.float32) / np.float32(255)
+        return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
+
+
+def session_faces() -> list[SessionFace]:
+    """Return the session's faces, newest last."""
+    return list(st.session_state.get(_FACES, []))
+
+
+def add_face(wanted: SessionFace) -> None:
+    """Add a face, unless it is there already; without room, remove another one."""
+    faces = session_faces()
+    if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in faces):
+        return
+    names = {kept.name for kept in faces}
+    numbered = (f"{wanted.name} {number}" for number in range(2, len(names) + 3))
+    free = next(each for each in (wanted.name, *numbered) if each not in names)
+    st.session_state[_FACES] = _make_room([*faces, replace(wanted, name=free)])
+
+
+def remove_face(id: str) -> None:
+    """Remove one face."""
+    st.session_state[_FACES] = [kept for kept in session_faces() if kept.id != id]
+
+
+def remove_all_faces() -> None:
+    """Remove all faces."""
+    st.session_state[_FACES] = []
+
+
+def rename_face(id: str, wanted: str) -> bool:
+    """Rename a face; return False if the name is empty or already in use."""
+    faces = session_faces()
+    wanted = wanted.strip()[:_LONGEST]
+    if not wanted or any(kept.name == wanted for kept in faces):
+        return False
+    st.session_state[_FACES] = [
+        replace(kept, name=wanted) if kept.id == id else kept for kept in faces
+    ]
+    return True
+
+
+def _make_room(faces: list[SessionFace]) -> list[SessionFace]:
+    """Remove faces until the rest fit: generated ones first, then the oldest; never the newest."""
+    count = len(faces)
+    while len(faces) > 1 and (len(faces) > _MOST or _count_pixels(faces) > _MOST_PIXELS):
+        generated = [kept for kept in faces[:-1] if kept.face is None]
+        faces.remove((generated or faces)[0])
+    if len(faces) < count:
+        st.toast("There was no more room: the oldest face was let go.", icon=":material/inbox:")
+    return faces
+
+
+def _count_pixels(faces: list[SessionFace]) -> int:
+    photos = {id(kept.photo): kept.photo for kept in faces}
+    return sum(photo.width * photo.height for photo in photos.values())
