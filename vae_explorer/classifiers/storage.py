@@ -272,8 +272,8 @@ class ClassifierCard:
     """Hexadecimal digest of the weights' file, by its name."""
 
 
-JUDGE, GUIDE = "attributes-judge", "attributes-strided"
-"""In checkpoints/classifiers. By the one that judges no model is trained, no direction found."""
+EVALUATION_CLASSIFIER, GUIDANCE_CLASSIFIER = "attributes-judge", "attributes-strided"
+"""In checkpoints/classifiers. No model is trained and no attribute vector fitted by the first."""
 
 
 def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifier | None:

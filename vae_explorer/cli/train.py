@@ -25,7 +25,7 @@ from vae_explorer.publishing import publish
 from vae_explorer.runs.arguments import keep_arguments, list_arguments
 from vae_explorer.runs.folder import PUBLISHED, clear_run, close_published, refuse_unfinished
 from vae_explorer.runs.reporter import RunReport, report_run
-from vae_explorer.training.distributed import anywhere, find_devices, part
+from vae_explorer.training.distributed import any_rank, create_accelerator, shut_down
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import (
     EpochMetrics,
@@ -56,10 +56,10 @@ def run_train(args: argparse.Namespace) -> int:
     else:
         refuse_unfinished(run, restart=restart)
     check_dataset(config.dataset)
-    devices = find_devices()  # of `accelerate launch`, or the only one
-    main = devices.is_main_process
+    accelerator = create_accelerator()
+    main = accelerator.is_main_process
     with report_run(run, args, epochs=config.epochs, silent=not main) as report:
-        with devices.local_main_process_first():  # once on each machine
+        with accelerator.local_main_process_first():  # once on each machine
             size = model_config.image_size
             dataset = open_dataset(args, config.dataset, size, check=report.check)
         if main:
@@ -72,8 +72,8 @@ def run_train(args: argparse.Namespace) -> int:
         report.begin(dataset, config)
         if not given.get("finish"):
             asked = _train(model_config, config, dataset, report, given)
-            ends = anywhere(devices, asked)
-            part(devices)
+            ends = any_rank(accelerator, asked)
+            shut_down(accelerator)
             if main and ends and not (report.asked == "stop" and report.status.epoch):
                 again = shlex.join(keep_arguments(list_arguments(args)))
                 print(f"Stopped and saved. Go on: python -m vae_explorer train --resume {again}")

@@ -19,7 +19,7 @@ from vae_explorer.images import as_shown, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback.packed import DECODERS, crowd_early, decode_epoch, load_epochs
-from vae_explorer.training.snapshots import KeptEpochs, list_epochs, read_epochs
+from vae_explorer.training.snapshots import EpochSnapshots, list_epochs, read_epochs
 from vae_explorer.training.state import history_columns, load_config, load_state
 from vae_explorer.workspace import tell_apart
 
@@ -48,7 +48,7 @@ class Recording:
 
     title: str
     model: ModelConfig
-    kept: KeptEpochs
+    kept: EpochSnapshots
     history: Mapping[str, NDArray[np.float64]]
     """Columns of the epochs' metrics; none where they are not to be had."""
 

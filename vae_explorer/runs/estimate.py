@@ -32,7 +32,7 @@ from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.latent.prior import CHOOSING_ROWS, COMPONENTS, ROWS, ROWS_PER_COLUMN, fit_prior
 from vae_explorer.latent.statistics import TSNE_ROWS, embed
 from vae_explorer.models import build_model, count_parameters
-from vae_explorer.training.trainer import STATISTICS_IMAGES, Trainer
+from vae_explorer.training.trainer import BATCH_NORM_IMAGES, VaeTrainer
 
 WARM_STEPS = 3  # the first ones build what the others find built
 MOST_STEPS = 12
@@ -103,7 +103,7 @@ def estimate(
     images = train - validated
     steps = max(1, images // min(config.batch_size, images)) if images else 0
     judged = validated + held_out * config.keep_epochs
-    judged += min(STATISTICS_IMAGES, images) if model.normalization == "batch" else 0
+    judged += min(BATCH_NORM_IMAGES, images) if model.normalization == "batch" else 0
     seconds_per_epoch = steps * pace.step + judged * pace.judged
     sides = 2 if config.mirror else 1
     evaluation = (
@@ -149,14 +149,14 @@ def measure(model: ModelConfig, config: TrainConfig, start: float = 0.0) -> Pace
     )
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(model, config, made, Path(folder) / "run")
+        trainer = VaeTrainer(model, config, made, Path(folder) / "run")
         steps = _time_steps(trainer, start + time.perf_counter() - began)
         trainer.steps_per_epoch = trainer.step  # as if the epoch were over
         epoch_end = _time(trainer.finish_epoch)
     judged = len(trainer.validation_rows) + _JUDGED * config.keep_epochs
     if model.normalization == "batch":
-        judged += min(STATISTICS_IMAGES, len(trainer.train_rows))
-    vae, rows = trainer.averaged, made.rows("test")
+        judged += min(BATCH_NORM_IMAGES, len(trainer.train_rows))
+    vae, rows = trainer.ema_model, made.rows("test")
     z = np.random.default_rng(0).standard_normal((_PRIOR_ROWS, model.latent_dim), np.float32)
     return Pace(
         start=steps.start,
@@ -183,12 +183,12 @@ class _Steps(NamedTuple):
     step: float
 
 
-def _time_steps(trainer: Trainer, start: float) -> _Steps:
+def _time_steps(trainer: VaeTrainer, start: float) -> _Steps:
     """Do steps until enough were seen; return when the first was due, and what one takes."""
     began = time.perf_counter()
     times = []
     for _ in trainer.steps_of_epoch():
-        float(trainer.sums[0])  # waits for the device
+        float(trainer.loss_sums[0])  # waits for the device
         times.append(time.perf_counter() - began)
         if len(times) > WARM_STEPS + 1 and times[-1] - times[WARM_STEPS - 1] > LONGEST:
             break
