@@ -99,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("--beta", float, "weight of the KL term (1)"),
         ("--lr", float, "peak learning rate (0.002)"),
         ("--warmup-steps", int, "of the learning rate (200)"),
-        ("--weight-average", float, "decay of the averaged weights that are published (0.999)"),
+        ("--weight-average", float, "decay of the EMA weights, which are published (0.999)"),
         ("--patience", int, "stop after so many epochs without progress (0: never)"),
         ("--seed", int, "of weights, batches and noise (0)"),
         ("--start-from", str, "a run or checkpoint of the same model, to start from its weights"),
@@ -118,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     trained.set_defaults(command=run_train)
 
     classifier = subparsers.add_parser(
-        "train-classifier", help="train a network of attributes, for a loss or to judge by"
+        "train-classifier", help="train an attribute classifier, for a loss or for evaluation"
     )
     classifier.add_argument("--dataset", help="with attributes: celeba, folder")
     classifier.add_argument("--architecture", help=", ".join(CHANNELS))

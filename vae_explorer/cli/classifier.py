@@ -25,7 +25,7 @@ EPOCHS = 9
 
 
 def run_train_classifier(args: argparse.Namespace) -> int:
-    """Train or resume a network of attributes, then publish the best epoch."""
+    """Train or resume an attribute classifier, then publish the best epoch."""
     run, out = workspace.RUNS / CLASSIFIERS / args.out.name, args.out
     if out.exists() and not args.replace:
         raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
