@@ -4,7 +4,7 @@ The set is made: 784 MB of 28x28 grey pictures, in a folder that is deleted afte
 trains on it, which asks for pictures faster than most models, in the order of a whole epoch. Memory
 is looked at in a process that only has the map: RssAnon of /proc/self/status (Linux), what the
 kernel cannot take back, a hundred times a second, while the model trains for so many steps, is
-judged on the held-out pictures, and encodes all. Speed is compared in another process, where map
+evaluated on the held-out pictures, and encodes all. Speed is compared in another process, where map
 and memory take turns of a few steps.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
@@ -33,8 +34,7 @@ from vae_explorer.data.cache import open_cache, read_info, write_cache
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.models import build_model
-from vae_explorer.training.state import StepMetrics
-from vae_explorer.training.trainer import Trainer
+from vae_explorer.training.trainer import VaeTrainer
 
 SIDE = 28
 SHARES = (0.9, 0.05, 0.05)
@@ -46,7 +46,7 @@ MODEL = ModelConfig(
     image_size=SIDE, image_channels=1, latent_dim=8, architecture="mlp", hidden_dim=64
 )
 BOUND_MIB = 600
-"""Of memory that training and judging a set through its map may take, whatever the set's size."""
+"""Of memory to train and evaluate on a set through its map, whatever the set's size."""
 
 
 class Memory(NamedTuple):
@@ -54,7 +54,7 @@ class Memory(NamedTuple):
 
     start: float
     training: float
-    judging: float
+    evaluation: float
     encoding: float
 
 
@@ -116,7 +116,7 @@ def _records(count: int) -> Iterator[Record]:
 
 
 def measure_memory(args: argparse.Namespace) -> Memory:
-    """Train, judge and encode through the map, with the memory watched."""
+    """Train, evaluate and encode through the map, with the memory watched."""
     peaks = []
     with _watched_memory() as seen:
         start = seen[0]
@@ -156,10 +156,10 @@ def measure_speed(args: argparse.Namespace) -> list[list[Speed]]:
     return turns[1:]  # the first warms up
 
 
-def _steps(dataset: ImageDataset) -> Iterator[StepMetrics]:
+def _steps(dataset: ImageDataset) -> Iterator[Tensor]:
     """Train for an epoch, step by step; nothing is saved before its end."""
     config = TrainConfig(dataset="folder", epochs=1, batch_size=BATCH, precision="float32")
-    return Trainer(MODEL, config, dataset, Path("never-written")).steps_of_epoch()
+    return VaeTrainer(MODEL, config, dataset, Path("never-written")).steps_of_epoch()
 
 
 @contextmanager

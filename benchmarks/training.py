@@ -137,7 +137,7 @@ def _setting(args: argparse.Namespace) -> tuple[ImageDataset, TrainConfig]:
         dataset="fashion-mnist",
         epochs=args.epochs,
         warmup_steps=50,
-        weight_average=0,  # so that both are judged by their last weights; it takes its time still
+        weight_average=0,  # both are evaluated with their last weights; the EMA takes its time
         validation_fraction=VALIDATION_IMAGES / total,
     )
     return replace(dataset, split=split), config

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tests.support.classifiers import NAMES, TINY, TRAIN, make_faces
 from vae_explorer import workspace
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import ImageDataset, load_dataset
 from vae_explorer.models import build_model
 from vae_explorer.publishing import publish
+from vae_explorer.training.classifier import save_config as save_classifier_config
+from vae_explorer.training.classifier import train_classifier
 from vae_explorer.training.snapshots import read_epochs
 from vae_explorer.training.state import history_columns, load_state, save_config
 from vae_explorer.training.trainer import train
@@ -134,6 +138,26 @@ def published_checkpoints(tmp_path_factory: pytest.TempPathFactory, digits: Imag
         model.load_state_dict(state.best)
         publish(model, config, digits, history_columns(state.history), root / name)
     return root
+
+
+@pytest.fixture(scope="session")
+def classifier_faces() -> ImageDataset:
+    """480 images of 16x16 pixels with three attributes that a classifier learns."""
+    images, attributes = make_faces(480)
+    split = np.array(["train"] * 400 + ["val"] * 80)
+    return ImageDataset("celeba", images, None, (), attributes, NAMES, split, ())
+
+
+@pytest.fixture(scope="session")
+def classifier_runs(
+    tmp_path_factory: pytest.TempPathFactory, classifier_faces: ImageDataset
+) -> dict[str, Path]:
+    """A finished run of each classifier architecture; only to be read."""
+    root = tmp_path_factory.mktemp("classifiers")
+    for name, network in TINY.items():
+        save_classifier_config(root / name, network, TRAIN)
+        list(train_classifier(network, TRAIN, classifier_faces, root / name))
+    return {name: root / name for name in TINY}
 
 
 @pytest.fixture

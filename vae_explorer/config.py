@@ -207,7 +207,7 @@ class TrainConfig(Config):
     warmup_steps: int = 200
     """Steps of linear warm-up."""
     weight_average: float = 0.999
-    """Decay per step of the averaged weights, which are judged and published; 0 turns it off."""
+    """Decay per step of the EMA weights, which are evaluated and published; 0 turns it off."""
     patience: int = 0
     """Stop after so many epochs without a lower validation loss; 0 never stops early."""
     validation_fraction: float = 0.05
@@ -215,19 +215,19 @@ class TrainConfig(Config):
     seed: int = 0
     """Seeds the initial weights, the validation rows, the order of the batches, and ε."""
     mirror: bool = False
-    """Whether half of the training pictures, drawn anew each epoch, are seen mirrored."""
+    """Whether training images are flipped horizontally, each with probability 0.5."""
     clip_norm: float = 0.0
     """Largest norm of a step's gradient; 0 does not clip."""
     feature_network: str = ""
     """Classifier below checkpoints/classifiers by whose features reconstructions are compared."""
     feature_weight: float = 0.0
-    """Nats per unit of `losses.feature_distance`; 0 leaves it out."""
+    """Nats per unit of `perceptual.feature_distance`; 0 leaves it out."""
     feature_layers: int = 3
     """Of the classifier's blocks, from the image on, whose features are compared."""
     adversarial_weight: float = 0.0
-    """Nats per unit of `losses.hinge_generator_loss`; 0 trains without a discriminator."""
+    """Nats per unit of `perceptual.hinge_generator_loss`; 0 trains without a discriminator."""
     adversarial_start: float = 0.15
-    """Share of the steps after which the discriminator is listened to."""
+    """Share of the steps after which the adversarial loss counts."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Precision of the forward pass; losses are always float32. "auto": bf16 where it pays."""
     start_from: str = ""

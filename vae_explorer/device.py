@@ -1,4 +1,4 @@
-"""Encode and decode in batches: NumPy in, NumPy out."""
+"""Device, precision and memory allocator of a process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.config import TrainConfig
 
 
 def choose_device() -> torch.device:
@@ -19,40 +19,43 @@ def choose_device() -> torch.device:
     return torch.device("cpu")
 
 
-def chooses_bf16(config: TrainConfig, model: ModelConfig, device: torch.device) -> bool:
-    """Say whether the forward pass runs in bfloat16: as configured, or where it pays."""
-    if config.precision == "auto" and device.type == "cpu" and model.architecture == "mlp":
-        return False  # on a CPU only convolutions gain
-    return prefers_bf16(config, device)
+def uses_bf16(config: TrainConfig, device: torch.device, *, convolutional: bool) -> bool:
+    """Return whether the forward pass runs in bfloat16: as configured, or where it is faster.
 
-
-def prefers_bf16(config: TrainConfig, device: torch.device) -> bool:
-    """Say the same of a network of convolutions."""
+    Parameters
+    ----------
+    config : TrainConfig
+        Its `precision` decides, unless that is "auto".
+    device : torch.device
+    convolutional : bool
+        Whether the model has convolutions; on a CPU nothing else is faster in bfloat16.
+    """
     if config.precision != "auto":
         return config.precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and _cpu_has_bf16()  # where the instructions for it are there
+    return device.type == "cpu" and convolutional and _cpu_has_bf16()
 
 
 def _cpu_has_bf16() -> bool:
+    """Return whether the CPU has instructions for bfloat16, without which it is slower."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16", False))
 
 
 def keep_freed_memory(block: int | None = None, total: int = 2**31 - 1) -> None:
-    """Have glibc reuse large blocks instead of handing them back to the kernel.
+    """Make glibc reuse large blocks instead of returning them to the kernel.
 
-    Every pass through a model allocates and frees the same activations; faulting their pages in
-    anew costs a tenth of a training step and a sixth of decoding a grid. Does nothing where the C
-    library is another one.
+    Every pass through a model allocates and frees the same activations; page faults on
+    returned blocks cost a tenth of a training step and a sixth of decoding a grid. Does nothing
+    with another C library.
 
     Parameters
     ----------
     block : int, optional
-        Bytes, at most 2**25; larger blocks are handed back. By default none are.
+        Bytes, at most 2**25; larger blocks are returned. By default none are.
     total : int
-        Bytes that are kept at most.
+        Largest number of free bytes that are kept.
     """
     if sys.platform != "linux":
         return

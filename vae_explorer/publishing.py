@@ -16,8 +16,8 @@ from vae_explorer.checkpoints import Checkpoint, save_checkpoint
 from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
 from vae_explorer.classifiers.network import AttributeClassifier
 from vae_explorer.classifiers.storage import (
-    GUIDE,
-    JUDGE,
+    EVALUATION_CLASSIFIER,
+    GUIDANCE_CLASSIFIER,
     ClassifierCard,
     ClassifierTraining,
     find_classifier,
@@ -39,8 +39,10 @@ from vae_explorer.latent.prior import fit_prior
 from vae_explorer.latent.statistics import embed
 from vae_explorer.models import Autoencoder, count_parameters
 from vae_explorer.playback.packed import pack_epochs, read_packed
-from vae_explorer.training.classifier import DEGRADED_SHARE, WEIGHT_DECAY, ClassifierEpoch, best_of
-from vae_explorer.training.snapshots import KeptEpochs
+from vae_explorer.random_streams import RandomStream, stream
+from vae_explorer.training.classifier import DEGRADED_SHARE, WEIGHT_DECAY, best_of
+from vae_explorer.training.snapshots import EpochSnapshots
+from vae_explorer.training.state import ClassifierEpoch
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -59,7 +61,7 @@ def publish(
     *,
     title: str | None = None,
     importance_samples: int = 0,
-    epochs: KeptEpochs | None = None,
+    epochs: EpochSnapshots | None = None,
 ) -> ModelCard:
     """Evaluate a trained model and write its checkpoint to `out`, replacing what is there.
 
@@ -79,8 +81,8 @@ def publish(
         What people call the model; made of the data set, the kind and the latent size by default.
     importance_samples : int
         Samples per image for the importance-weighted bound; 0 leaves it out.
-    epochs : KeptEpochs, optional
-        What was kept of the training's epochs; the checkpoint carries as much as 5 MB hold, and
+    epochs : EpochSnapshots, optional
+        Snapshots of the training's epochs; the checkpoint holds up to 5 MB of them, and
         the dozen originals only of data that may be passed on.
 
     Returns
@@ -199,7 +201,7 @@ def publish_classifier(
     dataset: ImageDataset,
     out: Path,
 ) -> ClassifierCard:
-    """Measure a network on the held-out split and write its folder.
+    """Evaluate an attribute classifier on the held-out split and write its folder.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ def publish_classifier(
     ClassifierCard
         As written.
     """
-    assert dataset.attributes is not None  # no network is trained without
+    assert dataset.attributes is not None  # no classifier is trained without
     split = dataset.held_out
     rows = dataset.rows(split)
     right = measure_accuracy(classifier, dataset, rows)
@@ -301,7 +303,7 @@ def _measure(
     turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
     latent = fit_prior(train.z_mean, seed, turned)
     names = dataset.attribute_names
-    judge = find_classifier(JUDGE, names)
+    judge = find_classifier(EVALUATION_CLASSIFIER, names)
     metrics, encodings = evaluate(
         model,
         dataset,
@@ -317,9 +319,11 @@ def _measure(
         elif judge is None:
             latent |= plain_vectors(train, names)
         else:
-            networks = Networks(model, judge, find_classifier(GUIDE, names))
+            networks = Networks(model, judge, find_classifier(GUIDANCE_CLASSIFIER, names))
             vectors, drifts = choose_vectors(networks, train, encodings, names, seed)
             latent, metrics = latent | vectors, metrics | drifts
-        rows = np.random.default_rng([seed, 9]).permutation(len(train.row_id))[:TRAIN_ROWS]
+        rows = stream(seed, RandomStream.STORED_TRAIN_ENCODINGS).permutation(len(train.row_id))[
+            :TRAIN_ROWS
+        ]
         encodings = join_encodings(encodings, train.take(np.sort(rows)))
     return _Measured(metrics, encodings, latent)

@@ -11,7 +11,7 @@ from tests.support.live_stage import assert_same_picture, no_rerun, read_canvas,
 from tests.support.stage import wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import for_display, to_uint8
-from vae_explorer.server.trace import Subject
+from vae_explorer.server.trace import TraceRequest
 
 OpenPage = Callable[..., Page]
 MODELS = (
@@ -51,14 +51,14 @@ def clean_of(page: Page, model: str) -> np.ndarray:
 def test_each_model_is_followed_to_what_it_decodes(open_page: OpenPage, model: str) -> None:
     page = open_anatomy(open_page, f"?model={model}")
     network = load_checkpoint(model).model
-    passage = Subject(clean_of(page, model), sampled="vae" in model).follow(network)
+    trace = TraceRequest(clean_of(page, model), sampled="vae" in model).trace_forward(network)
     found = picture_of(page, "Output").astype(int)
-    wanted = to_uint8(for_display(passage.output))
+    wanted = to_uint8(for_display(trace.output))
     # The clean picture went over the screen, where it was rounded.
     assert np.abs(found - wanted).mean() < 1
-    for step in passage.steps:
+    for step in trace.steps:
         expect(cell(page, step.name)).to_have_count(1)
-    expect(page.locator(".vae-cell")).to_have_count(len(passage.steps) + 1)
+    expect(page.locator(".vae-cell")).to_have_count(len(trace.steps) + 1)
     values = int(np.prod(network.config.image_shape))
     ratio = f"{values / network.config.latent_dim:.3g} to 1"
     expect(page.locator(".vae-said")).to_contain_text(ratio)
@@ -112,7 +112,7 @@ def test_drawing_again_moves_z_and_leaves_the_mean(open_page: OpenPage) -> None:
     expect(cell(page, "z").locator(".vae-shape")).not_to_have_text(before)
     expect(cell(page, "μ").locator(".vae-shape")).to_have_text(mean)
     expect(page).to_have_url(re.compile("[?&]epsilon_seed=1"))
-    z = Subject(clean, epsilon_seed=1).follow(network).find("z").activations
+    z = TraceRequest(clean, epsilon_seed=1).trace_forward(network).find("z").activations
     found = [
         float(text.replace("−", "-"))
         for text in cell(page, "z").locator(".vae-shape").inner_text().split(", ")

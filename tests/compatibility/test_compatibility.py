@@ -484,7 +484,7 @@ def test_the_training_of_a_classifier_is_resumed_and_published(folder: Path, sou
     written = read_json(run / "config.json")
     assert_holds(network, written["network"])
     assert_holds(config, written["train"])
-    assert len(load_classifier_state(run)[1]) == 2
+    assert len(load_classifier_state(run).history) == 2
     assert len(list(train_classifier(network, config, data, run, resume=True))) == 1
     classifier, history = load_best(run)
     found = [each.validation_loss for each in history]

@@ -171,7 +171,7 @@ def test_too_many_entries_are_refused_before_the_zip_is_opened(tmp_path: Path, m
     monkeypatch.setattr(sets, "MAX_ENTRIES", 10)
     monkeypatch.setattr(sets, "_PIECE", 7)  # marks lie across the pieces
     assert add(tmp_path, zipped(some(10)), "ten").pictures == 10
-    monkeypatch.setattr(sets, "open_album", None)
+    monkeypatch.setattr(sets, "open_image_files", None)
     with pytest.raises(DatasetError, match="more than the 10 entries"):
         add(tmp_path, zipped(some(11)), "eleven")
 

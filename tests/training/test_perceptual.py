@@ -10,7 +10,7 @@ from vae_explorer.classifiers import storage
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import CheckpointError
-from vae_explorer.training.perceptual import PatchDiscriminator, Perception
+from vae_explorer.training.perceptual import PatchDiscriminator, PerceptualLosses
 
 CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
 
@@ -20,7 +20,7 @@ def make_images(seed: int, n: int = 8) -> torch.Tensor:
 
 
 @pytest.fixture
-def perception(monkeypatch: pytest.MonkeyPatch) -> Perception:
+def perceptual(monkeypatch: pytest.MonkeyPatch) -> PerceptualLosses:
     network = build_classifier(CONFIG).eval().requires_grad_(False)
     monkeypatch.setattr(storage, "load_classifier", lambda _name: network)
     config = TrainConfig(
@@ -31,63 +31,75 @@ def perception(monkeypatch: pytest.MonkeyPatch) -> Perception:
         adversarial_start=0.5,
         learning_rate=1e-2,
     )
-    return Perception(config, 3, Accelerator(cpu=True))
+    return PerceptualLosses(config, 3, Accelerator(cpu=True))
 
 
-def test_a_perfect_reconstruction_has_no_feature_penalty(perception: Perception) -> None:
+def test_a_perfect_reconstruction_has_no_feature_penalty(perceptual: PerceptualLosses) -> None:
     images = make_images(0)
-    assert perception.penalty(images, images, 0.0) == 0
-    assert perception.penalty(make_images(1), images, 0.0) > 0
+    assert perceptual.penalty(images, images, 0.0) == 0
+    assert perceptual.penalty(make_images(1), images, 0.0) > 0
 
 
-def test_the_nearer_the_features_the_lower_the_penalty(perception: Perception) -> None:
+def test_the_nearer_the_features_the_lower_the_penalty(perceptual: PerceptualLosses) -> None:
     images, noise = make_images(0), make_images(1)
-    near, far = (perception.penalty(images + k * (noise - images), images, 0.0) for k in (0.1, 0.5))
+    near, far = (perceptual.penalty(images + k * (noise - images), images, 0.0) for k in (0.1, 0.5))
     assert near < far
 
 
-def test_the_discriminator_is_listened_to_from_its_start_on(perception: Perception) -> None:
+def test_the_discriminator_counts_from_its_start_on(perceptual: PerceptualLosses) -> None:
     images = make_images(0)
-    assert perception.penalty(images, images, 0.49) == 0
-    heard = perception.penalty(images, images, 0.5)
+    assert perceptual.penalty(images, images, 0.49) == 0
+    heard = perceptual.penalty(images, images, 0.5)
     with torch.no_grad():
-        logits = perception.raw(images)
+        logits = perceptual.discriminator(images)
     assert heard.item() == pytest.approx(
         -3 * logits.mean().item(), rel=0.05
     )  # the norm moves with each pass
 
 
-def test_the_penalty_teaches_the_reconstruction_and_nobody_else(perception: Perception) -> None:
+def test_the_penalty_has_gradients_for_the_reconstruction_alone(
+    perceptual: PerceptualLosses,
+) -> None:
     ours = make_images(1).requires_grad_()
-    perception.penalty(ours, make_images(0), 0.9).backward()
+    perceptual.penalty(ours, make_images(0), 0.9).backward()
     assert ours.grad is not None and ours.grad.abs().sum() > 0
-    assert all(parameter.grad is None for parameter in perception.raw.parameters())
-    assert perception.classifier is not None
-    assert all(parameter.grad is None for parameter in perception.classifier.parameters())
+    assert all(parameter.grad is None for parameter in perceptual.discriminator.parameters())
+    assert perceptual.classifier is not None
+    assert all(parameter.grad is None for parameter in perceptual.classifier.parameters())
 
 
-def test_the_discriminator_learns_to_tell_them_apart(perception: Perception) -> None:
+def test_the_discriminator_learns_to_tell_them_apart(perceptual: PerceptualLosses) -> None:
     images, blurred = make_images(0, 32), make_images(1, 32).mean((2, 3), keepdim=True)
     fakes = blurred.expand(-1, -1, 16, 16)
     for _ in range(60):
-        perception.learn(fakes, images, 0.9, 1e-2)
+        perceptual.train_discriminator(fakes, images, 0.9, 1e-2)
     with torch.no_grad():
-        assert perception.raw(images).mean() > 0.5 > -0.5 > perception.raw(fakes).mean()
+        assert (
+            perceptual.discriminator(images).mean()
+            > 0.5
+            > -0.5
+            > perceptual.discriminator(fakes).mean()
+        )
 
 
-def test_the_discriminator_waits_until_shortly_before_it_is_heard(perception: Perception) -> None:
-    before = {name: tensor.clone() for name, tensor in perception.raw.state_dict().items()}
-    perception.learn(make_images(1), make_images(0), 0.4, 1e-2)
-    after = perception.raw.state_dict()
+def test_the_discriminator_trains_shortly_before_it_counts(
+    perceptual: PerceptualLosses,
+) -> None:
+    discriminator = perceptual.discriminator
+    assert discriminator is not None
+    before = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}
+    perceptual.train_discriminator(make_images(1), make_images(0), 0.4, 1e-2)
+    after = discriminator.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    perception.learn(make_images(1), make_images(0), 0.46, 1e-2)
-    assert any(not torch.equal(t, perception.raw.state_dict()[name]) for name, t in before.items())
+    perceptual.train_discriminator(make_images(1), make_images(0), 0.46, 1e-2)
+    after = discriminator.state_dict()
+    assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
 def test_a_missing_network_is_named() -> None:
     config = TrainConfig("celeba", feature_network="no-such-network", feature_weight=1.0)
     with pytest.raises(CheckpointError, match="no-such-network"):
-        Perception(config, 3, Accelerator(cpu=True))
+        PerceptualLosses(config, 3, Accelerator(cpu=True))
 
 
 def test_a_patch_is_part_of_a_picture() -> None:

@@ -18,12 +18,12 @@ from vae_explorer.models import build_model
 from vae_explorer.playback.packed import decode_epoch, load_epochs, pack_epochs, unpack_epochs
 from vae_explorer.training import snapshots
 from vae_explorer.training.snapshots import (
-    KeptEpochs,
-    choose_pictures,
-    keep_epoch,
+    EpochSnapshots,
+    choose_images,
     list_epochs,
     load_epoch,
     read_epochs,
+    save_snapshot,
 )
 from vae_explorer.training.trainer import train
 
@@ -37,14 +37,14 @@ def broken_run(kept_run: Path, tmp_path: Path) -> Path:
     return tmp_path / "spoilt"
 
 
-def made_up(epochs: int, n: int, latent_dim: int, picture: tuple[int, ...]) -> KeptEpochs:
+def made_up(epochs: int, n: int, latent_dim: int, picture: tuple[int, ...]) -> EpochSnapshots:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 256, (epochs, 12, *picture), np.uint8)
     weights = {
         "a.weight": rng.standard_normal((300, 900)).astype(np.float16),
         "a.bias": rng.standard_normal(300).astype(np.float16),
     }
-    return KeptEpochs(
+    return EpochSnapshots(
         numbers=np.arange(1, epochs + 1),
         row_id=np.arange(n),
         labels=rng.integers(0, 10, n),
@@ -70,7 +70,7 @@ def test_a_run_shows_itself_without_its_data(kept_run: Path, digits: ImageDatase
     assert kept.z_mean.shape == (3, len(held_out), 2)
     assert kept.points is not None
     np.testing.assert_array_equal(kept.points, kept.z_mean)
-    chosen = choose_pictures(kept.labels, len(held_out))
+    chosen = choose_images(kept.labels, len(held_out))
     np.testing.assert_array_equal(kept.originals, digits.images[held_out[chosen]])
     assert set(kept.labels[chosen]) == set(range(10))
 
@@ -79,7 +79,7 @@ def test_a_kept_decoder_draws_what_was_kept_of_its_epoch(
     kept_run: Path, tiny_vae_config: ModelConfig
 ) -> None:
     kept = read_epochs(kept_run)
-    chosen = choose_pictures(kept.labels, len(kept.row_id))
+    chosen = choose_images(kept.labels, len(kept.row_id))
     assert list(kept.decoders) == [1, 2, 3]
     for index, number in enumerate(kept.numbers):
         z = kept.z_mean[index, chosen]
@@ -117,11 +117,11 @@ def test_a_large_decoder_is_kept_ever_more_rarely_and_a_huge_one_never(
     monkeypatch.setattr(snapshots, "EACH_DECODER_BYTES", 10)
     monkeypatch.setattr(snapshots, "ROWS", 20)
     for number in range(1, 34):
-        keep_epoch(tmp_path, number, model, digits)
+        save_snapshot(tmp_path, number, model, digits)
     having = list(read_epochs(tmp_path).decoders)
     assert having == [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32]
     monkeypatch.setattr(snapshots, "DECODER_BYTES", 10)
-    keep_epoch(tmp_path, 1, model, digits)
+    save_snapshot(tmp_path, 1, model, digits)
     assert load_epoch(tmp_path, 1).decoder == {}
 
 
@@ -170,7 +170,7 @@ def test_no_epochs_say_how_to_get_them(tmp_path: Path) -> None:
         ("0002", lambda data: data[:-9], "0002"),
         ("0002", lambda data: drop(data, "z_mean"), "'z_mean' is missing"),
         ("0002", lambda data: put(data, "z_mean", np.full((359, 2), np.nan)), "NaN"),
-        ("0002", lambda data: put(data, "z_mean", np.zeros((3, 2))), "other pictures"),
+        ("0002", lambda data: put(data, "z_mean", np.zeros((3, 2))), "other images"),
         ("0002", lambda data: put(data, "reconstructions", np.zeros(4)), "arrays of shape"),
         ("pictures", lambda _: b"", r"pictures\.safetensors.*--restart"),
         ("pictures", lambda data: drop(data, "originals"), "originals"),

@@ -25,7 +25,7 @@ from vae_explorer.encodings import encode_dataset
 from vae_explorer.errors import ConfigError, RunError, TrainingError
 from vae_explorer.models import build_model
 from vae_explorer.training.batches import split_rows
-from vae_explorer.training.optim import learning_rate, moving_average, refresh_statistics
+from vae_explorer.training.optim import ema_update, learning_rate, update_batch_norm
 from vae_explorer.training.snapshots import list_epochs
 from vae_explorer.training.state import (
     EpochMetrics,
@@ -53,12 +53,12 @@ def without_time(history: list[EpochMetrics]) -> list[EpochMetrics]:
 
 def assert_same_state(one: RunState, other: RunState) -> None:
     """Equal bit for bit, but for the time it took."""
-    for group in ("weights", "average", "best", "optimizer", "perception"):
+    for group in ("weights", "ema", "best", "optimizer", "perceptual"):
         ours, theirs = getattr(one, group), getattr(other, group)
         assert ours.keys() == theirs.keys()
         assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
     assert one.step == other.step
-    assert one.sums == other.sums
+    assert one.loss_sums == other.loss_sums
     assert without_time(one.history) == without_time(other.history)
 
 
@@ -177,7 +177,7 @@ def test_with_a_discriminator_a_run_resumes_bit_for_bit_too(
     train_tiny(through, **ADVERSARIAL)
     train_tiny(stopped, stop=stop_after(2 * STEPS_PER_EPOCH + 1), **ADVERSARIAL)
     train_tiny(stopped, resume=True, **ADVERSARIAL)
-    assert load_state(through).perception
+    assert load_state(through).perceptual
     assert_same_state(load_state(stopped), load_state(through))
 
 
@@ -200,7 +200,7 @@ def test_with_a_discriminator_the_last_epoch_is_published(
 ) -> None:
     train_tiny(tmp_path / "run", **ADVERSARIAL)
     state = load_state(tmp_path / "run")
-    average = {name.removeprefix("module."): t for name, t in state.average.items()}
+    average = {name.removeprefix("module."): t for name, t in state.ema.items()}
     assert all(torch.equal(tensor, average[name]) for name, tensor in state.best.items())
 
 
@@ -413,12 +413,12 @@ def test_training_ends_when_it_gets_no_better(
 
 
 @pytest.mark.parametrize("weight_average", [0.0, 0.9])
-def test_the_averaged_weights_are_judged(
+def test_the_ema_weights_are_evaluated(
     tmp_path: Path, train_tiny: TrainTiny, weight_average: float
 ) -> None:
     train_tiny(tmp_path / "run", epochs=1, weight_average=weight_average)
     state = load_state(tmp_path / "run")
-    assert all(torch.equal(state.best[n], state.average[f"module.{n}"]) for n in state.best)
+    assert all(torch.equal(state.best[n], state.ema[f"module.{n}"]) for n in state.best)
     same = all(torch.equal(state.best[name], state.weights[name]) for name in state.best)
     assert same == (weight_average == 0)
 
@@ -499,7 +499,7 @@ def test_only_the_train_split_is_read_and_each_part_for_its_purpose(
 def test_a_split_that_leaves_one_side_empty_is_refused(
     digits: ImageDataset, fraction: float
 ) -> None:
-    with pytest.raises(TrainingError, match="leaves one side empty; use more pictures"):
+    with pytest.raises(TrainingError, match="leaves one side empty; use more images"):
         split_rows(digits, TrainConfig(dataset="digits", validation_fraction=fraction))
 
 
@@ -514,7 +514,7 @@ def test_a_model_for_pictures_of_other_channels_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_kept_epochs_are_the_encodings_of_the_held_out_split(
+def test_snapshots_are_the_encodings_of_the_held_out_split(
     tmp_path: Path,
     digits: ImageDataset,
     tiny_vae_config: ModelConfig,
@@ -538,7 +538,7 @@ def test_kept_epochs_are_the_encodings_of_the_held_out_split(
     np.testing.assert_allclose(kept, expected, rtol=2e-3, atol=1e-3)
 
 
-def test_a_run_that_dies_as_it_saves_misses_no_kept_epoch(
+def test_a_run_that_dies_as_it_saves_misses_no_snapshot(
     tmp_path: Path, train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, rename = tmp_path / "run", Path.replace
@@ -555,7 +555,7 @@ def test_a_run_that_dies_as_it_saves_misses_no_kept_epoch(
     assert list_epochs(run) == [1, 2, 3]
 
 
-# The schedule and the averaging
+# The schedule and the EMA
 
 
 @pytest.mark.parametrize(("total", "warmup"), [(1000, 200), (1000, 0), (10, 200), (1, 0), (2, 5)])
@@ -583,12 +583,12 @@ def test_the_history_tells_the_learning_rate_of_the_last_step(
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.999])
 def test_the_average_moves_by_its_decay_once_it_is_warm(decay: float) -> None:
     average, weights = [torch.zeros(3)], [torch.ones(3)]
-    moving_average(decay)(average, weights, torch.tensor(10**6))
+    ema_update(decay)(average, weights, torch.tensor(10**6))
     torch.testing.assert_close(average[0], torch.full((3,), 1 - decay))
 
 
 def test_the_average_forgets_the_initial_weights_early() -> None:
-    update = moving_average(0.999)
+    update = ema_update(0.999)
     average = [torch.zeros(1)]
     for count in range(1, 31):
         update(average, [torch.ones(1)], torch.tensor(count))
@@ -598,7 +598,7 @@ def test_the_average_forgets_the_initial_weights_early() -> None:
 def test_the_average_of_constant_weights_is_them() -> None:
     average, weights = [torch.full((2,), 0.7)], [torch.full((2,), 0.7)]
     for count in range(50):
-        moving_average(0.9)(average, weights, torch.tensor(count))
+        ema_update(0.9)(average, weights, torch.tensor(count))
     torch.testing.assert_close(average, weights)
 
 
@@ -667,10 +667,10 @@ def test_no_configuration_is_no_run(tmp_path: Path) -> None:
         load_config(tmp_path / "never")
 
 
-# Batch normalisation of averaged weights
+# Batch normalization of the EMA weights
 
 
-def test_averaged_weights_get_statistics_of_their_own(
+def test_ema_weights_get_statistics_of_their_own(
     tmp_path: Path, train_tiny: TrainTiny, tiny_vae_config: ModelConfig
 ) -> None:
     model = replace(tiny_vae_config, normalization="batch")
@@ -681,7 +681,7 @@ def test_averaged_weights_get_statistics_of_their_own(
     assert not any(torch.equal(state.best[name], state.weights[name]) for name in statistics)
 
 
-def test_refreshed_statistics_are_those_of_the_images() -> None:
+def test_updated_statistics_are_those_of_the_images() -> None:
     config = ModelConfig(
         image_size=8, image_channels=1, latent_dim=2, channels=(4,), normalization="batch"
     )
@@ -691,7 +691,7 @@ def test_refreshed_statistics_are_those_of_the_images() -> None:
     images = torch.rand(4, 16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     seen: list[Tensor] = []
     handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    refresh_statistics(model, images, torch.Generator().manual_seed(0))
+    update_batch_norm(model, images, torch.Generator().manual_seed(0))
     handle.remove()
     torch.testing.assert_close(first.running_mean, torch.cat(seen).mean(dim=(0, 2, 3)))
     assert first.momentum == nn.BatchNorm2d(1).momentum
@@ -707,4 +707,4 @@ def test_a_model_without_batch_normalisation_asks_for_no_images(
         raise AssertionError("asked for images")
         yield
 
-    refresh_statistics(model, images(), torch.Generator())
+    update_batch_norm(model, images(), torch.Generator())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vae_explorer.config import ModelConfig
 from vae_explorer.encodings import Encodings
 from vae_explorer.models import Autoencoder, build_model
+from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.training.state import read_weights
 
 
@@ -32,7 +33,7 @@ def draw_row_ids(unseen: Sequence[NDArray[np.integer]], count: int, seed: int) -
     if not unseen:
         return np.zeros(0, np.int64)
     shared = reduce(np.intersect1d, unseen, unseen[0]).astype(np.int64)
-    rng = np.random.default_rng([seed, 16])
+    rng = stream(seed, RandomStream.COMPARED_IMAGES)
     return np.sort(rng.choice(shared, min(count, len(shared)), replace=False))
 
 

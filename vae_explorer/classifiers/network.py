@@ -1,8 +1,8 @@
-"""Networks that tell the attributes of a face: what they are made of.
+"""Attribute classifiers: convolutional networks with one logit per attribute.
 
-Two designs, so that the one that judges a model is not the one the model was trained with:
-"strided" compares pictures by its early activations while a model trains, "residual" by its
-pooled features once it is trained.
+There are two architectures, so that a model is not evaluated by the classifier that it was trained
+with: "strided" supplies early activations for a feature loss, "residual" pooled features for the
+evaluation.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from vae_explorer.config import Config
 from vae_explorer.errors import ConfigError
 
 CHANNELS = {"strided": (32, 64, 128, 160), "residual": (48, 96, 160, 192)}
-"""Of the networks that are shipped, by architecture."""
+"""Of the shipped classifiers, by architecture."""
 IMAGE_CHANNELS = 3
 PIXEL_MEAN, PIXEL_DEVIATION = 0.5, 0.25  # about those of photos; both architectures expect 0 and 1
 
 
 @dataclass(frozen=True)
 class ClassifierConfig(Config):
-    """Everything that is needed to build a network of attributes, and nothing else."""
+    """Everything that is needed to build an attribute classifier, and nothing else."""
 
     architecture: Literal["strided", "residual"]
-    """Plain convolutions that halve the picture, or residual blocks that pool it."""
+    """Plain strided convolutions, or residual blocks with average pooling."""
     attributes: tuple[str, ...]
     """Names of the attributes, by column of the logits."""
     channels: tuple[int, ...]
-    """Channels of each block, from the picture on."""
+    """Channels of each block, from the image on."""
     image_size: int = 64
-    """Height and width of the pictures that it was trained on; others are resized to it."""
+    """Height and width of the training images, in pixels; others are resized to it."""
 
     def __post_init__(self) -> None:
         self.check_types()
@@ -55,7 +55,7 @@ class ClassifierConfig(Config):
 
 
 class Block(nn.Module):
-    """A part of a network that is worth looking into half-way."""
+    """A block whose first activations serve as features."""
 
     first: nn.Module
 
@@ -114,7 +114,7 @@ class ResidualBlock(Block):
 
 
 class AttributeClassifier(nn.Module):
-    """Images to the logits of their attributes, with the features on the way there."""
+    """Maps images to the logits of their attributes, and gives access to its features."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class AttributeClassifier(nn.Module):
     def pooled(self, images: Tensor) -> Tensor:
         """Map images (n, 3, height, width) in [0, 1] to features (n, channels[-1]).
 
-        They are the last feature map, averaged over its places, as a Fréchet distance takes them
+        They are the last feature map, averaged over its positions, as a Fréchet distance takes them
         (Heusel et al. 2017, https://arxiv.org/abs/1706.08500).
         """
         return self._feature_map(images).mean((2, 3))
@@ -176,7 +176,7 @@ class AttributeClassifier(nn.Module):
 
 
 def build_classifier(config: ClassifierConfig, seed: int = 0) -> AttributeClassifier:
-    """Build a network with initial weights drawn from the seed; global random state stays as is."""
+    """Build a classifier with weights drawn from the seed; global random state is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AttributeClassifier(config)
@@ -186,7 +186,7 @@ def _strided(config: ClassifierConfig) -> tuple[nn.Module, nn.ModuleList, nn.Mod
     inputs = (IMAGE_CHANNELS, *config.channels)
     blocks = nn.ModuleList(map(StridedBlock, inputs, config.channels))
     size = config.image_size // 2 ** len(config.channels)
-    # Every place has weights of its own: faces are aligned, so a place is a part of the face.
+    # Flattened, not pooled: faces are aligned, so a position is a part of the face.
     head = nn.Linear(config.channels[-1] * size**2, len(config.attributes))
     return nn.Identity(), blocks, nn.Identity(), nn.Sequential(nn.Flatten(), head)
 

@@ -1,12 +1,12 @@
-"""Networks that tell the attributes of a face, as they lie in `checkpoints/classifiers/<name>/`.
+"""Attribute classifiers on disk: `checkpoints/classifiers/<name>/`.
 
 | file | what |
 |---|---|
 | `model.safetensors` | the weights |
 | `card.json` | the `ClassifierCard`, with a sha256 of the weights; written last |
 
-"attributes-strided" serves the loss of a training, "attributes-judge" judges what came of it.
-They tell what the labels of their data call an attribute, and keep its biases.
+The guidance classifier, "attributes-strided", supplies feature losses and gradients; the evaluation
+classifier, "attributes-judge", measures the results. Both inherit the biases of their labels.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 def save_classifier(
     path: Path, classifier: AttributeClassifier, card: ClassifierCard
 ) -> ClassifierCard:
-    """Write a network of attributes; a crash at any moment leaves the one at `path` whole.
+    """Write an attribute classifier; a crash at any moment leaves the one at `path` intact.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def save_classifier(
     classifier : AttributeClassifier
         On any device.
     card : ClassifierCard
-        Its name, network and sha256 are filled in here.
+        Its name, configuration and sha256 are filled in here.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def save_classifier(
 
 
 def load_classifier(name_or_path: str | Path) -> AttributeClassifier:
-    """Read a network of attributes, verifying its weights against the card's sha256 first.
+    """Read an attribute classifier, verifying its weights against the card's sha256 first.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def load_classifier(name_or_path: str | Path) -> AttributeClassifier:
 
 
 def predict_attributes(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
-    """Say how likely each attribute is in each image.
+    """Return the probability of each attribute in each image.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def predict_attributes(classifier: AttributeClassifier, images: np.ndarray) -> n
 
 
 def pooled_features(classifier: AttributeClassifier, images: np.ndarray) -> np.ndarray:
-    """Describe each image by the network's last feature map, averaged over its places.
+    """Return the features of each image: the last feature map, averaged over its positions.
 
     Parameters
     ----------
@@ -224,31 +224,31 @@ def _read(folder: Path) -> AttributeClassifier:
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """How a network of attributes was trained: a record, which nothing is rebuilt from."""
+    """How an attribute classifier was trained: a record, from which nothing is rebuilt."""
 
     seed: int
     epochs: int
-    """Passes over the rows that were learnt from."""
+    """Passes over the training rows."""
     best_epoch: int
-    """Whose averaged weights these are."""
+    """The epoch after which the EMA weights were taken."""
     batch_size: int
     learning_rate: float
     """Peak of a linear warm-up and a cosine to zero."""
     warmup_steps: int
     weight_decay: float
     weight_average: float
-    """Decay per step of the averaged weights."""
+    """Decay per step of the EMA."""
     validation_fraction: float
     """Share of the train split that chose the epoch."""
     degraded_share: float
-    """Of the batches that were blurred and rescaled."""
+    """Share of the batches that were degraded: blurred and rescaled."""
     seconds: float
     """Wall time of all steps, with whatever else the machine did meanwhile."""
 
 
 @dataclass(frozen=True)
 class ClassifierCard:
-    """All that is known of a network of attributes without opening its weights."""
+    """Everything known of an attribute classifier without opening its weights."""
 
     format_version: int
     name: str
@@ -257,13 +257,13 @@ class ClassifierCard:
     dataset: DatasetInfo
     training: ClassifierTraining
     mean_accuracy: float
-    """Share of right answers, averaged over the attributes."""
+    """Share of correct predictions, averaged over the attributes."""
     majority_accuracy: float
-    """The same of answering each attribute's commoner value every time: what nothing reaches."""
+    """The same for always predicting each attribute's commoner value: the baseline."""
     accuracy: dict[str, float]
     """By attribute."""
     protocol: str
-    """On which pictures the shares were measured, and how."""
+    """On which images the accuracies were measured, and how."""
     versions: dict[str, str]
     """Versions of the packages it was trained with."""
     created: str
@@ -272,12 +272,12 @@ class ClassifierCard:
     """Hexadecimal digest of the weights' file, by its name."""
 
 
-JUDGE, GUIDE = "attributes-judge", "attributes-strided"
-"""In checkpoints/classifiers. By the one that judges no model is trained, no direction found."""
+EVALUATION_CLASSIFIER, GUIDANCE_CLASSIFIER = "attributes-judge", "attributes-strided"
+"""In checkpoints/classifiers. No model is trained and no attribute vector fitted by the first."""
 
 
 def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifier | None:
-    """Return the shipped network of that name that tells these attributes.
+    """Return the shipped classifier of that name, if it has these attributes.
 
     None if there is none: it was not trained yet, or the data set is another one.
 

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     trained.set_defaults(command=run_train)
 
     classifier = subparsers.add_parser(
-        "train-classifier", help="train a network of attributes, for a loss or to judge by"
+        "train-classifier", help="train an attribute classifier, for a loss or for evaluation"
     )
     add_classifier_options(classifier)
     classifier.set_defaults(command=run_train_classifier)

@@ -26,7 +26,7 @@ from vae_explorer.publishing import publish
 from vae_explorer.runs.reporter import RunReporter, report_run
 from vae_explorer.runs.run import Run
 from vae_explorer.runs.status import resume_arguments
-from vae_explorer.training.distributed import anywhere, find_devices, part
+from vae_explorer.training.distributed import any_rank, create_accelerator, shut_down
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
 from vae_explorer.training.trainer import train
@@ -304,7 +304,7 @@ def run_train(args: argparse.Namespace) -> int:
         return 0
     ensure_free(request)
     model_config, config = _choose_configs(request, run)
-    accelerator = find_devices()  # of `accelerate launch`, or the only one
+    accelerator = create_accelerator()  # of `accelerate launch`, or the only one
     is_main = accelerator.is_main_process
     with report_run(
         run,
@@ -328,8 +328,8 @@ def run_train(args: argparse.Namespace) -> int:
         reporter.begin(dataset, config)
         if not request.finish:
             interrupted = _train(model_config, config, dataset, reporter, resume=request.resume)
-            interrupted = anywhere(accelerator, interrupted)
-            part(accelerator)
+            interrupted = any_rank(accelerator, interrupted)
+            shut_down(accelerator)
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
                 again = shlex.join(resume_arguments(request.arguments))

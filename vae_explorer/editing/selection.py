@@ -27,6 +27,7 @@ from vae_explorer.encodings import Encodings
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import attribute_vector
 from vae_explorer.models import Autoencoder
+from vae_explorer.random_streams import RandomStream, stream
 
 KINDS = ("plain", "balanced", "regression", "steered", "composed")
 SCALED_ON, MEASURED_ON = 200, 300
@@ -304,7 +305,7 @@ def _faces_without(
 ) -> NDArray[np.float32]:
     assert encodings.attributes is not None
     rows = np.flatnonzero(~encodings.attributes[:, names.index(name)])
-    chosen = np.random.default_rng([seed, 12]).permutation(rows)[:most]
+    chosen = stream(seed, RandomStream.VECTOR_CANDIDATES).permutation(rows)[:most]
     z: NDArray[np.float32] = encodings.z_mean[np.sort(chosen)]
     return z
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vae_explorer.classifiers.network import AttributeClassifier
 from vae_explorer.latent.interpolation import attribute_vector
 from vae_explorer.models import Autoencoder
+from vae_explorer.random_streams import RandomStream, stream
 
 Vector = NDArray[np.float32]
 
@@ -217,7 +218,7 @@ def steered_vector(
     begin = torch.tensor(np.asarray(start, np.float32), device=device)
     coordinates = (begin @ basis).requires_grad_(True)
     optimizer = torch.optim.Adam([coordinates], lr=_LEARNING_RATE)
-    rng = np.random.default_rng([seed, 11])
+    rng = stream(seed, RandomStream.STEERING_BATCH)
     columns = torch.tensor(list(others), dtype=torch.long, device=device)
     for step in range(steps):
         for group in optimizer.param_groups:

@@ -15,6 +15,7 @@ from vae_explorer.images import LUMA
 from vae_explorer.inference import decode
 from vae_explorer.latent.prior import WEIGHTS, sample_prior
 from vae_explorer.models import Autoencoder
+from vae_explorer.random_streams import RandomStream, stream
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
@@ -57,7 +58,7 @@ def measure_image_quality(
     dict of str to Metric
         By name; without what cannot be measured on pictures so few, so small or so plain.
     """
-    order = np.random.default_rng([SEED, 8]).permutation(len(encodings.row_id))
+    order = stream(SEED, RandomStream.IMAGE_QUALITY_ROWS).permutation(len(encodings.row_id))
     count = min(IMAGES, len(order) // 2)
     if count < 2:
         return {}

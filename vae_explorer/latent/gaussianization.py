@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from vae_explorer.random_streams import RandomStream, stream
+
 CENTRE, SCALE = "prior_centre", "prior_scale"
 ROTATIONS, QUANTILES = "prior_rotations", "prior_knots"
 NAMES = (CENTRE, SCALE, ROTATIONS, QUANTILES)
@@ -57,7 +59,7 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
     centre = rows.mean(axis=0)
     scale = np.linalg.cholesky(np.cov(rows.T).reshape(rows.shape[1], -1))
     x = np.linalg.solve(scale, (rows - centre).T).T
-    rng = np.random.default_rng([seed, 16])
+    rng = stream(seed, RandomStream.GAUSSIANIZATION_ROTATIONS)
     rotations, quantiles = [], []
     for _ in range(layers):
         rotation = _choose_rotation(rng.permutation(x)[:_ROTATION_ROWS], int(rng.integers(2**31)))

@@ -25,6 +25,7 @@ from vae_explorer.latent.gaussianization import (
     has_all,
     inverse,
 )
+from vae_explorer.random_streams import RandomStream, stream
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -102,11 +103,11 @@ def fit_prior(
         shape = sides[0].shape
         raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {shape}.")
     if len(sides[0]) > MOST_ROWS:
-        drawn = np.random.default_rng([seed, 27]).permutation(len(sides[0]))[:MOST_ROWS]
+        drawn = stream(seed, RandomStream.PRIOR_ROWS).permutation(len(sides[0]))[:MOST_ROWS]
         sides = [side[drawn] for side in sides]
     sides = [side.astype(np.float64) for side in sides]
     rows = sides[0]
-    order = np.random.default_rng([seed, 7]).permutation(len(rows))
+    order = stream(seed, RandomStream.PRIOR_VALIDATION).permutation(len(rows))
     held = max(1, round(HELD_OUT * len(rows)))
     inner, outer = np.concatenate([side[order[held:]] for side in sides]), rows[order[:held]]
 
@@ -116,7 +117,7 @@ def fit_prior(
         (gaussianize(part, layers)[0] if layers else part).astype(np.float32)
         for part in (inner, outer, np.concatenate(sides))
     )
-    known = np.random.default_rng([seed, 17]).permutation(known)[:CHOOSING_ROWS]
+    known = stream(seed, RandomStream.PRIOR_SUBSAMPLE).permutation(known)[:CHOOSING_ROWS]
     fits = [_fit_mixture(known, count, seed) for count in _affordable(known)]
     mixture = max(fits, key=lambda fitted: float(fitted.score(others)))
     bandwidth = 1.0
@@ -189,7 +190,7 @@ def select_support(
         "prior_rows" float16 (m, d), "prior_owners" int16 (m,): the Gaussian of each, and
         "prior_bandwidth" float32 (1,).
     """
-    kept = np.random.default_rng([seed, 19]).permutation(rows)[:SUPPORT_ROWS]
+    kept = stream(seed, RandomStream.PRIOR_SUPPORT).permutation(rows)[:SUPPORT_ROWS]
     return {
         SUPPORT: kept.astype(np.float16),
         OWNERS: mixture.predict(kept).astype(np.int16),
@@ -269,7 +270,7 @@ def choose_bandwidth(
         latents = to_latents(rows[:CHOOSING_SAMPLES]).astype(np.float32)
         return float(np.median(pairwise_distances_argmin_min(latents, near)[1]))
 
-    rng = np.random.default_rng([seed, 18])
+    rng = stream(seed, RandomStream.BANDWIDTH_SAMPLES)
     chance, noise = (
         rng.random(CHOOSING_SAMPLES),
         rng.standard_normal((CHOOSING_SAMPLES, known.shape[1])),
@@ -307,7 +308,7 @@ def _find_layers(
     if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
         return {}
     layers = fit_layers(inner, seed=seed)
-    some = np.random.default_rng([seed, 17]).permutation(inner)[:CHOOSING_ROWS]
+    some = stream(seed, RandomStream.PRIOR_SUBSAMPLE).permutation(inner)[:CHOOSING_ROWS]
     count = [k for k in _affordable(some) if k <= 10][-1]
     straight, log_determinant = gaussianize(outer, layers)
     bent = _fit_mixture(gaussianize(some, layers)[0], count, seed).score(straight)

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 from scipy.stats import chi2, kstest
 
+from vae_explorer.random_streams import RandomStream, stream
+
 _SHARE = 0.99  # of N(0, I): what lies beyond is out of reach
 
 TSNE_ROWS = 3_000
@@ -98,7 +100,7 @@ def uncovered_samples(
     and the mean of all posteriors, of which this is a picture.
     """
     encodings = np.asarray(z_mean, np.float64)
-    rng = np.random.default_rng([seed, 14])
+    rng = stream(seed, RandomStream.PRIOR_COVERAGE)
     draws = rng.standard_normal((n, encodings.shape[1]))
     ideal = rng.standard_normal(encodings.shape)
     reach = np.quantile(KDTree(ideal).query(draws)[0], _SHARE)
@@ -198,7 +200,7 @@ def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     from sklearn.manifold import TSNE
 
     count = min(TSNE_ROWS, len(z_mean))
-    rows = np.sort(np.random.default_rng([seed, 5]).choice(len(z_mean), count, replace=False))
+    rows = np.sort(stream(seed, RandomStream.TSNE_ROWS).choice(len(z_mean), count, replace=False))
     perplexity = min(30.0, (count - 1) / 3)
     plane = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(z_mean[rows])
     return {"tsne": plane.astype(np.float32), "tsne_rows": rows}

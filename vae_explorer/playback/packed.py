@@ -18,7 +18,7 @@ from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CheckpointError
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
-from vae_explorer.training.snapshots import DECODER, KeptEpochs, Weights
+from vae_explorer.training.snapshots import DECODER, EpochSnapshots, Weights
 
 BUDGET = 5_000_000
 """Bytes that the file may have."""
@@ -31,7 +31,7 @@ _LONG_ROW = 16
 _SCALE = ".scale"
 
 
-def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
+def pack_epochs(kept: EpochSnapshots, budget: int = BUDGET) -> bytes:
     """Return kept epochs as safetensors, thinned until they fit the budget.
 
     Of the encodings 5,000 rows, evenly chosen, as coordinates on the epochs' plane in float16. Of
@@ -81,7 +81,7 @@ def pack_epochs(kept: KeptEpochs, budget: int = BUDGET) -> bytes:
     )
 
 
-def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
+def unpack_epochs(card: ModelCard, data: bytes) -> EpochSnapshots:
     """Read what `pack_epochs` gave. Of z, what is off the plane was not stored.
 
     Raises
@@ -125,7 +125,7 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
     if labels is not None and not np.isin(labels, np.arange(len(card.label_names))).all():
         raise ValueError(f"Labels in {EPOCHS} must lie in 0 ... {len(card.label_names) - 1}.")
     points = arrays["points"].astype(np.float32)
-    return KeptEpochs(
+    return EpochSnapshots(
         numbers=numbers,
         row_id=arrays["row_id"].astype(np.int64),
         labels=labels,
@@ -138,7 +138,7 @@ def unpack_epochs(card: ModelCard, data: bytes) -> KeptEpochs:
     )
 
 
-def load_epochs(checkpoint: Checkpoint) -> KeptEpochs | None:
+def load_epochs(checkpoint: Checkpoint) -> EpochSnapshots | None:
     """Read a checkpoint's kept epochs, verifying their sha256; None where it has none.
 
     Raises

@@ -19,7 +19,7 @@ from vae_explorer.images import for_display, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback.packed import DECODERS, decode_epoch, load_epochs, select_epochs
-from vae_explorer.training.snapshots import KeptEpochs, list_epochs, read_epochs
+from vae_explorer.training.snapshots import EpochSnapshots, list_epochs, read_epochs
 from vae_explorer.training.state import history_columns, load_config, load_state
 from vae_explorer.workspace import disambiguate
 
@@ -54,7 +54,7 @@ class Playback:
 
     title: str
     model: ModelConfig
-    kept: KeptEpochs
+    kept: EpochSnapshots
     history: Mapping[str, NDArray[np.float64]]
     """Columns of the epochs' metrics; none where they are not to be had."""
 

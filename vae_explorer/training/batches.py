@@ -1,22 +1,34 @@
-"""Which pictures a training sees, in which order, which way round, and with which noise."""
+"""Mini-batches: train and validation rows, the order of an epoch, random flips and noise.
+
+Everything here is a function of the seed and the step, so that a resumed run continues with the
+same batches.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import TrainingError
+from vae_explorer.random_streams import RandomStream, stream
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
+Rows = NDArray[np.int64]
+"""Rows of images in a data set, (n,)."""
 
-def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Part the train split into rows to learn from and rows to choose the best epoch by.
+WHOLE_BATCH = slice(None)
+
+
+def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[Rows, Rows]:
+    """Split the train split into training rows and validation rows.
 
     Returns
     -------
@@ -26,56 +38,80 @@ def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[np.ndarray, 
     Raises
     ------
     TrainingError
-        If one part is left without a row.
+        If one of the two is empty.
     """
-    rows = np.random.default_rng([config.seed, 1]).permutation(dataset.rows("train"))
+    generator = stream(config.seed, RandomStream.VALIDATION_SPLIT)
+    rows = generator.permutation(dataset.rows("train"))
     held = round(len(rows) * config.validation_fraction)
     if not 0 < held < len(rows):
         raise TrainingError(
             f"A validation_fraction of {config.validation_fraction:g} of {len(rows)} training "
-            "pictures leaves one side empty; use more pictures, or another fraction."
+            "images leaves one side empty; use more images, or another fraction."
         )
     return rows[held:], np.sort(rows[:held])
 
 
-def order_of_epoch(rows: np.ndarray, config: TrainConfig, epoch: int) -> np.ndarray:
-    """Return the rows (n,) in the order in which an epoch, counted from 0, takes them."""
-    return np.random.default_rng([config.seed, 2, epoch]).permutation(rows)
+def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
+    """Shuffle the training rows (n,) for an epoch, counted from 0."""
+    return stream(seed, RandomStream.EPOCH_ORDER, epoch).permutation(rows)
 
 
-def mirrored(
-    images: Tensor, config: TrainConfig, step: int, count: int, share: slice = slice(None)
+def in_batches(rows: Rows, batch_size: int) -> Iterator[Rows]:
+    """Yield the rows in order, `batch_size` at a time; the last batch may be smaller."""
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]
+
+
+def horizontal_flip(
+    images: Tensor, seed: int, step: int, batch_size: int, shard: slice = WHOLE_BATCH
 ) -> Tensor:
-    """Mirror half of a batch of `count` images, another half in every step.
+    """Flip each image of a batch left to right with probability 0.5.
 
-    The images (n, channels, height, width) are the given share of it.
+    Parameters
+    ----------
+    images : Tensor, (n, channels, height, width)
+        This process's shard of the batch.
+    seed, step : int
+        Determine which images are flipped, whatever the number of processes.
+    batch_size : int
+        Images in the whole batch.
+    shard : slice
+        Of the batch, giving `images`.
+
+    Returns
+    -------
+    Tensor, (n, channels, height, width)
     """
-    turned = np.random.default_rng([config.seed, 5, step, 0]).random(count) < 0.5
-    chosen = torch.from_numpy(turned[share]).to(images.device)[:, None, None, None]
-    return torch.where(chosen, images.flip(3), images)
+    flipped = stream(seed, RandomStream.HORIZONTAL_FLIP, step, 0).random(batch_size) < 0.5
+    mask = torch.from_numpy(flipped[shard]).to(images.device)[:, None, None, None]
+    return torch.where(mask, images.flip(3), images)
 
 
 class Noise:
-    """The ε of a training: standard normal, a function of the seed and of what it is for.
+    """ε ~ N(0, I) of the reparameterization z = μ + σ ε, from named random streams.
 
     Parameters
     ----------
     seed, latent_dim : int
     device : torch.device
-        Another kind of device draws other numbers.
+        Different kinds of device draw different numbers.
+
+    References
+    ----------
+    Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (https://arxiv.org/abs/1312.6114),
+    section 2.4.
     """
 
     def __init__(self, seed: int, latent_dim: int, device: torch.device) -> None:
-        self.generator = torch.Generator(device)
-        self._seed, self._latent_dim = seed, latent_dim
+        self._seed, self._latent_dim, self._device = seed, latent_dim, device
 
-    def begin(self, *key: int) -> Self:
-        """Begin the sequence of that name."""
-        words = np.random.SeedSequence([self._seed, *key]).generate_state(1, np.uint64)
-        self.generator.manual_seed(int(words[0] >> np.uint64(1)))
-        return self
+    def stream(self, name: RandomStream, *index: int) -> torch.Generator:
+        """Return the generator of a stream, at its beginning; see `random_streams.stream`."""
+        (state,) = np.random.SeedSequence([self._seed, name, *index]).generate_state(1, np.uint64)
+        # manual_seed takes signed 64-bit numbers.
+        return torch.Generator(self._device).manual_seed(int(state >> np.uint64(1)))
 
-    def draw(self, count: int) -> Tensor:
-        """Return its next numbers, float32 (count, latent_dim)."""
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return the next ε of a stream, float32 (count, latent_dim)."""
         shape = (count, self._latent_dim)
-        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+        return torch.randn(shape, generator=generator, device=self._device)

@@ -1,25 +1,19 @@
-"""Training a network of attributes: a generator of epochs; it never prints and never draws.
+"""Training of attribute classifiers: step, validation, degradation, and the best epoch's weights.
 
-Each random number is a function of the seed and the step, so a run that is killed and resumed
-ends with the same weights, bit for bit, as one that ran through.
+The loop and its state are those of `trainer.BaseTrainer`, so a training that is stopped at any
+step and resumed ends with the same weights, bit for bit, as one that was not.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from vae_explorer.classifiers.network import (
     IMAGE_CHANNELS,
@@ -28,45 +22,150 @@ from vae_explorer.classifiers.network import (
     build_classifier,
 )
 from vae_explorer.config import TrainConfig
-from vae_explorer.device import choose_device, prefers_bf16
-from vae_explorer.errors import ConfigError, RunError, TrainingError
-from vae_explorer.training.batches import mirrored, order_of_epoch, split_rows
-from vae_explorer.training.optim import learning_rate, moving_average, read_moments, restore_moments
-from vae_explorer.workspace import atomic_write
+from vae_explorer.errors import RunError, TrainingError
+from vae_explorer.random_streams import RandomStream, stream
+from vae_explorer.training.batches import Rows, in_batches
+from vae_explorer.training.state import (
+    ClassifierEpoch,
+    RunState,
+    read_config,
+    read_state,
+    write_config,
+)
+from vae_explorer.training.trainer import VALIDATION_BATCH, BaseTrainer
 
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
 WEIGHT_DECAY = 0.01
 DEGRADED_SHARE = 0.5  # of the batches
-VALIDATION_BATCH = 256
-FINITE_CHECK_EVERY = 50  # steps; each check waits for the device
+BLUR = (0.2, 1.5)
+"""Standard deviation of the blur in pixels, from and to."""
+SCALE = (0.35, 1.0)
+"""Side of the reduced image, as a share of the image's, from and to."""
+
+
+class ClassifierTrainer(BaseTrainer[AttributeClassifier, ClassifierEpoch]):
+    """The training of an attribute classifier by binary cross-entropy.
+
+    Parameters
+    ----------
+    classifier_config, config : ClassifierConfig, TrainConfig
+    dataset : ImageDataset
+        With the classifier's attributes.
+    run : Path
+        Folder of the state.
+
+    Raises
+    ------
+    TrainingError
+        If the data set has other attributes or images of another shape.
+    """
+
+    losses = 1  # cross-entropy
+    measures = 2  # cross-entropy and accuracy
+
+    def __init__(
+        self,
+        classifier_config: ClassifierConfig,
+        config: TrainConfig,
+        dataset: ImageDataset,
+        run: Path,
+    ) -> None:
+        self.attributes = _matching_attributes(classifier_config, dataset)
+        super().__init__(
+            build_classifier(classifier_config, config.seed),
+            config,
+            dataset,
+            run,
+            image_size=classifier_config.image_size,
+            convolutional=True,
+            metrics=ClassifierEpoch,
+        )
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        """Create an AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101)."""
+        return torch.optim.AdamW(
+            self.model.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            fused=self.device.type != "mps",
+        )
+
+    def train_step(self, rows: Rows) -> Tensor:
+        """Minimise the cross-entropy on images that are flipped, and in part degraded."""
+        images = self.flip_images(self.load_images(rows))  # (n, 3, height, width)
+        generator = stream(self.config.seed, RandomStream.DEGRADATION, self.step)
+        if generator.random() < DEGRADED_SHARE:
+            images = degradation(images, generator)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with self.forward_precision():
+            logits = self.network(images)  # (n, attributes)
+        loss = self.processes.weight * (cross_entropy(logits, self._targets(rows)) / len(rows))
+        self.update_weights(loss)
+        return loss.detach()[None]
+
+    def validation_batches(self) -> Iterator[tuple[Rows, Tensor]]:
+        """Yield rows (n,) and targets (n, attributes)."""
+        for rows in in_batches(self.validation_rows, VALIDATION_BATCH):
+            yield rows, self._targets(rows)
+
+    def validation_step(self, rows: Rows, extra: Tensor) -> Tensor:
+        """Return cross-entropy in nats and accuracy, summed over the images."""
+        logits = self.ema_model(self.load_images(rows))
+        correct = ((logits > 0) == (extra > 0.5)).float().mean(1).sum()
+        return torch.stack([cross_entropy(logits, extra), correct])
+
+    def epoch_metrics(self, losses: list[float], measures: list[float]) -> ClassifierEpoch:
+        """Name the means: losses in nats per image, accuracy over images and attributes."""
+        return ClassifierEpoch(
+            epoch=len(self.history) + 1,
+            train_loss=losses[0],
+            validation_loss=measures[0],
+            validation_accuracy=measures[1],
+            seconds=self.seconds,
+        )
+
+    def best_epoch(self) -> ClassifierEpoch:
+        """Return the epoch of the highest validation accuracy."""
+        return best_of(self.history)
+
+    def divergence_remedy(self) -> str:
+        """Say what to try when the loss is not a number."""
+        return "Start it again with --restart and another --seed."
+
+    def _targets(self, rows: Rows) -> Tensor:
+        """Return the attributes of images as 0 and 1, float32 (n, attributes)."""
+        return torch.from_numpy(self.attributes[rows]).to(self.device).float()
 
 
 def train_classifier(
-    network: ClassifierConfig,
+    classifier_config: ClassifierConfig,
     config: TrainConfig,
     dataset: ImageDataset,
     run: Path,
     *,
     resume: bool = False,
     on_step: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[ClassifierEpoch]:
-    """Train a network, epoch by epoch.
+    """Train an attribute classifier, epoch by epoch.
 
     Parameters
     ----------
-    network, config : ClassifierConfig, TrainConfig
-        What to build and how to train it. What concerns a VAE alone, such as `beta`, is not read.
+    classifier_config, config : ClassifierConfig, TrainConfig
+        What to build and how to train it. What concerns VAEs alone, such as `beta`, is not read.
     dataset : ImageDataset
-        With attributes. Its train split is learnt from, less `config.validation_fraction` of it,
-        by which the epoch is chosen.
+        With attributes. Its train split is trained on, except for `config.validation_fraction`
+        of it, which chooses the best epoch.
     run : Path
-        Folder of the state under way; it is saved there after every epoch.
+        Folder of the state, which is saved after every epoch.
     resume : bool
-        Go on from the state in `run`.
+        Continue from the state in `run`.
     on_step : callable (step, total_steps), optional
         Called after every step.
+    should_stop : callable
+        Asked after every step; once it is true, the state is saved and the generator ends.
 
     Yields
     ------
@@ -80,182 +179,51 @@ def train_classifier(
     RunError
         If there is nothing in `run` to resume from.
     """
-    _check_data(network, dataset)
-    trainer = _Trainer(network, config, dataset, run)
+    trainer = ClassifierTrainer(classifier_config, config, dataset, run)
     if resume:
-        trainer.load()
-    while len(trainer.history) < config.epochs:
-        for step in trainer.steps_of_epoch():
-            if on_step is not None:
-                on_step(step, trainer.total_steps)
-        yield trainer.finish_epoch()
+        trainer.load_state()
+
+    def report_step(_losses: Tensor) -> None:
+        if on_step is not None:
+            on_step(trainer.step, trainer.total_steps)
+
+    yield from trainer.train(report_step, should_stop)
 
 
-class _Trainer:
-    """The state of one training and what is done to it: step, judge, save, load."""
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the binary cross-entropy in nats, summed over images and attributes: a scalar.
 
-    def __init__(
-        self, network: ClassifierConfig, config: TrainConfig, dataset: ImageDataset, run: Path
-    ) -> None:
-        assert dataset.attributes is not None  # `_check_data` refuses others
-        self.config, self.dataset, self.run = config, dataset, run
-        self.attributes: np.ndarray = dataset.attributes
-        self.device = choose_device()
-        self.autocast = prefers_bf16(config, self.device)
-        self.train_rows, self.validation_rows = split_rows(dataset, config)
-        self.batch_size = min(config.batch_size, len(self.train_rows))
-        self.steps_per_epoch = len(self.train_rows) // self.batch_size
-        self.total_steps = self.steps_per_epoch * config.epochs
-        self.model = build_classifier(network, config.seed).to(self.device)
-        torch.nn.utils.convert_conv2d_weight_memory_format(self.model, torch.channels_last)
-        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.weight_average))
-        self.averaged = cast(AttributeClassifier, self.average.module).eval()
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config.learning_rate,
-            weight_decay=WEIGHT_DECAY,
-            fused=self.device.type != "mps",
-        )
-        self.history, self.best = list[ClassifierEpoch](), dict[str, Tensor]()
-        self.loss, self.seconds = torch.zeros((), device=self.device), 0.0
-
-    def steps_of_epoch(self) -> Iterator[int]:
-        """Do the steps of one epoch; give the number of steps done since the first."""
-        epoch = len(self.history)
-        order = order_of_epoch(self.train_rows, self.config, epoch)
-        self.model.train()
-        self.loss, self.seconds = torch.zeros_like(self.loss), 0.0
-        for index in range(self.steps_per_epoch):
-            start, step = time.perf_counter(), epoch * self.steps_per_epoch + index
-            self._step(step, order[index * self.batch_size : (index + 1) * self.batch_size])
-            if step % FINITE_CHECK_EVERY == 0:
-                self._check_finite(self.loss)
-            self.seconds += time.perf_counter() - start
-            yield step + 1
-
-    def finish_epoch(self) -> ClassifierEpoch:
-        """Judge the averaged weights on the validation rows, and save."""
-        self._check_finite(self.loss)
-        validation_loss, accuracy = self._validate()
-        metrics = ClassifierEpoch(
-            epoch=len(self.history) + 1,
-            train_loss=float(self.loss) / self.steps_per_epoch,
-            validation_loss=validation_loss,
-            validation_accuracy=accuracy,
-            seconds=self.seconds,
-        )
-        self.history.append(metrics)
-        if metrics is best_of(self.history):
-            self.best = {k: t.detach().clone() for k, t in self.averaged.state_dict().items()}
-        groups = {
-            "weights": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "best": self.best,
-            "optimizer": read_moments(self.optimizer),
-        }
-        save_state(self.run, groups, self.history)
-        return metrics
-
-    def load(self) -> None:
-        """Take up the state that `finish_epoch` saved."""
-        groups, self.history = load_state(self.run)
-        self.model.load_state_dict(groups["weights"])
-        self.average.load_state_dict(groups["average"])
-        self.best = groups["best"]
-        restore_moments(self.optimizer, groups["optimizer"])
-
-    def _step(self, step: int, rows: np.ndarray) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.total_steps, self.config)
-        images = mirrored(self._images(rows), self.config, step, len(rows))
-        rng = np.random.default_rng([self.config.seed, 6, step])
-        if rng.random() < DEGRADED_SHARE:
-            images = degraded(images, rng)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            logits = self.model(images)
-        loss = self._cross_entropy(logits, self._targets(rows)) / len(rows)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.average.update_parameters(self.model)
-        self.loss += loss.detach()
-
-    @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        """Mean loss, and mean accuracy, over the validation rows, in float32."""
-        count = len(self.validation_rows)
-        loss, right = torch.zeros(2, device=self.device)
-        for start in range(0, count, VALIDATION_BATCH):
-            rows = self.validation_rows[start : start + VALIDATION_BATCH]
-            logits, targets = self.averaged(self._images(rows)), self._targets(rows)
-            loss += self._cross_entropy(logits, targets)
-            right += ((logits > 0) == (targets > 0.5)).float().mean(1).sum()
-        self._check_finite(loss)  # also finds out what the epoch's last step has broken
-        return float(loss) / count, float(right) / count
-
-    def _images(self, rows: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(self.dataset.take(rows)).to(self.device)
-        return pixels.float().div_(255)  # (n, channels, height, width)
-
-    def _targets(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.attributes[rows]).to(self.device).float()
-
-    @staticmethod
-    def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
-
-    def _check_finite(self, loss: Tensor) -> None:
-        if torch.isfinite(loss):
-            return
-        done = len(self.history)
-        kept = f"The state after epoch {done} is kept." if done else "No epoch was finished."
-        raise TrainingError(
-            f"The loss became not a number in epoch {done + 1}. {kept} "
-            "Start it again with --restart and another --seed."
-        )
+    Parameters
+    ----------
+    logits, targets : Tensor, (n, attributes)
+        Targets are 0 or 1.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
 
 
-def _check_data(network: ClassifierConfig, dataset: ImageDataset) -> None:
-    if dataset.attribute_names != network.attributes:
-        raise TrainingError(
-            f"The attributes of {dataset.name} must be the network's, in one order; found "
-            f"{_first(dataset.attribute_names)} where the network tells "
-            f"{_first(network.attributes)}."
-        )
-    shape = (IMAGE_CHANNELS, network.image_size, network.image_size)
-    if dataset.images.shape[1:] != shape:
-        wanted, found = ("x".join(map(str, each)) for each in (shape, dataset.images.shape[1:]))
-        raise TrainingError(
-            f"The network learns from pictures of {wanted}; those of {dataset.name} are {found}."
-        )
+def degradation(images: Tensor, generator: np.random.Generator) -> Tensor:
+    """Blur a batch, reduce it and enlarge it again, so that a classifier relies on no fine detail.
 
+    Parameters
+    ----------
+    images : Tensor, (n, channels, side, side)
+        In [0, 1].
+    generator : numpy.random.Generator
+        Draws the width of the blur and the reduced side, one each for the batch.
 
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + f" ... ({len(names)})" if names else "none"
-
-
-STATE = "state.safetensors"
-CONFIG = "config.json"
-
-TensorGroups = Mapping[str, Mapping[str, Tensor]]
-"""Tensors by the name of their group, "weights" or another, and their own."""
-
-
-@dataclass(frozen=True)
-class ClassifierEpoch:
-    """What one epoch gave; losses are in nats per image, summed over the attributes."""
-
-    epoch: int
-    """Counted from 1."""
-    train_loss: float
-    """Cross-entropy over the epoch's batches, as the weights moved."""
-    validation_loss: float
-    """On the validation rows, by the averaged weights."""
-    validation_accuracy: float
-    """On the same, the mean over the attributes; the epoch where it is highest is published."""
-    seconds: float
-    """Wall time of the epoch's steps."""
+    Returns
+    -------
+    Tensor, (n, channels, side, side)
+        In [0, 1].
+    """
+    side, width = images.shape[-1], generator.uniform(*BLUR)
+    reduced = max(1, round(side * generator.uniform(*SCALE)))
+    # Blur and both resizings are linear and separable: one matrix for the height and the width.
+    positions = torch.arange(side, device=images.device)
+    blur = torch.softmax(-((positions[:, None] - positions) ** 2) / (2 * width**2), dim=1)
+    small = F.interpolate(blur[None, None], (reduced, side), mode="bilinear", antialias=True)
+    matrix = F.interpolate(small, (side, side), mode="bilinear")[0, 0]  # (side, side)
+    return matrix @ images @ matrix.T
 
 
 def best_of(history: Sequence[ClassifierEpoch]) -> ClassifierEpoch:
@@ -263,116 +231,72 @@ def best_of(history: Sequence[ClassifierEpoch]) -> ClassifierEpoch:
     return max(history, key=lambda each: each.validation_accuracy)
 
 
-def save_state(run: Path, groups: TensorGroups, history: Sequence[ClassifierEpoch]) -> None:
-    """Write `state.safetensors` in one rename."""
-    tensors = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
-        for group, named in groups.items()
-        for name, tensor in named.items()
-    }
-    metadata = {"history": json.dumps([asdict(each) for each in history])}
-    with atomic_write(run / STATE) as partial:
-        save_file(tensors, partial, metadata=metadata)
-
-
-def load_state(run: Path) -> tuple[dict[str, dict[str, Tensor]], list[ClassifierEpoch]]:
-    """Read what `save_state` wrote: the tensors by group and name, and the epochs.
-
-    Raises
-    ------
-    RunError
-        If there is no state in the folder, or none that can be read.
-    """
-    groups: dict[str, dict[str, Tensor]] = {}
-    try:
-        with safe_open(run / STATE, framework="pt") as file:
-            history = [ClassifierEpoch(**each) for each in json.loads(file.metadata()["history"])]
-            for key in file.keys():  # noqa: SIM118 - the file is no mapping
-                group, _, name = key.partition("/")
-                groups.setdefault(group, {})[name] = file.get_tensor(key)
-    except FileNotFoundError:
-        raise RunError(
-            f"There is nothing to resume in {run}: no epoch was finished there. "
-            "Start it again without --resume."
-        ) from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable("state", run, error) from error
-    return groups, history
-
-
 def load_best(run: Path) -> tuple[AttributeClassifier, list[ClassifierEpoch]]:
-    """Return the averaged weights after a run's best epoch, in eval mode, and all its epochs.
+    """Return the EMA weights after a run's best epoch, in eval mode, and all its epochs.
 
     Raises
     ------
     RunError
         If no epoch was finished there, or the state cannot be read.
     """
-    network, _ = load_config(run)
-    groups, history = load_state(run)
-    classifier = build_classifier(network)
+    classifier_config, _ = load_config(run)
+    state = load_state(run)
+    if not state.history:
+        raise RunError(f"No epoch of {run.name} is finished. Go on with --resume.")
+    classifier = build_classifier(classifier_config)
     try:
-        classifier.load_state_dict(groups["best"])
-    except (RuntimeError, KeyError) as error:
-        raise _unreadable("state", run, error) from error
-    return classifier.eval().requires_grad_(False), history
+        classifier.load_state_dict(state.best)
+    except RuntimeError as error:
+        raise RunError(
+            f"The state of the run {run.name} is that of another classifier ({error}). "
+            "Start it again with --restart."
+        ) from error
+    return classifier.eval().requires_grad_(False), state.history
 
 
-def save_config(run: Path, network: ClassifierConfig, train: TrainConfig) -> None:
-    """Write `config.json` in one rename."""
-    values = {"network": network.to_dict(), "train": train.to_dict()}
-    with atomic_write(run / CONFIG) as partial:
-        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+def load_state(run: Path) -> RunState[ClassifierEpoch]:
+    """Read the state of a classifier's run, also of earlier versions.
+
+    Raises
+    ------
+    RunError
+        If there is no state in the folder, or it cannot be read.
+    """
+    return read_state(run, ClassifierEpoch)
+
+
+def save_config(run: Path, classifier_config: ClassifierConfig, train: TrainConfig) -> None:
+    """Write the `config.json` of a classifier's run in one rename."""
+    write_config(run, "network", classifier_config, train)
 
 
 def load_config(run: Path) -> tuple[ClassifierConfig, TrainConfig]:
-    """Read what `save_config` wrote.
+    """Read the `config.json` of a classifier's run.
 
     Raises
     ------
     RunError
         If the folder holds no run, or its configuration cannot be read.
     """
-    try:
-        values = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-        network = ClassifierConfig.from_dict(values["network"])
-        return network, TrainConfig.from_dict(values["train"])
-    except FileNotFoundError:
-        raise RunError(f"There is no run in {run} to resume. Start it without --resume.") from None
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise _unreadable("configuration", run, error) from error
+    return read_config(run, "network", ClassifierConfig)
 
 
-def _unreadable(what: str, run: Path, error: Exception) -> RunError:
-    return RunError(f"The {what} in {run} cannot be read ({error}). Start it again with --restart.")
+def _matching_attributes(classifier_config: ClassifierConfig, dataset: ImageDataset) -> np.ndarray:
+    """Return the attributes (images, attributes), if data set and classifier fit together."""
+    if dataset.attributes is None or dataset.attribute_names != classifier_config.attributes:
+        raise TrainingError(
+            f"The attributes of {dataset.name} must be the classifier's, in the same order; found "
+            f"{_first(dataset.attribute_names)} where the classifier has "
+            f"{_first(classifier_config.attributes)}."
+        )
+    shape = (IMAGE_CHANNELS, classifier_config.image_size, classifier_config.image_size)
+    if dataset.images.shape[1:] != shape:
+        wanted, found = ("x".join(map(str, each)) for each in (shape, dataset.images.shape[1:]))
+        raise TrainingError(
+            f"The classifier takes images of {wanted}; those of {dataset.name} are {found}."
+        )
+    return dataset.attributes
 
 
-BLUR = (0.2, 1.5)
-"""Standard deviation in pixels, from and to."""
-SHRUNK = (0.35, 1.0)
-"""Side over the picture's, before it is enlarged again, from and to."""
-
-
-def degraded(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blur a batch and enlarge it from a smaller one.
-
-    Parameters
-    ----------
-    images : Tensor, (n, channels, side, side)
-        In [0, 1].
-    rng : numpy.random.Generator
-        Draws the width of the blur and the smaller side, one each for the batch.
-
-    Returns
-    -------
-    Tensor, (n, channels, side, side)
-        In [0, 1].
-    """
-    side, width = images.shape[-1], rng.uniform(*BLUR)
-    smaller = max(1, round(side * rng.uniform(*SHRUNK)))
-    # All of it is one matrix along the height and the same along the width.
-    places = torch.arange(side, device=images.device)
-    blur = torch.softmax(-((places[:, None] - places) ** 2) / (2 * width**2), dim=1)
-    shrunk = F.interpolate(blur[None, None], (smaller, side), mode="bilinear", antialias=True)
-    matrix = F.interpolate(shrunk, (side, side), mode="bilinear")[0, 0]
-    return matrix @ images @ matrix.T
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + f" ... ({len(names)})" if names else "none"

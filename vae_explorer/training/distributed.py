@@ -1,12 +1,11 @@
-"""Several processes that train one model: who takes which pictures, and how numbers meet again.
+"""Data-parallel training with Accelerate: shards of a batch, and reductions over the processes.
 
-A batch, its noise and its mirroring are functions of the seed and the step, whatever the number of
-processes; of n processes, the one of index i takes every n-th row of it, from the i-th on. A loss
-is weighted by the share it was taken over, so that the mean over the processes, by which gradients
-are reduced, is the mean over the batch also where it is not divisible. What remains is rounding,
-and two things that a process sees in its own share alone: the statistics of batch normalisation
-while weights move (those of the averaged weights are taken anew from whole batches), and the
-scale of the features in `losses.feature_distance`.
+A batch, its noise and its flips are functions of the seed and the step, whatever the number of
+processes. Of `world_size` processes, the one of rank r takes the rows r, r + world_size, … of it.
+A loss is weighted by the size of its shard, so that the mean over the processes, which is how
+gradients are reduced, is the mean over the batch even where that is not divisible. Two things
+remain that depend on the shard: the statistics of batch normalization during training (those of
+the EMA weights are computed from whole batches), and the scale in `perceptual.feature_distance`.
 """
 
 from __future__ import annotations
@@ -23,32 +22,33 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def find_devices() -> Accelerator:
-    """Return what knows this process's device, and the other processes of `accelerate launch`.
+def create_accelerator() -> Accelerator:
+    """Create the accelerator: this process's device, and the others of `accelerate launch`.
 
-    Precision is not its business: `TrainConfig.precision` says which.
+    Mixed precision is left to the trainer, which follows `TrainConfig.precision`.
     """
     from accelerate import Accelerator  # 1.3 s, needed only to train
 
-    # Unless told that there is nothing but a CPU, it takes each of several processes for alone.
-    devices = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
-    if devices.num_processes > 1:
-        atexit.register(devices.end_training)  # one that is still connected as it ends, aborts
-    return devices
+    # Without cpu=True, processes on a machine without an accelerator do not find each other.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    if accelerator.num_processes > 1:
+        # A process that exits while it is still connected aborts.
+        atexit.register(accelerator.end_training)
+    return accelerator
 
 
-def anywhere(devices: Accelerator, flag: bool) -> bool:
-    """Say in all processes whether it is true in one of them; each has to ask."""
-    if devices.num_processes == 1:
+def any_rank(accelerator: Accelerator, flag: bool) -> bool:
+    """Return in every process whether the flag is set in any; each process has to call it."""
+    if accelerator.num_processes == 1:
         return flag
-    votes = torch.tensor(float(flag), device=devices.device)
-    return bool(devices.reduce(votes, "sum") > 0)
+    votes = torch.tensor(float(flag), device=accelerator.device)
+    return bool(accelerator.reduce(votes, "sum") > 0)
 
 
-def part(devices: Accelerator) -> None:
-    """Let each process go its own way, once all have come here."""
-    devices.wait_for_everyone()
-    devices.end_training()
+def shut_down(accelerator: Accelerator) -> None:
+    """Wait for all processes, then disconnect them."""
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 class Processes:
@@ -57,42 +57,41 @@ class Processes:
     Parameters
     ----------
     accelerator : Accelerator
-        Knows how many there are, and how they reach each other.
     batch_size : int
-        Rows of every batch, of all processes together.
+        Images of a batch, over all processes.
 
     Raises
     ------
     TrainingError
-        If there are more processes than rows in a batch.
+        If there are more processes than images in a batch.
     """
 
     def __init__(self, accelerator: Accelerator, batch_size: int) -> None:
         self.accelerator = accelerator
-        self.count, self.index = accelerator.num_processes, accelerator.process_index
-        if batch_size < self.count:
+        self.world_size, self.rank = accelerator.num_processes, accelerator.process_index
+        if batch_size < self.world_size:
             raise TrainingError(
-                f"A batch of {batch_size} pictures cannot be shared among {self.count} processes. "
-                "Start fewer, or raise --batch-size."
+                f"A batch of {batch_size} images cannot be shared among {self.world_size} "
+                "processes. Start fewer, or raise --batch-size."
             )
-        self.share = slice(self.index, None, self.count)
-        """Of the rows of a batch."""
-        self.weight = len(range(batch_size)[self.share]) * self.count / batch_size
-        """Of a mean over that share, in the mean over all processes."""
+        self.shard = slice(self.rank, None, self.world_size)
+        """This process's rows of a batch."""
+        self.weight = len(range(batch_size)[self.shard]) * self.world_size / batch_size
+        """Of a mean over the shard, in the mean over all processes."""
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes files."""
         return self.accelerator.is_main_process
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over the processes, the same in each of them."""
-        return values if self.count == 1 else self.accelerator.reduce(values, "mean")
+        """Return the mean over the processes, in each of them."""
+        return values if self.world_size == 1 else self.accelerator.reduce(values, "mean")
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over the processes, the same in each of them."""
-        return values if self.count == 1 else self.accelerator.reduce(values, "sum")
+        """Return the sum over the processes, in each of them."""
+        return values if self.world_size == 1 else self.accelerator.reduce(values, "sum")
 
     def any(self, flag: bool) -> bool:
-        """Say in all processes whether it is true in one of them."""
-        return anywhere(self.accelerator, flag)
+        """Return in every process whether the flag is set in any of them."""
+        return any_rank(self.accelerator, flag)

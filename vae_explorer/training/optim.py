@@ -1,4 +1,4 @@
-"""How the weights move: the schedule, the averaging, the precision, and the allocator."""
+"""Optimization: learning-rate schedule, EMA of the weights, optimizer state as tensors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from vae_explorer.config import TrainConfig
+from vae_explorer.models import Autoencoder
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step: linear warm-up, then a cosine to zero.
+    """Return the learning rate of a step, counted from 0: linear warm-up, then a cosine to zero.
 
     References
     ----------
@@ -27,8 +29,18 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Exponential moving average with a warm-up, so that early epochs are judged fairly too."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameter groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Return the `multi_avg_fn` of an `AveragedModel`: an exponential moving average.
+
+    The decay grows with the number of updates n as (1 + n) / (10 + n), up to its value, so that
+    the average forgets the initial weights within the first epochs.
+    """
 
     @torch.no_grad()
     def update(averages: Tensors, weights: Tensors, updates: Tensor | int) -> None:
@@ -38,46 +50,45 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
     return update
 
 
-@torch.no_grad()
-def refresh_statistics(
-    model: nn.Module, batches: Iterable[Tensor], generator: torch.Generator
-) -> None:
-    """Have a model's batch normalisation take its statistics from images anew.
+class _WithNoise(nn.Module):
+    """An autoencoder as a function of images alone, which is what `update_bn` calls."""
 
-    Averaged weights need their own: those of the weights in training belong to other activations.
+    def __init__(self, model: Autoencoder, generator: torch.Generator) -> None:
+        super().__init__()
+        self.model, self.generator = model, generator
+
+    def forward(self, images: Tensor) -> None:
+        self.model(images, self.generator)
+
+
+@torch.no_grad()
+def update_batch_norm(
+    model: Autoencoder, batches: Iterable[Tensor], generator: torch.Generator
+) -> None:
+    """Recompute the running statistics of a model's batch normalization.
+
+    The EMA weights need their own: those of the weights in training belong to other activations.
 
     Parameters
     ----------
-    model : nn.Module
-        An `Autoencoder`; left in eval mode.
+    model : Autoencoder
+        Left in eval mode.
     batches : iterable of Tensor (n, channels, height, width)
-        Training images in [0, 1]; each batch counts the same. Not asked for where the model has
-        no batch normalisation.
+        Training images in [0, 1]; each batch has the same weight. Not read where the model has no
+        batch normalization.
     generator : torch.Generator
-        Of the noise in the latents.
+        Of ε.
 
     References
     ----------
     Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization"
     (https://arxiv.org/abs/1803.05407), section 3.2.
     """
-    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-    model.train()
-    for images in batches:
-        model(images, generator)
-    model.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    update_bn(batches, _WithNoise(model, generator).eval())
 
 
-def read_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimizer's running state as tensors by name, for `restore_moments`."""
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's state, such as Adam's moments, as tensors by "INDEX.NAME"."""
     return {
         f"{index}.{name}": tensor
         for index, values in optimizer.state_dict()["state"].items()
@@ -85,14 +96,14 @@ def read_moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
-    """Give a fresh optimizer the state that `read_moments` read."""
+def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore the state that `optimizer_state` returned in an optimizer of the same parameters."""
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state = optimizer.state_dict()
-    for key, tensor in moments.items():
+    for key, tensor in tensors.items():
         index, name = key.split(".")
         if tensor.dim():
-            # A fused optimizer walks the memory of both, so they must be laid out alike.
+            # A fused optimizer needs moments in the memory format of their parameters.
             tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)  # noqa: PLW2901
         state["state"].setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict(state)

@@ -1,7 +1,7 @@
-"""What makes reconstructions look right to an eye, beside the likelihood: two optional terms.
+"""Perceptual and adversarial losses: two optional terms beside the negative ELBO.
 
-Both are added to the negative ELBO while a model trains; neither is part of the model, of its KL
-term or of the number that a card calls its ELBO.
+They sharpen reconstructions during training. Neither is part of the model, of its KL term or of
+the number that a card calls its ELBO.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vae_explorer.classifiers.network import AttributeClassifier
 from vae_explorer.config import TrainConfig
-from vae_explorer.training.optim import read_moments, restore_moments
+from vae_explorer.training.optim import (
+    load_optimizer_state,
+    optimizer_state,
+    set_learning_rate,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -26,14 +31,19 @@ PATCH_CHANNELS = (64, 128, 256)
 LEAKY_SLOPE = 0.2
 DISCRIMINATOR_BETAS = (0.5, 0.99)
 DISCRIMINATOR_RATE = 0.5  # of the model's learning rate
-HEAD_START = 0.9  # of the steps before it is listened to, the discriminator only waits
+HEAD_START = 0.9  # of `adversarial_start`: from there on the discriminator trains
 
 
 class PatchDiscriminator(nn.Module):
-    """Says of each patch of an image whether it is real (Isola et al. 2017, section 3.2.2).
+    """A discriminator of overlapping patches, each 22 pixels wide.
 
-    Three strided convolutions, spectrally normalised (Miyato et al. 2018): a patch is 22 pixels
-    wide.
+    Three strided convolutions and a linear one, with spectral normalization.
+
+    References
+    ----------
+    Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks"
+    (https://arxiv.org/abs/1611.07004), section 3.2.2; Miyato et al. 2018, "Spectral Normalization
+    for Generative Adversarial Networks" (https://arxiv.org/abs/1802.05957).
     """
 
     def __init__(self, image_channels: int) -> None:
@@ -52,13 +62,13 @@ class PatchDiscriminator(nn.Module):
         return self.body(2 * images - 1)
 
 
-class Perception:
-    """The terms of one training, and the discriminator that learns beside it.
+class PerceptualLosses:
+    """The feature and adversarial losses of a training, and the discriminator it trains.
 
     Parameters
     ----------
     config : TrainConfig
-        Says which terms there are, and what they weigh.
+        Which terms there are, and their weights.
     image_channels : int
     accelerator : Accelerator
         Of the training.
@@ -66,12 +76,13 @@ class Perception:
     Raises
     ------
     CheckpointError
-        If the classifier is not there, or broken.
+        If the classifier is missing or broken.
     """
 
     def __init__(self, config: TrainConfig, image_channels: int, accelerator: Accelerator) -> None:
         self.config, self.accelerator = config, accelerator
-        self.classifier = self.discriminator = None
+        self.classifier: AttributeClassifier | None = None
+        self.discriminator: PatchDiscriminator | None = None
         if config.feature_weight:
             from vae_explorer.classifiers.storage import load_classifier
 
@@ -80,33 +91,34 @@ class Perception:
         if config.adversarial_weight:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
-                raw = PatchDiscriminator(image_channels).to(accelerator.device)
-            self.raw = _channels_last(raw)
-            self.discriminator = accelerator.prepare(raw)
+                discriminator = PatchDiscriminator(image_channels).to(accelerator.device)
+            self.discriminator = _channels_last(discriminator)
+            self.discriminator_network = accelerator.prepare(discriminator)
+            """The discriminator, wrapped where there are several processes."""
             self.optimizer = torch.optim.Adam(
-                raw.parameters(), lr=config.learning_rate, betas=DISCRIMINATOR_BETAS
+                discriminator.parameters(), lr=config.learning_rate, betas=DISCRIMINATOR_BETAS
             )
 
     def penalty(self, reconstructions: Tensor, images: Tensor, progress: float) -> Tensor:
-        """Return what is added to the loss, a scalar in nats per image.
+        """Return what is added to the model's loss, a scalar in nats per image.
 
         Parameters
         ----------
         reconstructions, images : Tensor, (n, channels, height, width)
             In [0, 1].
         progress : float
-            Share of the run's steps that are done.
+            Share of the training's steps that are done.
         """
         total = self.feature_penalty(reconstructions, images)
         if self.discriminator is not None and progress >= self.config.adversarial_start:
-            for parameter in self.raw.parameters():
-                parameter.requires_grad_(False)  # only the decoder learns by this pass
-            fake = self.raw(reconstructions)  # no process waits here for the others
+            self.discriminator.requires_grad_(False)  # this pass trains the model alone
+            # Not the wrapped one, which would wait for gradients of the other processes.
+            fake = self.discriminator(reconstructions)
             total = total + self.config.adversarial_weight * hinge_generator_loss(fake)
         return total
 
     def feature_penalty(self, reconstructions: Tensor, images: Tensor) -> Tensor:
-        """Return the features' part of it; zero where there is none."""
+        """Return the feature loss in nats per image; zero where it is not used."""
         if self.classifier is None:
             return torch.zeros((), device=images.device)
         with torch.no_grad():
@@ -114,7 +126,7 @@ class Perception:
         features = self.classifier.features(reconstructions, self.config.feature_layers)
         return self.config.feature_weight * feature_distance(features, targets)
 
-    def learn(
+    def train_discriminator(
         self,
         reconstructions: Tensor,
         images: Tensor,
@@ -123,40 +135,50 @@ class Perception:
         *,
         weight: float = 1.0,
     ) -> None:
-        """Let the discriminator learn from the step's images and reconstructions.
+        """Take a step of the discriminator, if there is one, on a step's images.
 
-        It begins a little before it is listened to, so that its first word is not noise. The
-        weight is that of this process's share of the step; see `Processes`.
+        It starts a little before its loss counts, so that its first gradients are not noise.
+
+        Parameters
+        ----------
+        reconstructions, images : Tensor, (n, channels, height, width)
+            In [0, 1].
+        progress : float
+            Share of the training's steps that are done.
+        learning_rate : float
+            Of the model in this step.
+        weight : float
+            Of this process's shard of the batch; see `Processes.weight`.
         """
         if self.discriminator is None or progress < self.config.adversarial_start * HEAD_START:
             return
-        for group in self.optimizer.param_groups:
-            group["lr"] = DISCRIMINATOR_RATE * learning_rate
-        for parameter in self.raw.parameters():
-            parameter.requires_grad_(True)
-        logits = self.discriminator(torch.cat([images, reconstructions.detach()]))
+        set_learning_rate(self.optimizer, DISCRIMINATOR_RATE * learning_rate)
+        self.discriminator.requires_grad_(True)
+        logits = self.discriminator_network(torch.cat([images, reconstructions.detach()]))
         real, fake = logits.chunk(2)
         self.optimizer.zero_grad()
         self.accelerator.backward(weight * hinge_discriminator_loss(real, fake))
         self.optimizer.step()
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the discriminator's weights and its optimizer's moments, by name."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the discriminator's weights and its optimizer's state, by name."""
         if self.discriminator is None:
             return {}
-        weights = {f"weights.{name}": tensor for name, tensor in self.raw.state_dict().items()}
-        return weights | {f"adam.{name}": t for name, t in read_moments(self.optimizer).items()}
+        weights = self.discriminator.state_dict()
+        return {f"weights.{name}": tensor for name, tensor in weights.items()} | {
+            f"adam.{name}": tensor for name, tensor in optimizer_state(self.optimizer).items()
+        }
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `state` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned."""
         if self.discriminator is None:
             return
-        self.raw.load_state_dict(_below("weights.", state))
-        restore_moments(self.optimizer, _below("adam.", state))
+        self.discriminator.load_state_dict(_below("weights.", state))
+        load_optimizer_state(self.optimizer, _below("adam.", state))
 
 
 def _channels_last(network: Network) -> Network:
-    """Lay weights out for the faster convolutions, also spectrally normalised ones."""
+    """Change the memory format of all convolutions, also spectrally normalized ones."""
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -168,23 +190,23 @@ def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def feature_distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """How far the features of two batches of images lie apart, layer by layer.
+    """Return the distance of two batches' features, layer by layer.
 
     Parameters
     ----------
     features, targets : sequence of Tensor, (n, channels, height, width)
-        Activations of a fixed network on the reconstructions, and on the images.
+        Activations of a fixed classifier on the reconstructions, and on the images.
 
     Returns
     -------
     Tensor
-        Scalar: of each layer the mean squared difference over the mean square of the targets',
-        summed over the layers. 1 a layer is what features of zero give.
+        Scalar: the mean squared difference of each layer, divided by the mean square of its
+        targets, summed over the layers. Features of zero give 1 per layer.
 
     References
     ----------
     Hou, Shen, Sun & Qiu 2017, "Deep Feature Consistent Variational Autoencoder"
-    (https://arxiv.org/abs/1610.00291), equation 4, here with each layer on one scale.
+    (https://arxiv.org/abs/1610.00291), equation 4; here each layer is normalized.
     """
     distances = [
         (ours.float() - theirs.float()).square().mean() / theirs.float().square().mean()
@@ -194,21 +216,26 @@ def feature_distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> T
 
 
 def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """What a discriminator minimises: its logits above 1 for real patches, below -1 for others.
+    """Return the hinge loss of a discriminator: logits above 1 if real, below -1 if fake.
 
     Returns
     -------
     Tensor
-        Scalar, the mean over patches (Lim & Ye 2017, https://arxiv.org/abs/1705.02894; for
-        patches, Isola et al. 2017, https://arxiv.org/abs/1611.07004).
+        Scalar, the mean over patches.
+
+    References
+    ----------
+    Lim & Ye 2017, "Geometric GAN" (https://arxiv.org/abs/1705.02894).
     """
     return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
 
 
 def hinge_generator_loss(fake: Tensor) -> Tensor:
-    """What a decoder minimises against it: minus the mean logit of its patches, a scalar.
+    """Return the adversarial loss of a decoder: minus the mean logit of its patches, a scalar.
 
-    For a VAE whose decoder is trained against a discriminator: Larsen et al. 2016
-    (https://arxiv.org/abs/1512.09300).
+    References
+    ----------
+    Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric"
+    (https://arxiv.org/abs/1512.09300), where a VAE's decoder is the generator.
     """
     return -fake.float().mean()

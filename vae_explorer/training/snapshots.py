@@ -1,11 +1,11 @@
-"""What a training keeps of each epoch, for `--keep-epochs`: read to see how a map forms.
+"""Snapshots of a training's epochs, for `--keep-epochs`: what an animation of it is made from.
 
 | file in `runs/<name>/epochs/` | what |
 |---|---|
-| `pictures.safetensors` | once: which held-out pictures these are, their labels, a dozen of them |
-| `0001.safetensors` ... | an epoch: `z_mean`, the dozen reconstructed, often the decoder |
+| `pictures.safetensors` | once: rows and labels of the held-out images, a dozen of these images |
+| `0001.safetensors` ... | an epoch: `z_mean`, the dozen's reconstructions, often the decoder |
 
-A run so shown needs no data set. Each file is renamed into place, so half of one is never listed.
+The animation needs no data set. Each file is renamed into place, so half of one is never listed.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from vae_explorer.workspace import atomic_write
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
-PICTURES = 12  # reconstructed in every epoch
+IMAGES = 12  # reconstructed in every epoch
 ROWS = 10_000  # encodings kept of an epoch, at most; of a larger split, evenly chosen ones
 DECODER_BYTES = 2**23  # of the largest decoder, in float16, that is kept
 EACH_DECODER_BYTES = 2**21  # of the largest that is kept of every epoch; others ever more rarely
 DECODER = "decoder/"  # before the names of a decoder's weights among a file's arrays
-_FOLDER, _PICTURES = "epochs", "pictures.safetensors"
+_FOLDER, _IMAGES = "epochs", "pictures.safetensors"
 _LARGEST = float(np.finfo(np.float16).max)
 
 Weights = Mapping[str, np.ndarray]
 """float16 arrays by their names in the decoder's state_dict; empty where none were kept."""
 
 
-class KeptEpoch(NamedTuple):
-    """One epoch, by the averaged weights."""
+class EpochSnapshot(NamedTuple):
+    """The snapshot of one epoch, made with the EMA weights."""
 
     z_mean: np.ndarray
     """float32 (n, latent_dim), rounded to float16."""
@@ -55,30 +55,30 @@ class KeptEpoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KeptEpochs:
-    """All epochs that a training kept, e of them, with what they show."""
+class EpochSnapshots:
+    """Snapshots of e epochs of a training, and the images that they show."""
 
     numbers: np.ndarray
     """int64 (e,), counted from 1, ascending."""
     row_id: np.ndarray
-    """int64 (n,): the held-out pictures' rows in the prepared data set."""
+    """int64 (n,): rows of the held-out images in the prepared data set."""
     labels: np.ndarray | None
     """int64 (n,), indices into `label_names`; None where there are none."""
     label_names: tuple[str, ...]
     z_mean: np.ndarray
     """float32 (e, n, latent_dim)."""
     picture_id: np.ndarray
-    """int64 (k,): rows, in the prepared data set, of the pictures that are reconstructed."""
+    """int64 (k,): rows, in the prepared data set, of the images that are reconstructed."""
     originals: np.ndarray
-    """uint8 (k, channels, height, width); none, k = 0, in a checkpoint: no data travels with it."""
+    """uint8 (k, channels, height, width); none, k = 0, in a checkpoint, which contains no data."""
     reconstructions: np.ndarray
     """uint8 (e, k, channels, height, width)."""
     decoders: Mapping[int, Weights]
-    """By epoch, of those that have one."""
+    """By epoch; only some epochs have one."""
 
     @cached_property
     def plane(self) -> Plane:
-        """What all epochs are seen on: 2-D z itself, or the last epoch's principal plane."""
+        """The plane of all epochs: 2-D z itself, or the last epoch's principal components."""
         if self.z_mean.shape[2] == 2 or len(self.row_id) < 2:
             return coordinate_plane(self.z_mean.shape[2])
         return principal_components(self.z_mean[-1]).plane()
@@ -89,21 +89,21 @@ class KeptEpochs:
         return np.stack([self.plane.to_plane(z_mean) for z_mean in self.z_mean])
 
 
-def choose_pictures(labels: np.ndarray | None, count: int) -> np.ndarray:
-    """Choose the pictures that are reconstructed: classes in turn, the first of each first.
+def choose_images(labels: np.ndarray | None, count: int) -> np.ndarray:
+    """Choose the images that are reconstructed: classes in turn, the first of each first.
 
     Parameters
     ----------
     labels : ndarray of int (count,) or None
     count : int
-        Pictures there are.
+        Number of images.
 
     Returns
     -------
     ndarray of int64 (min(count, 12),)
         Indices, all different, the same for the same labels; evenly spaced without labels.
     """
-    chosen = min(PICTURES, count)
+    chosen = min(IMAGES, count)
     if labels is None:
         return np.linspace(0, count - 1, chosen).astype(np.int64)
     seen: dict[int, int] = {}
@@ -113,93 +113,93 @@ def choose_pictures(labels: np.ndarray | None, count: int) -> np.ndarray:
     return np.lexsort((labels, turns))[:chosen]
 
 
-def keep_epoch(run: Path, number: int, model: Autoencoder, dataset: ImageDataset) -> None:
-    """Write what is kept of an epoch, counted from 1; the model is in eval mode."""
+def save_snapshot(run: Path, number: int, model: Autoencoder, dataset: ImageDataset) -> None:
+    """Write the snapshot of an epoch, counted from 1; the model is in eval mode."""
     held_out = dataset.rows(dataset.held_out)
     count = min(len(held_out), ROWS)
     rows = held_out[np.linspace(0, len(held_out) - 1, count).astype(np.int64)]
     encodings = encode_dataset(model, dataset, rows)
-    pictures = choose_pictures(encodings.labels, count)
+    shown = choose_images(encodings.labels, count)
     folder = run / _FOLDER
-    if number == 1 or not (folder / _PICTURES).exists():
+    if number == 1 or not (folder / _IMAGES).exists():
         arrays = {
             "row_id": rows.astype(np.int32),
-            "picture_id": rows[pictures].astype(np.int32),
-            "originals": dataset.take(rows[pictures], model.config.image_size),
+            "picture_id": rows[shown].astype(np.int32),
+            "originals": dataset.take(rows[shown], model.config.image_size),
         }
         if encodings.labels is not None:
             arrays["labels"] = encodings.labels.astype(np.int16)
-        _write(folder / _PICTURES, arrays, {"label_names": json.dumps(dataset.label_names)})
-    drawn = np.rint(255 * decode(model, encodings.z_mean[pictures])).astype(np.uint8)
+        _write(folder / _IMAGES, arrays, {"label_names": json.dumps(dataset.label_names)})
+    decoded = np.rint(255 * decode(model, encodings.z_mean[shown])).astype(np.uint8)
     arrays = {
-        # A plain autoencoder is free to go beyond what float16 holds.
+        # The encodings of a plain autoencoder may exceed the range of float16.
         "z_mean": np.clip(encodings.z_mean, -_LARGEST, _LARGEST).astype(np.float16),
-        "reconstructions": drawn,
+        "reconstructions": decoded,
     }
-    arrays |= {DECODER + name: array for name, array in _narrow(model.decoder, number).items()}
+    arrays |= {DECODER + name: array for name, array in _to_float16(model.decoder, number).items()}
     _write(folder / f"{number:04d}.safetensors", arrays)
 
 
 def list_epochs(run: Path) -> list[int]:
-    """Return the numbers of the epochs that a run kept, ascending; none where it kept none."""
+    """Return the numbers of the epochs with a snapshot, ascending; none where there are none."""
     found = (run / _FOLDER).glob("*.safetensors")
     return sorted(int(path.stem) for path in found if path.stem.isdecimal())
 
 
-def load_epoch(run: Path, number: int) -> KeptEpoch:
-    """Read one epoch.
+def load_epoch(run: Path, number: int) -> EpochSnapshot:
+    """Read the snapshot of one epoch.
 
     Raises
     ------
     RunError
-        If it was not kept, or cannot be read.
+        If there is none, or it cannot be read.
     """
     file = f"{number:04d}.safetensors"
     arrays, _ = _read(run, file)
     try:
-        z_mean, drawn = arrays["z_mean"].astype(np.float32), arrays["reconstructions"]
+        z_mean, decoded = arrays["z_mean"].astype(np.float32), arrays["reconstructions"]
     except KeyError as error:
         raise _damaged(run, file, f"{error} is missing") from None
     decoder = {n.removeprefix(DECODER): a for n, a in arrays.items() if n.startswith(DECODER)}
-    if z_mean.ndim != 2 or drawn.ndim != 4 or drawn.dtype != np.uint8:
-        raise _damaged(run, file, f"arrays of shape {z_mean.shape} and {drawn.shape}")
+    if z_mean.ndim != 2 or decoded.ndim != 4 or decoded.dtype != np.uint8:
+        raise _damaged(run, file, f"arrays of shape {z_mean.shape} and {decoded.shape}")
     if not all(np.isfinite(array).all() for array in (z_mean, *decoder.values())):
         raise _damaged(run, file, "NaN or infinite values")
-    return KeptEpoch(z_mean, drawn, decoder)
+    return EpochSnapshot(z_mean, decoded, decoder)
 
 
-def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
-    """Read all epochs of a run, or the latest alone, also of one under way.
+def read_epochs(run: Path, *, latest: bool = False) -> EpochSnapshots:
+    """Read all snapshots of a run, or the latest alone, even while it trains.
 
     Raises
     ------
     RunError
-        If it kept none, or a file of it cannot be read.
+        If there are none, or a file cannot be read.
     """
     numbers = list_epochs(run)[-1:] if latest else list_epochs(run)
     if not numbers:
         raise RunError(
-            f"The run {run.name} kept no epochs. Train it with --keep-epochs, which cannot be "
-            "added later: python -m vae_explorer train --keep-epochs --restart ..."
+            f"The run {run.name} has no snapshots of its epochs. Train it with --keep-epochs, "
+            "which cannot be added later: python -m vae_explorer train --keep-epochs --restart ..."
         )
-    arrays, metadata = _read(run, _PICTURES)
+    arrays, metadata = _read(run, _IMAGES)
     try:
         row_id, originals = arrays["row_id"].astype(np.int64), arrays["originals"]
         picture_id = arrays["picture_id"].astype(np.int64)
         label_names = tuple(str(name) for name in json.loads(metadata["label_names"]))
     except (KeyError, ValueError, TypeError) as error:
-        raise _damaged(run, _PICTURES, str(error)) from None
+        raise _damaged(run, _IMAGES, str(error)) from None
     labels = arrays["labels"].astype(np.int64) if "labels" in arrays else None
     if labels is not None and not (
         labels.shape == row_id.shape and np.all((labels >= 0) & (labels < len(label_names)))
     ):
-        raise _damaged(run, _PICTURES, "labels that it does not name")
+        raise _damaged(run, _IMAGES, "labels without a name")
     epochs = [load_epoch(run, number) for number in numbers]
     for number, epoch in zip(numbers, epochs, strict=True):
         shape = (len(row_id), epochs[-1].z_mean.shape[1])
         if epoch.z_mean.shape != shape or epoch.reconstructions.shape != originals.shape:
-            raise _damaged(run, f"{number:04d}.safetensors", "other pictures than the last epoch")
-    return KeptEpochs(
+            raise _damaged(run, f"{number:04d}.safetensors", "other images than the last epoch")
+    return EpochSnapshots(
         numbers=np.array(numbers, np.int64),
         row_id=row_id,
         labels=labels,
@@ -212,14 +212,14 @@ def read_epochs(run: Path, *, latest: bool = False) -> KeptEpochs:
     )
 
 
-def _narrow(decoder: nn.Module, number: int) -> Weights:
-    """Return a decoder's weights in float16, or none where they are too large in this epoch."""
+def _to_float16(decoder: nn.Module, number: int) -> Weights:
+    """Return a decoder's weights in float16; none where they are too large for this epoch."""
     weights = {name: t.detach().cpu().numpy() for name, t in decoder.state_dict().items()}
     weights = {name: a for name, a in weights.items() if a.dtype == np.float32}  # no counters
     fits = all(np.abs(a).max(initial=0) <= _LARGEST for a in weights.values())
     size = 2 * sum(a.size for a in weights.values())
-    among_few = number % max(1, 2 ** (number.bit_length() - 3)) == 0  # 1 ... 8, 10, 12, 14, 16, 20
-    if not fits or size > (DECODER_BYTES if among_few else EACH_DECODER_BYTES):
+    is_rare = number % max(1, 2 ** (number.bit_length() - 3)) == 0  # 1 ... 8, 10, 12, 14, 16, 20
+    if not fits or size > (DECODER_BYTES if is_rare else EACH_DECODER_BYTES):
         return {}
     return {name: a.astype(np.float16) for name, a in weights.items()}
 
@@ -243,7 +243,7 @@ def _read(run: Path, file: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _damaged(run: Path, file: str, reason: str) -> RunError:
-    mend = "Train again with --restart."
-    if file != _PICTURES:
-        mend = f"Delete {run / _FOLDER / file} to see the others. " + mend
-    return RunError(f"The kept epochs of {run.name} cannot be read: {file}: {reason}. {mend}")
+    remedy = "Train again with --restart."
+    if file != _IMAGES:
+        remedy = f"Delete {run / _FOLDER / file} to see the others. " + remedy
+    return RunError(f"The snapshots of {run.name} cannot be read: {file}: {reason}. {remedy}")

@@ -1,14 +1,14 @@
-"""A training under way on disk: `runs/<name>/`, from which it resumes bit for bit.
+"""A training's state on disk: `runs/<name>/`, from which it resumes bit for bit.
 
 | file | what |
 |---|---|
-| `config.json` | the model's and the training's configuration |
-| `state.safetensors` | weights, averaged and best weights, optimizer moments, counters, history |
-| `status.json`, `log.txt`, `request` | see `run_status` and `launching` |
-| `epochs/` | what is kept of each epoch, where it is: see `vae_explorer.training.snapshots` |
+| `config.json` | configuration of the model and of its training |
+| `state.safetensors` | weights, EMA and best weights, optimizer state, counters, history |
+| `status.json`, `log.txt`, `request` | see `vae_explorer.runs` |
+| `epochs/` | snapshots of the epochs, if any: see `vae_explorer.training.snapshots` |
 
-Random numbers are a function of the seed and the step, so no generator's state is stored. Each
-file is written to a sibling and renamed into place: a kill at any moment leaves the last one.
+Random numbers are functions of the seed and the step, so no generator's state is stored. Each
+file is written beside its destination and renamed: a kill at any moment leaves the last one.
 """
 
 from __future__ import annotations
@@ -17,30 +17,34 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vae_explorer.checkpoints import CARD, load_checkpoint
-from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.config import Config, ModelConfig, TrainConfig
 from vae_explorer.errors import ConfigError, RunError
 from vae_explorer.workspace import atomic_write
+
+CONFIG, STATE = "config.json", "state.safetensors"
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch gave; losses are in nats per image."""
+    """Metrics of one epoch of a VAE; losses are in nats per image."""
 
     epoch: int
     """Counted from 1."""
     train_loss: float
-    """Mean of reconstruction + β KL over the epoch's batches, as the weights moved."""
+    """Mean of reconstruction + β KL over the epoch's batches, while the weights moved."""
     train_reconstruction: float
     train_kl: float
     validation_loss: float
-    """The same on the validation rows, by the averaged weights."""
+    """The same on the validation rows, with the EMA weights."""
     validation_reconstruction: float
     validation_kl: float
     learning_rate: float
@@ -50,8 +54,31 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True)
+class ClassifierEpoch:
+    """Metrics of one epoch of an attribute classifier.
+
+    Losses are in nats per image, summed over the attributes.
+    """
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    """Mean cross-entropy over the epoch's batches, while the weights moved."""
+    validation_loss: float
+    """The same on the validation rows, with the EMA weights."""
+    validation_accuracy: float
+    """On the validation rows, mean over the attributes; the epoch where it is highest is
+    published."""
+    seconds: float
+    """Wall time of the epoch's steps."""
+
+
+Epoch = TypeVar("Epoch", bound=EpochMetrics | ClassifierEpoch)
+
+
+@dataclass(frozen=True)
 class StepMetrics:
-    """Where a training stands, for a progress bar."""
+    """Progress of a VAE's training, for a progress bar."""
 
     step: int
     """Steps done, of `total_steps`."""
@@ -63,87 +90,119 @@ class StepMetrics:
 
 
 @dataclass
-class RunState:
-    """All that changes while a model trains."""
+class RunState(Generic[Epoch]):
+    """Everything that changes during a training."""
 
     weights: dict[str, Tensor]
-    average: dict[str, Tensor]
-    """The averaged weights, which are judged."""
+    ema: dict[str, Tensor]
+    """State of the `AveragedModel`: the EMA weights, and how often they were updated."""
     best: dict[str, Tensor]
-    """The averaged weights after the best epoch so far."""
+    """The EMA weights after the best epoch so far."""
     optimizer: dict[str, Tensor]
-    perception: dict[str, Tensor] = field(default_factory=dict)
-    """The discriminator that learns beside the model, where there is one."""
+    perceptual: dict[str, Tensor] = field(default_factory=dict)
+    """State of `PerceptualLosses`: the discriminator and its optimizer, if there is one."""
     step: int = 0
-    """Steps done since the first epoch began."""
-    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of loss, reconstruction and KL over the steps of the epoch under way."""
+    """Steps done since the training began."""
+    loss_sums: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Of each loss over the current epoch's steps; for a VAE loss, reconstruction and KL."""
     seconds: float = 0.0
-    """Spent on the epoch under way."""
-    history: list[EpochMetrics] = field(default_factory=list)
+    """Wall time of the current epoch's steps."""
+    history: list[Epoch] = field(default_factory=list)
     data: str = ""
-    """`ImageDataset.digest` of what it learns from; empty in states of earlier versions."""
+    """`ImageDataset.digest` of the training data; empty in states of earlier versions."""
+
+
+GROUPS = {
+    "weights": "weights",
+    "ema": "average",
+    "best": "best",
+    "optimizer": "optimizer",
+    "perceptual": "perception",
+}
+"""Fields of `RunState` that hold tensors, with their prefix in the file."""
 
 
 def best_of(history: Sequence[EpochMetrics], config: TrainConfig) -> EpochMetrics | None:
-    """Return the epoch whose weights are published: of the lowest validation loss.
+    """Return the epoch whose weights are published: that of the lowest validation loss.
 
-    With a discriminator it is the last one: what that improves, no loss on held-out rows says.
+    With a discriminator it is the last one, as no validation loss measures what that improves.
     """
     if config.adversarial_weight:
         return history[-1] if history else None
     return min(history, key=lambda metrics: metrics.validation_loss, default=None)
 
 
-_TENSORS = ("weights", "average", "best", "optimizer", "perception")
-
-
-def save_state(run: Path, state: RunState) -> None:
+def save_state(run: Path, state: RunState[Epoch]) -> None:
     """Write `state.safetensors` in one rename."""
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
-        for group in _TENSORS
-        for name, tensor in getattr(state, group).items()
+        for attribute, group in GROUPS.items()
+        for name, tensor in getattr(state, attribute).items()
     }
     counters = {
         "step": state.step,
-        "sums": state.sums,
+        "sums": state.loss_sums,
         "seconds": state.seconds,
         "history": [asdict(metrics) for metrics in state.history],
         "data": state.data,
     }
-    with atomic_write(run / "state.safetensors") as partial:
+    with atomic_write(run / STATE) as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(counters)})
 
 
-def load_state(run: Path) -> RunState:
-    """Read what `save_state` wrote.
+def load_state(run: Path) -> RunState[EpochMetrics]:
+    """Read a VAE's state.
 
     Raises
     ------
     RunError
-        If there is no state in the folder, or none that can be read.
+        If there is no state in the folder, or it cannot be read.
     """
-    path = run / "state.safetensors"
-    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _TENSORS}
+    return read_state(run, EpochMetrics)
+
+
+def read_state(run: Path, metrics: type[Epoch]) -> RunState[Epoch]:
+    """Read what `save_state` wrote, for either kind of training.
+
+    Parameters
+    ----------
+    run : Path
+    metrics : type
+        `EpochMetrics` or `ClassifierEpoch`.
+
+    Raises
+    ------
+    RunError
+        If there is no state in the folder, or it cannot be read.
+    """
+    tensors: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS.values()}
     try:
-        with safe_open(path, framework="pt") as file:
-            counters = json.loads(file.metadata()["state"])
+        with safe_open(run / STATE, framework="pt") as file:
+            metadata = file.metadata()
             for key in file.keys():  # noqa: SIM118 - the file is no mapping
                 group, _, name = key.partition("/")
-                groups[group][name] = file.get_tensor(key)
-        history = [EpochMetrics(**metrics) for metrics in counters["history"]]
+                tensors[group][name] = file.get_tensor(key)
+        if "state" in metadata:
+            counters = json.loads(metadata["state"])
+        else:
+            # Classifiers of earlier versions were saved at the end of an epoch only.
+            counters = {
+                "step": int(tensors["average"]["n_averaged"]),
+                "sums": [0.0],
+                "seconds": 0.0,
+                "history": json.loads(metadata["history"]),
+            }
         return RunState(
-            **groups,
+            **{attribute: tensors[group] for attribute, group in GROUPS.items()},
             step=counters["step"],
-            sums=tuple(counters["sums"]),
+            loss_sums=tuple(counters["sums"]),
             seconds=counters["seconds"],
-            history=history,
+            history=[metrics(**values) for values in counters["history"]],
             data=counters.get("data", ""),
         )
     except FileNotFoundError:
         raise RunError(
-            f"There is nothing to resume in {run.name}: no epoch was finished there. "
+            f"There is nothing to resume in {run.name}: no step was saved there. "
             "Start it again without --resume."
         ) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -151,7 +210,7 @@ def load_state(run: Path) -> RunState:
 
 
 def read_history(run: Path) -> list[EpochMetrics]:
-    """Return the epochs of a run that are on disk, without its weights: in under a millisecond.
+    """Return the saved epochs of a VAE's run, without its weights: in under a millisecond.
 
     Raises
     ------
@@ -159,7 +218,7 @@ def read_history(run: Path) -> list[EpochMetrics]:
         If there is a state that cannot be read.
     """
     try:
-        with safe_open(run / "state.safetensors", framework="np") as file:
+        with safe_open(run / STATE, framework="np") as file:
             counters = json.loads(file.metadata()["state"])
         return [EpochMetrics(**metrics) for metrics in counters["history"]]
     except FileNotFoundError:
@@ -169,7 +228,7 @@ def read_history(run: Path) -> list[EpochMetrics]:
 
 
 def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
-    """Return the best weights of a run or of a checkpoint, for another training to start from.
+    """Return the best weights of a run or a checkpoint, as initial weights of another training.
 
     Raises
     ------
@@ -178,7 +237,7 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
     CheckpointError
         If it holds a broken checkpoint.
     ConfigError
-        If the model there is another one.
+        If the model there has another configuration.
     """
     if (folder / CARD).is_file():
         checkpoint = load_checkpoint(folder)
@@ -194,14 +253,33 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
 
 
 def save_config(run: Path, model: ModelConfig, train: TrainConfig) -> None:
-    """Write `config.json` in one rename."""
-    values = {"model": model.to_dict(), "train": train.to_dict()}
-    with atomic_write(run / "config.json") as partial:
-        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    """Write the `config.json` of a VAE's run in one rename."""
+    write_config(run, "model", model, train)
 
 
 def load_config(run: Path) -> tuple[ModelConfig, TrainConfig]:
-    """Read what `save_config` wrote.
+    """Read the `config.json` of a VAE's run.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run, or its configuration cannot be read.
+    """
+    return read_config(run, "model", ModelConfig)
+
+
+Architecture = TypeVar("Architecture", bound=Config)
+
+
+def write_config(run: Path, key: str, model: Config, train: TrainConfig) -> None:
+    """Write `config.json` in one rename, with the model's configuration under a key."""
+    values = {key: model.to_dict(), "train": train.to_dict()}
+    with atomic_write(run / CONFIG) as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(run: Path, key: str, kind: type[Architecture]) -> tuple[Architecture, TrainConfig]:
+    """Read what `write_config` wrote.
 
     Raises
     ------
@@ -209,8 +287,8 @@ def load_config(run: Path) -> tuple[ModelConfig, TrainConfig]:
         If the folder holds no run, or its configuration cannot be read.
     """
     try:
-        values = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        return ModelConfig.from_dict(values["model"]), TrainConfig.from_dict(values["train"])
+        values = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+        return kind.from_dict(values[key]), TrainConfig.from_dict(values["train"])
     except FileNotFoundError:
         raise RunError(
             f"There is no run {run.name!r} to resume. Start it without --resume."
@@ -222,8 +300,8 @@ def load_config(run: Path) -> tuple[ModelConfig, TrainConfig]:
         ) from error
 
 
-def history_columns(history: list[EpochMetrics]) -> Mapping[str, np.ndarray]:
-    """Return the epochs as columns: float64 arrays by field name, `epoch` among them."""
+def history_columns(history: Sequence[EpochMetrics]) -> Mapping[str, NDArray[np.float64]]:
+    """Return the epochs as columns (epochs,) by field name, `epoch` among them."""
     names = EpochMetrics.__dataclass_fields__
     return {
         name: np.array([getattr(metrics, name) for metrics in history], dtype=np.float64)

@@ -88,7 +88,7 @@ def test_without_any_epochs_the_page_says_how_to_keep_them(open_app: Open) -> No
 def test_a_model_too_large_for_its_decoders_to_be_kept_is_played_without_a_grid(
     open_app: Open, kept: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(playback, "film", partial(render_animation, frames=3))
+    monkeypatch.setattr(playback, "render_animation", partial(render_animation, frames=3))
     for path in (kept / "epochs").glob("0*.safetensors"):
         arrays = {n: a for n, a in load_file(path).items() if not n.startswith(DECODER)}
         save_file(arrays, path)
@@ -111,7 +111,7 @@ def test_a_damaged_run_is_told_of(open_app: Open, kept: Path) -> None:
 def test_a_film_is_drawn_when_asked_for(
     session: Session, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(playback, "film", partial(render_animation, frames=3))
+    monkeypatch.setattr(playback, "render_animation", partial(render_animation, frames=3))
     assert files == {}
     (button,) = (b for b in session.app.button if b.label == "Draw it")
     button.click().run()

@@ -14,6 +14,7 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.latent.statistics import share_far_from_prior
+from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.sidebar import FIRST_MODEL
@@ -111,7 +112,7 @@ def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
     """Select two images by their class; return their rows in the encodings."""
     labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
     pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
-    rng = np.random.default_rng([pair, 15])
+    rng = stream(pair, RandomStream.IMAGE_PAIR)
     if labels is None:
         first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
         return int(first), int(second)
