@@ -173,9 +173,9 @@ def _smooth(t: NDArray[np.floating]) -> NDArray[np.floating]:
 def _blend_onto(
     photo: Image.Image, matrix: Matrix, layers: Pixels, covered: Pixels, size: int
 ) -> Image.Image:
-    """Add the layers (6, s, s) to a photo, of which `covered` (s, s) is replaced away.
+    """Add the layers (6, s, s) to a photo, of which `covered` (s, s) is taken away.
 
-    The first three channels are added to it, the last three stand in for what is replaced away.
+    The first three channels are added to it, the last three stand in for what is taken away.
     """
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], float)
     places = transform_points(invert(matrix), corners)

@@ -21,7 +21,7 @@ ROTATIONS, QUANTILES = "prior_rotations", "prior_knots"
 NAMES = (CENTRE, SCALE, ROTATIONS, QUANTILES)
 LAYERS = 4
 ROWS_PER_DIMENSION = 50
-"""What the layers need, at least: their quantiles are quantiles."""
+"""Rows that the layers need per dimension, for stable quantiles."""
 _GRID = np.linspace(-3, 3, 25)
 """Quantiles of a transformed coordinate; beyond them, the transform is extended linearly."""
 _ROTATION_ROWS = 20_000

@@ -26,7 +26,7 @@ from vae_explorer.workspace import disambiguate
 _GRID_PIXELS, _MOST_TILES = 320, 12
 
 FRAMES, HOLD = 72, 12
-"""Frames of a render_animation that move, and those in which the last one stays."""
+"""Frames of an animation that move, and those in which the last one stays."""
 SIDE = 360
 _HEAD, _GAP, _SHOWN = 28, 8, 4_000
 _PAPER, _TEXT = (255, 255, 255), (29, 29, 34)

@@ -30,7 +30,7 @@ _STEPS_OF_A_BYTE = 127
 
 @dataclass(frozen=True, eq=False)
 class TraceRequest:
-    """A picture to trace_forward, and what happens to it by chance."""
+    """An image to trace through the network, with its noise and its sampling of z."""
 
     image: NDArray[np.float32]
     """(channels, height, width) in [0, 1]."""
