@@ -12,9 +12,8 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.config import ModelConfig, TrainConfig, read_json
 from vae_explorer.errors import CardError
-from vae_explorer.validation import read_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -20,10 +20,10 @@ import numpy as np
 import psutil
 
 from vae_explorer import workspace
+from vae_explorer.config import read_json
 from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
-from vae_explorer.validation import read_json
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us

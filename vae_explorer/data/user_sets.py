@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vae_explorer import workspace
+from vae_explorer.config import read_json
 from vae_explorer.data.base import SPLITS, Source
 from vae_explorer.data.cache import PROGRESS_EVERY, Progress, draw_split, remove_prepared
 from vae_explorer.data.files import open_image_files
 from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
 from vae_explorer.data.registry import DATASETS
 from vae_explorer.errors import DatasetError, ImageError
-from vae_explorer.validation import read_json
 from vae_explorer.workspace import check_name, refuse_when_read_only
 
 USER_SETS = "own"

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vae_explorer.config import TrainConfig
-from vae_explorer.validation import read_json
+from vae_explorer.config import TrainConfig, read_json
 
 
 @dataclass(frozen=True)
