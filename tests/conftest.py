@@ -100,7 +100,7 @@ def kept_run(
 
 
 @pytest.fixture(scope="session")
-def carrying(
+def with_snapshots(
     tmp_path_factory: pytest.TempPathFactory,
     digits: ImageDataset,
     kept_run: Path,
@@ -108,7 +108,7 @@ def carrying(
     tiny_train_config: TrainConfig,
 ) -> Path:
     """The checkpoint published of `kept_run`, which carries its epochs; only to be read."""
-    state, out = load_state(kept_run), tmp_path_factory.mktemp("checkpoints") / "carrying"
+    state, out = load_state(kept_run), tmp_path_factory.mktemp("checkpoints") / "with_snapshots"
     model = build_model(tiny_vae_config).eval()
     model.load_state_dict(state.best)
     history = history_columns(state.history)

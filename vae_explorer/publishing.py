@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 TRAIN_ROWS = 4_000  # whose encodings are stored where there are attributes to learn from
 
-ROWS_AT_ONCE = 1024  # pictures read from the memory map before they are judged
+ROWS_AT_ONCE = 1024  # images read from the memory map at a time
 
 
 def publish(
@@ -303,12 +303,12 @@ def _measure(
     turned = encode_dataset(model, dataset, rows, mirror=True).z_mean if config.mirror else None
     latent = fit_prior(train.z_mean, seed, turned)
     names = dataset.attribute_names
-    judge = find_classifier(EVALUATION_CLASSIFIER, names)
+    evaluation_classifier = find_classifier(EVALUATION_CLASSIFIER, names)
     metrics, encodings = evaluate(
         model,
         dataset,
         latent=latent,
-        judge=judge,
+        evaluation_classifier=evaluation_classifier,
         importance_samples=importance_samples,
     )
     latent |= embed(encodings.z_mean, seed)
@@ -316,10 +316,11 @@ def _measure(
         if kept is not None:
             latent |= {name: a for name, a in kept.latent.items() if is_vector(name)}
             metrics |= {name: m for name, m in kept.card.metrics.items() if is_drift(name)}
-        elif judge is None:
+        elif evaluation_classifier is None:
             latent |= plain_vectors(train, names)
         else:
-            networks = Networks(model, judge, find_classifier(GUIDANCE_CLASSIFIER, names))
+            guidance_classifier = find_classifier(GUIDANCE_CLASSIFIER, names)
+            networks = Networks(model, evaluation_classifier, guidance_classifier)
             vectors, drifts = choose_vectors(networks, train, encodings, names, seed)
             latent, metrics = latent | vectors, metrics | drifts
         rows = stream(seed, RandomStream.STORED_TRAIN_ENCODINGS).permutation(len(train.row_id))[

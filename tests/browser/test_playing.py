@@ -18,12 +18,12 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def app_url(
-    tmp_path_factory: pytest.TempPathFactory, carrying: Path, published_checkpoints: Path
+    tmp_path_factory: pytest.TempPathFactory, with_snapshots: Path, published_checkpoints: Path
 ) -> Iterator[str]:
     """Start the app on a checkpoint that carries three epochs, and two that carry none."""
     shelf = tmp_path_factory.mktemp("shelf")
-    shutil.copytree(carrying, shelf / "carrying")
-    shutil.copytree(carrying, shelf / "again")
+    shutil.copytree(with_snapshots, shelf / "with_snapshots")
+    shutil.copytree(with_snapshots, shelf / "again")
     shutil.copytree(published_checkpoints / "digits-vae-2d", shelf / "digits-vae-2d")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VAE_EXPLORER_CHECKPOINTS", str(shelf))
@@ -33,7 +33,7 @@ def app_url(
 
 @pytest.fixture
 def page(open_page: OpenPage) -> Page:
-    return open_stage(open_page, "playback?model=carrying")
+    return open_stage(open_page, "playback?model=with_snapshots")
 
 
 def open_stage(open_page: OpenPage, path: str) -> Page:
@@ -121,7 +121,7 @@ def test_a_class_can_be_hidden(page: Page) -> None:
 
 
 def test_two_trainings_have_one_slider(open_page: OpenPage) -> None:
-    page = open_stage(open_page, "playback?model=carrying&beside=again")
+    page = open_stage(open_page, "playback?model=with_snapshots&beside=again")
     expect(page.locator(".vae-recording")).to_have_count(2)
     page.locator("[data-view=playback]").focus()
     with no_rerun(page):

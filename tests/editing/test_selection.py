@@ -82,7 +82,7 @@ def test_a_vector_reaches_its_attribute_well_inside_the_sliders_range(
 
 
 def test_without_a_guide_there_are_no_steered_vectors(networks: Planted) -> None:
-    alone = Planted(networks.model, networks.judge, None)
+    alone = Planted(networks.model, networks.evaluation_classifier, None)
     arrays, metrics = choose_vectors(alone, encode("train", 0), encode("val", 1), NAMES, 0)
     assert not any("steered" in name for name in (*arrays, *metrics))
     assert "regression_vector.Smiling" in arrays

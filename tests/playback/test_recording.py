@@ -38,22 +38,22 @@ def runs(kept_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recording(runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch) -> Playback:
+def recording(runs: Path, with_snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> Playback:
     """The checkpoint that carries its epochs, as it is played."""
-    monkeypatch.setattr(workspace, "CHECKPOINTS", carrying.parent)
-    return load_playback(list_sources(runs)["carrying"], runs)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", with_snapshots.parent)
+    return load_playback(list_sources(runs)["with_snapshots"], runs)
 
 
 def test_runs_and_checkpoints_with_epochs_are_found(
-    runs: Path, carrying: Path, monkeypatch: pytest.MonkeyPatch
+    runs: Path, with_snapshots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspace, "CHECKPOINTS", carrying.parent)
+    monkeypatch.setattr(workspace, "CHECKPOINTS", with_snapshots.parent)
     sources = list_sources(runs)
-    assert list(sources) == ["carrying", "run:kept"]
+    assert list(sources) == ["with_snapshots", "run:kept"]
     assert "3 epochs" in sources["run:kept"].title
     (runs / "kept" / "epochs" / "0003.safetensors").unlink()
     assert list_sources(runs)["run:kept"].fingerprint != sources["run:kept"].fingerprint
-    assert list_sources(runs / "none").keys() == {"carrying"}
+    assert list_sources(runs / "none").keys() == {"with_snapshots"}
 
 
 def test_a_run_and_the_checkpoint_of_it_are_played_alike(recording: Playback, runs: Path) -> None:
@@ -91,7 +91,7 @@ def test_grids_lie_on_the_square_in_reading_order(recording: Playback, kept_run:
     n, (x, y, half) = recording.tiles, recording.frame
     assert grids[3].shape == (n * n, 1, 8, 8)
     corner = np.float32([[x - half * (1 - 1 / n), y + half * (1 - 1 / n)]])
-    model = load_checkpoint("carrying").model
+    model = load_checkpoint("with_snapshots").model
     np.testing.assert_allclose(grids[3][:1], decode(model, corner), atol=0.03)
     assert not np.allclose(grids[1], grids[3], atol=0.05)
     assert load_state(kept_run).history[-1].epoch == 3

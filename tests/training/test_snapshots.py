@@ -203,8 +203,8 @@ def put(data: bytes, name: str, array: np.ndarray) -> bytes:
 # A checkpoint
 
 
-def test_a_checkpoint_carries_its_epochs(carrying: Path, kept_run: Path) -> None:
-    checkpoint, kept = load_checkpoint(carrying), read_epochs(kept_run)
+def test_a_checkpoint_carries_its_epochs(with_snapshots: Path, kept_run: Path) -> None:
+    checkpoint, kept = load_checkpoint(with_snapshots), read_epochs(kept_run)
     assert EPOCHS in checkpoint.card.sha256
     carried = load_epochs(checkpoint)
     assert carried is not None
@@ -239,12 +239,12 @@ def test_what_is_carried_fits(epochs: int, latent_dim: int) -> None:
 
 
 def test_no_picture_of_the_data_travels_with_a_model(
-    kept_run: Path, carrying: Path, digits: ImageDataset
+    kept_run: Path, with_snapshots: Path, digits: ImageDataset
 ) -> None:
-    kept, carried = read_epochs(kept_run), load_epochs(load_checkpoint(carrying))
+    kept, carried = read_epochs(kept_run), load_epochs(load_checkpoint(with_snapshots))
     assert carried is not None
     assert carried.originals.shape == (0, 1, 8, 8)
-    assert "originals" not in load_file(carrying / EPOCHS)
+    assert "originals" not in load_file(with_snapshots / EPOCHS)
     np.testing.assert_array_equal(digits.take(carried.picture_id, 8), kept.originals)
 
 
@@ -253,10 +253,10 @@ def test_two_epochs_that_do_not_fit_are_refused() -> None:
         pack_epochs(made_up(3, 300, 2, (3, 32, 32)), 10_000)
 
 
-def test_a_broken_file_breaks_the_epochs_alone(carrying: Path, tmp_path: Path) -> None:
+def test_a_broken_file_breaks_the_epochs_alone(with_snapshots: Path, tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
-    for path in carrying.iterdir():
+    for path in with_snapshots.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / EPOCHS).write_bytes(b"changed")
     checkpoint = load_checkpoint(folder)
@@ -280,19 +280,19 @@ def test_a_broken_file_breaks_the_epochs_alone(carrying: Path, tmp_path: Path) -
     ],
 )
 def test_what_does_not_fit_the_card_is_refused(
-    carrying: Path, name: str, array: np.ndarray | None, message: str
+    with_snapshots: Path, name: str, array: np.ndarray | None, message: str
 ) -> None:
-    arrays = load_file(carrying / EPOCHS)
+    arrays = load_file(with_snapshots / EPOCHS)
     arrays.pop(name)
     if array is not None:
         arrays[name] = array
     with pytest.raises(ValueError, match=message):
-        unpack_epochs(load_checkpoint(carrying).card, save(arrays))
+        unpack_epochs(load_checkpoint(with_snapshots).card, save(arrays))
 
 
-def test_what_is_no_safetensors_is_refused(carrying: Path) -> None:
+def test_what_is_no_safetensors_is_refused(with_snapshots: Path) -> None:
     with pytest.raises(ValueError, match="not a safetensors"):
-        unpack_epochs(load_checkpoint(carrying).card, b"none")
+        unpack_epochs(load_checkpoint(with_snapshots).card, b"none")
 
 
 def test_the_command_line_publishes_epochs_and_keeps_them(

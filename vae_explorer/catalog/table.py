@@ -138,7 +138,7 @@ class Column:
 
 
 def name_likelihood(row: ModelRow) -> str:
-    """Return what the decoder's pictures are judged by: "Gaussian (σ² = 0.05)"."""
+    """Name the likelihood of a model: "Gaussian (σ² = 0.05)"."""
     if row.model.likelihood == "bernoulli":
         return "Bernoulli"
     return f"Gaussian (σ² = {row.model.variance:.3g})"

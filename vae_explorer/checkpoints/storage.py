@@ -26,7 +26,7 @@ def has_card(folder: Path) -> bool:
 
 
 def list_folders(root: Path) -> list[Path]:
-    """Return the checkpoints' folders, also broken ones; networks that judge are none."""
+    """Return the checkpoints' folders, broken ones too, without the attribute classifiers."""
     if not root.is_dir():
         return []
     return sorted(

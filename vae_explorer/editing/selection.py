@@ -43,11 +43,11 @@ _AIM, _AT = 0.93, 2.0
 """A vector is scaled so that this share is accepted there: on other faces it may be less."""
 _TRIES = 8
 _FEWEST = 20
-"""Faces without the attribute, by the judge's word, that a vector can be scaled by."""
+"""Faces without the attribute, as predicted, that a vector can be scaled by."""
 _LONGEST = 64.0  # times a vector's own length, beyond which it leads nowhere
 
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-"""Latents (n, d) to what a judge says of the decoded faces: bool (n, attributes)."""
+"""Maps latents (n, d) to predicted attributes of the decoded faces: bool (n, attributes)."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,16 @@ class Networks:
     """What takes part in choosing vectors."""
 
     model: Autoencoder
-    judge: AttributeClassifier
+    evaluation_classifier: AttributeClassifier
     """Says which attributes a face has."""
-    guide: AttributeClassifier | None
+    guidance_classifier: AttributeClassifier | None
     """Another one, by which directions are steered; without it there are none of that kind."""
 
     def predict(self, z: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return the judge's word on decoded latents (n, d): bool (n, attributes)."""
-        said: NDArray[np.bool_] = predict_attributes(self.judge, decode(self.model, z)) > 0.5
-        return said
+        """Predict the attributes of decoded latents (n, d): bool (n, attributes)."""
+        probabilities = predict_attributes(self.evaluation_classifier, decode(self.model, z))
+        predicted: NDArray[np.bool_] = probabilities > 0.5
+        return predicted
 
 
 def stored_vectors(checkpoint: Checkpoint, kind: str | None = None) -> dict[str, np.ndarray]:
@@ -81,7 +82,7 @@ def stored_vectors(checkpoint: Checkpoint, kind: str | None = None) -> dict[str,
 def plain_vectors(train: Encodings, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Return the plain vector of each attribute that some faces have and some lack, as it is.
 
-    For a checkpoint, by `attribute_vector.NAME`; where no network is there to judge kinds by.
+    For a checkpoint, by `attribute_vector.NAME`; where there is no evaluation classifier.
     """
     if train.attributes is None:
         return {}
@@ -178,7 +179,7 @@ def measure_drift(
     Parameters
     ----------
     predict : callable
-        The judge's.
+        Of the evaluation classifier.
     z : (n, d)
         Encodings of faces that lack the attribute.
     vector : (d,)
@@ -208,8 +209,8 @@ def scale_vector(
 ) -> tuple[NDArray[np.float32], Drift]:
     """Scale a vector so that `_AIM` of some faces have the attribute at two of its lengths.
 
-    Counted are the faces that the judge does not accept as they are: a model may draw most with
-    an attribute that they lack, and then hardly any length would be needed.
+    Only faces that the evaluation classifier does not accept already are counted: a model may
+    decode most with an attribute that they lack, and then hardly any length would be needed.
 
     Parameters are those of `measure_drift`.
 
@@ -266,10 +267,10 @@ def _make(
     if span is not None:
         raw["plain"] = attribute_vector(z, has)
         raw["balanced"] = balanced_vector(z, train.attributes, names, name)
-    if span is not None and networks.guide is not None:
+    if span is not None and networks.guidance_classifier is not None:
         raw["steered"] = steered_vector(
             networks.model,
-            networks.guide,
+            networks.guidance_classifier,
             z[~has],
             raw["regression"],
             wanted=wanted,
@@ -278,7 +279,7 @@ def _make(
         )
         raw["composed"] = steered_vector(
             networks.model,
-            networks.guide,
+            networks.guidance_classifier,
             z[~has],
             _COMPOSED_START * raw["plain"],
             wanted=wanted,

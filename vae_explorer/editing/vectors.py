@@ -152,7 +152,7 @@ def lock(vector: ArrayLike, locked: Sequence[ArrayLike]) -> Vector:
 
 def steered_vector(
     model: Autoencoder,
-    guide: AttributeClassifier,
+    guidance_classifier: AttributeClassifier,
     z: ArrayLike,
     start: ArrayLike,
     *,
@@ -169,26 +169,26 @@ def steered_vector(
 
         E[softplus(m - l_w(D(z + v)))] + λ E[Σ_j |σ(l_j(D(z + v))) - σ(l_j(D(z)))|]
 
-    with D the decoder, l the guide's logits, w the wanted attribute and j the others.
+    with D the decoder, l the guidance classifier's logits, w the wanted attribute and j the others.
 
     Parameters
     ----------
-    model, guide
-        In eval mode, on one device; neither is changed. The guide must not be the network that
-        judges what comes of it.
+    model, guidance_classifier
+        In eval mode, on one device; neither is changed. It must not be the classifier that
+        evaluates the result.
     z : (n, d)
         Encodings of faces without the attribute.
     start : (d,)
         Where the search begins, such as `regression_vector`.
     wanted : int
-        Column of the attribute among the guide's.
+        Column of the attribute in the classifier's output.
     others : sequence of int
         Columns that are to stay.
     within : (k, d), optional
         Directions whose span the search stays in. Among all directions there are some that please
-        the guide and no other eye; among those of attributes, hardly any.
+        this classifier and nobody else; among those of attributes, hardly any.
     margin : float
-        m, in units of the guide's logits.
+        m, in units of its logits.
     steps : int
         Of the search.
     seed : int
@@ -226,8 +226,8 @@ def steered_vector(
         rows = rng.choice(len(latents), min(BATCH, len(latents)), replace=False)
         here = torch.from_numpy(latents[rows]).to(device)
         with torch.no_grad():
-            before = torch.sigmoid(guide(torch.sigmoid(model.decoder(here))))
-        logits = guide(torch.sigmoid(model.decoder(here + basis @ coordinates)))
+            before = torch.sigmoid(guidance_classifier(torch.sigmoid(model.decoder(here))))
+        logits = guidance_classifier(torch.sigmoid(model.decoder(here + basis @ coordinates)))
         gained = F.softplus(margin - logits[:, wanted]).mean()
         moved = (torch.sigmoid(logits) - before)[:, columns].abs().sum(dim=1).mean()
         loss = gained + _OTHERS * moved

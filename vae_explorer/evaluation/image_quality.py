@@ -37,7 +37,7 @@ def measure_image_quality(
     dataset: ImageDataset,
     encodings: Encodings,
     latent: Mapping[str, np.ndarray],
-    judge: AttributeClassifier | None,
+    evaluation_classifier: AttributeClassifier | None,
 ) -> dict[str, Metric]:
     """Compare reconstructions and samples with pictures that the model has not seen.
 
@@ -50,7 +50,7 @@ def measure_image_quality(
         Of its held-out split, whole.
     latent : mapping of str to ndarray
         A checkpoint's arrays about its latent space; a fitted prior among them is measured too.
-    judge : AttributeClassifier or None
+    evaluation_classifier : AttributeClassifier or None
         By whose features distances are measured; without one there are none.
 
     Returns
@@ -66,10 +66,10 @@ def measure_image_quality(
     originals = _read(dataset, encodings.row_id[ours], model)
     reconstructions = decode(model, encodings.z_mean[ours])
     metrics = _measure_likeness(reconstructions, originals, dataset.held_out)
-    if judge is None:
+    if evaluation_classifier is None:
         return metrics
     sides = f"{count:,} images a side"
-    real = pooled_features(judge, originals)
+    real = pooled_features(evaluation_classifier, originals)
     compared = {
         "real": (_read(dataset, encodings.row_id[others], model), "other real images (the floor)"),
         "reconstructions": (reconstructions, "the reconstructions of the same images"),
@@ -80,7 +80,7 @@ def measure_image_quality(
     for name, (images, what) in compared.items():
         metrics[f"frechet_{name}"] = Metric(
             f"frechet_{name}",
-            frechet_distance(real, pooled_features(judge, images)),
+            frechet_distance(real, pooled_features(evaluation_classifier, images)),
             "squared distance in the judge's pooled features",
             f"{dataset.held_out} split against {what}; {sides}",
         )

@@ -39,7 +39,7 @@ def evaluate(
     dataset: ImageDataset,
     *,
     latent: Mapping[str, np.ndarray] = MappingProxyType({}),
-    judge: AttributeClassifier | None = None,
+    evaluation_classifier: AttributeClassifier | None = None,
     importance_samples: int = 0,
     seed: int = 0,
 ) -> Evaluation:
@@ -52,9 +52,9 @@ def evaluate(
     dataset : ImageDataset
         Its held-out split is used whole.
     latent : mapping of str to ndarray
-        A checkpoint's arrays about its latent space, whose fitted prior is judged.
-    judge : AttributeClassifier, optional
-        By whose features colour pictures are judged; see `vae_explorer.evaluation.image_quality`.
+        A checkpoint's arrays about its latent space, whose fitted prior is evaluated.
+    evaluation_classifier : AttributeClassifier, optional
+        Its pooled features compare colour images; see `vae_explorer.evaluation.image_quality`.
     importance_samples : int
         Posterior samples per image for the importance-weighted bound; 0 leaves it out.
     seed : int
@@ -85,7 +85,7 @@ def evaluate(
                 f"{protocol}, k = {importance_samples} posterior samples an image, seed {seed}",
             )
     if model.config.image_channels == 3:
-        metrics |= measure_image_quality(model, dataset, encodings, latent, judge)
+        metrics |= measure_image_quality(model, dataset, encodings, latent, evaluation_classifier)
     return Evaluation(metrics, encodings)
 
 

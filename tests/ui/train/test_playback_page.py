@@ -20,11 +20,11 @@ PAGE = "playback"
 
 @pytest.fixture
 def kept(
-    checkpoint_root: Path, carrying: Path, kept_run: Path, shelf: Path, data_folder: Path
+    checkpoint_root: Path, with_snapshots: Path, kept_run: Path, shelf: Path, data_folder: Path
 ) -> Path:
     """A checkpoint that carries its epochs beside one that does not, and a run of two epochs."""
     put(checkpoint_root / "digits-vae-2d", shelf / "digits-vae-2d")
-    shutil.copytree(carrying, shelf / "carrying")
+    shutil.copytree(with_snapshots, shelf / "with_snapshots")
     run = data_folder.parent / "runs" / "short"
     shutil.copytree(kept_run, run)
     (run / "epochs" / "0003.safetensors").unlink()
@@ -33,7 +33,7 @@ def kept(
 
 @pytest.fixture
 def session(open_app: Open, kept: Path) -> Session:
-    return open_app(PAGE, model="carrying")
+    return open_app(PAGE, model="with_snapshots")
 
 
 def read_points(recording: dict) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_a_model_too_large_for_its_decoders_to_be_kept_is_played_without_a_grid(
 
 def test_a_damaged_run_is_told_of(open_app: Open, kept: Path) -> None:
     (kept / "epochs" / "0002.safetensors").write_bytes(b"no")
-    session = open_app(PAGE, model="carrying", beside="run:short")
+    session = open_app(PAGE, model="with_snapshots", beside="run:short")
     assert "0002.safetensors" in session.words
     assert len(session.view("playback")["recordings"]) == 1
 
@@ -115,4 +115,4 @@ def test_a_film_is_drawn_when_asked_for(
     assert files == {}
     (button,) = (b for b in session.app.button if b.label == "Draw it")
     button.click().run()
-    assert list(files) == ["carrying.webp"]
+    assert list(files) == ["with_snapshots.webp"]
