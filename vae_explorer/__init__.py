@@ -1,4 +1,4 @@
-"""VAE Explorer: put a hand into the latent space of a variational autoencoder.
+"""VAE Explorer: explore the latent space of variational autoencoders.
 
 The package knows no screen: only `vae_explorer.ui` imports Streamlit. Data flows one way,
 data -> training -> checkpoint -> inference -> page.

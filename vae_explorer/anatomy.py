@@ -1,4 +1,4 @@
-"""The forward pass of one picture: every layer's activations, shape, parameters and arithmetic.
+"""Forward trace of one image: every layer's activations, shape, parameters and operations.
 
 The model's own modules are called one after the other, so nothing is computed in another way than
 `encode` and `decode` do; no hook is set, since sessions share the model.

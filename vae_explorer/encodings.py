@@ -1,4 +1,4 @@
-"""What the encoder says of a data set: one row per picture."""
+"""Encodings of a data set: posterior means and variances, one row per image."""
 
 from __future__ import annotations
 

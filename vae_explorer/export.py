@@ -1,4 +1,4 @@
-"""Encoder and decoder as ONNX, for use without PyTorch; compared with it before they are written.
+"""ONNX export of encoder and decoder, compared with PyTorch before it is written.
 
 | file | input | outputs |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Image arrays for display and as files: tiled, enlarged; PNG, JPEG, ZIP, animations.
+"""Image arrays for display and as files: tiling, enlarging; PNG, JPEG, ZIP, animations.
 
 Images are float (n, channels, height, width) in [0, 1]; one image lacks the first axis. What
 is shown or saved goes through `for_display` once, then through any of the others.

@@ -1,4 +1,4 @@
-"""The terms of the objective, in nats per image.
+"""Loss terms of the VAE objective, in nats per image.
 
 Reconstruction terms are summed over the values of an image and the KL term over latent
 dimensions; `negative_elbo` averages both over the batch. β multiplies the KL term and means

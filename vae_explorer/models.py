@@ -1,4 +1,4 @@
-"""Encoder, decoder, and the two models made of them: a plain autoencoder and a VAE.
+"""Models: convolutional and MLP encoders and decoders, autoencoder and VAE.
 
 One configurable convolutional network and one MLP; `ModelConfig` says which. The encoder holds
 the heads for `z_mean` and `z_log_var`, the decoder ends in logits.

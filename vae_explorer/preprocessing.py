@@ -1,4 +1,4 @@
-"""Preprocessing of uploads: checked, decoded, and made like the data a model was trained on."""
+"""Preprocessing of uploads: checked, decoded, and fitted to a model's training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latents drawn from what a checkpoint offers to draw from."""
+"""Sampling of latents: the standard prior, the fitted prior, or a box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders that the app reads and writes, the names in them, and atomic writes.
+"""Workspace: the folders that the app reads and writes, their names, and atomic writes.
 
 `CHECKPOINTS`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``), so that setting
 one of them here is enough.

@@ -1,1 +1,1 @@
-"""The models at hand: a table of all of them, renaming and deleting, import and export."""
+"""Catalog of models: comparison table, renaming and deleting, import and export."""

@@ -1,4 +1,4 @@
-"""Import and export of checkpoints as zip archives, with every check of what comes in.
+"""Import and export of checkpoints as zip archives; every import is checked.
 
 What comes in may have been made by anybody. Nothing in it is ever run, and none of its names is
 used as a path: only files that its card lists are taken, by their bare names, all of them

@@ -1,4 +1,4 @@
-"""Checkpoints that are one's own: named, renamed, deleted. Those that are shipped stay as they are.
+"""The user's checkpoints: named, renamed, deleted. Shipped checkpoints are protected.
 
 A checkpoint is shipped by its name, wherever its folder lies: `SHIPPED` names those that come with
 the project. No upload and no renaming takes such a name, so what bears it is the shipped model, or

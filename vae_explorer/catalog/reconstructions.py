@@ -1,4 +1,4 @@
-"""The same held-out pictures redrawn by several models, and how close each one comes."""
+"""Reconstructions of the same held-out images by several models, with their error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison table: a row for each checkpoint, by its card, and each run, by its files.
+"""Comparison table: one row per checkpoint (from its card) and per run (from its files).
 
 Nothing is measured here: a checkpoint's numbers are its card's, and a run's are its history's.
 """

@@ -1,4 +1,4 @@
-"""The card of a model: what it is, what it was trained on, and how well it does. One JSON file."""
+"""Model card: architecture, data, training and metrics of a checkpoint, as one JSON file."""
 
 from __future__ import annotations
 

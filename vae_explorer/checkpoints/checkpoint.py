@@ -1,4 +1,4 @@
-"""Checkpoints: one folder a model, written whole or not at all, verified whenever it is read.
+"""Checkpoints: one folder per model, written atomically, verified whenever it is read.
 
 | file | what |
 |---|---|

@@ -1,4 +1,4 @@
-"""The files inside a checkpoint: objects to bytes and back, each checked against the card.
+"""File formats of a checkpoint: serialization, and validation against the card.
 
 Whatever does not fit raises ValueError; `vae_explorer.checkpoints` adds which checkpoint it was.
 """

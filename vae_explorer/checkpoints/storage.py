@@ -1,4 +1,4 @@
-"""A checkpoint's folder on disk: written whole or not at all, verified whenever it is read.
+"""Checkpoint folders on disk: listing, reading, and verification by sha256.
 
 Whatever is wrong raises ValueError; `vae_explorer.checkpoints` adds which checkpoint it was.
 """

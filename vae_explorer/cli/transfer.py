@@ -1,4 +1,4 @@
-"""The commands that carry pictures, latents and models in and out: encode, decode, export."""
+"""Commands `encode`, `decode` and `export`: images to latents, latents to images, ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets: read once into a memory-mapped cache, opened from there ever after."""
+"""Data sets: prepared once into a memory-mapped cache, then opened from it."""
 
 from vae_explorer.data.base import ImageDataset
 from vae_explorer.data.cache import find_prepared, load_dataset, prepare, remove_prepared

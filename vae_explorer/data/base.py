@@ -1,4 +1,4 @@
-"""Data set types: prepared pictures, read row by row, and the source that they are made from."""
+"""Data set types: the memory-mapped `ImageDataset`, and the `Source` it is prepared from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets that packages bring: scikit-learn's digits, and torchvision's downloads."""
+"""Built-in data sets: scikit-learn's digits, and torchvision's downloads."""
 
 from __future__ import annotations
 

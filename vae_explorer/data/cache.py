@@ -1,4 +1,4 @@
-"""The cache of prepared data sets: written once, then opened as a memory map."""
+"""Cache of prepared data sets: written once, then opened as a memory map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CelebA: aligned faces with 40 attributes, as its authors or its mirrors pack them."""
+"""CelebA: aligned faces with 40 attributes, from its official or mirrored archives."""
 
 from __future__ import annotations
 

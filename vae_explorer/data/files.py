@@ -1,4 +1,4 @@
-"""The files of a folder or a zip, by relative name, read one at a time."""
+"""Image files of a folder or a zip archive, by relative name, read one at a time."""
 
 from __future__ import annotations
 

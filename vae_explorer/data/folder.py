@@ -1,4 +1,4 @@
-"""Any folder or zip of pictures; labels by sub-folder or from a table, and attributes."""
+"""Data set of any folder or zip of images; labels from sub-folders or a table; attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of any kind, brought to upright RGB squares."""
+"""Image decoding: any supported format to upright RGB arrays."""
 
 from __future__ import annotations
 

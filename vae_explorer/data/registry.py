@@ -1,4 +1,4 @@
-"""The data sets that the project knows. A new one is one entry in `DATASETS`."""
+"""Registry of data sets. A new one is one entry in `DATASETS`."""
 
 from __future__ import annotations
 

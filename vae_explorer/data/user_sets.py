@@ -1,4 +1,4 @@
-"""Training sets that people bring as a zip of pictures: checked, kept below `data/own`, deleted.
+"""The user's data sets: zips of images, checked, stored below `data/own`, deleted.
 
 | file | what |
 |---|---|

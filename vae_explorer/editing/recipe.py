@@ -1,4 +1,4 @@
-"""Editing recipes: amounts, kind of attribute vector, locks; as a small JSON file and back."""
+"""Edit recipes: amounts, kind of attribute vector and locks, as a small JSON file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selection of attribute vectors: of all kinds, made and scaled, the one with the least drift.
+"""Selection of attribute vectors: of all kinds, scaled, the one with the least drift.
 
 The vectors are made from the train split; how they do is measured on the held-out one.
 """

@@ -1,4 +1,4 @@
-"""A direction of one's own: from some pictures without a thing to some with it; and its file."""
+"""User-defined attribute vectors: the mean difference of two groups of images; their file."""
 
 from __future__ import annotations
 

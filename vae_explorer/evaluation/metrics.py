@@ -1,4 +1,4 @@
-"""The numbers of a model card, and nothing else computes them."""
+"""Metrics of a model card: ELBO terms, reconstruction error, active units, IWAE bound."""
 
 from __future__ import annotations
 

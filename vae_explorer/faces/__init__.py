@@ -1,4 +1,4 @@
-"""Faces in photos: found, aligned as CelebA's are, and changed where they are."""
+"""Faces in photos: detection, alignment as in CelebA, and editing in place."""
 
 from vae_explorer.faces.alignment import AlignedFace, align, face_from_eyes, whole_face
 from vae_explorer.faces.detection import find_faces

@@ -1,4 +1,4 @@
-"""Bring a face to where CelebA's faces are, whatever its size and turn in the photo."""
+"""Face alignment: the crop of a photo that matches CelebA's frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find faces in a photo, and five landmarks in each: MTCNN's cascade, and a last look upright.
+"""Face detection with five landmarks: the MTCNN cascade, then a pass on the upright face.
 
 The cascade of Zhang et al. 2016 (see `vae_explorer.faces.mtcnn`) proposes boxes at every scale,
 refines them, and places the landmarks. It looks at faces as they stand in the photo, and its

@@ -1,4 +1,4 @@
-"""Change a face and keep the photo: only what the model would change is added to its pixels."""
+"""Face editing at full resolution: only the model's change is added to the photo's pixels."""
 
 from __future__ import annotations
 

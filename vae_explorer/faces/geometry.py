@@ -1,4 +1,4 @@
-"""Where a face's landmarks are in CelebA's frame, and the similarity that brings others there.
+"""Face geometry: landmarks in CelebA's frame, and similarity transforms to it.
 
 Points are (x, y) in pixels from the picture's top left corner, so that the centre of the top
 left pixel is (0.5, 0.5): as Pillow's boxes and transforms have it. A matrix (2, 3) maps a point

@@ -1,4 +1,4 @@
-"""A face becoming another: the path in latent space, and what of the photos is laid over it."""
+"""Morphing between photos: the decoded path, blended with the residuals of both ends."""
 
 from __future__ import annotations
 

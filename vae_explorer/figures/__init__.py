@@ -1,4 +1,4 @@
-"""Plotly figures from arrays, in one look that sits on a light and on a dark page."""
+"""Plotly figures from arrays, in one style for light and dark pages."""
 
 from vae_explorer.figures.comparison import rate_distortion_figure
 from vae_explorer.figures.curves import curves_figure, loss_figure

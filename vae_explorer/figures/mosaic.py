@@ -1,4 +1,4 @@
-"""A mosaic of pictures that can be pointed at, tile by tile."""
+"""Mosaic of images as a Plotly figure, with a tooltip per tile."""
 
 from __future__ import annotations
 

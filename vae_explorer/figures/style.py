@@ -1,4 +1,4 @@
-"""The style of all figures: colours, type, layout, and the marks that several of them share."""
+"""Style of all figures: colours, fonts, layout, and the marks that several of them share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaussianization: coordinates in which encodings look like samples of N(0, I), as arrays.
+"""Gaussianization: an invertible map of encodings to approximately N(0, I).
 
 Each layer turns the coordinates to where they are least Gaussian and least dependent, and then
 bends each alone until it is Gaussian. What no layer straightens is left to a mixture

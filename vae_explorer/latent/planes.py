@@ -1,4 +1,4 @@
-"""Planes through the latent space, and what is laid out on one: grids and ellipses.
+"""Planes through the latent space, with grids and posterior ellipses on them.
 
 Latents and plane coordinates come back as float32; the arithmetic in between is float64.
 """

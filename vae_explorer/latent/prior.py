@@ -1,4 +1,4 @@
-"""A prior fitted to encodings: a Gaussian mixture and a smoothed bootstrap, as arrays to ship.
+"""Fitted prior: a Gaussian mixture with a smoothed bootstrap, stored as arrays.
 
 What a decoder learnt to draw lies where the encoder puts pictures, and in many dimensions that is
 not where N(0, I) has its mass. The fit is a Gaussian mixture, where it helps in the coordinates of

@@ -1,4 +1,4 @@
-"""The kept epochs inside a checkpoint: `epochs.safetensors`, 5 MB at most, read when asked for."""
+"""Packed epoch snapshots of a checkpoint: `epochs.safetensors`, at most 5 MB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Playback of a training: where its kept epochs come from, and an animation of them."""
+"""Playback of a training: its epoch snapshots, decoded grids, and an animation of them."""
 
 from __future__ import annotations
 

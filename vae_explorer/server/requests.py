@@ -1,4 +1,4 @@
-"""What live views may ask of a server: bodies in, bytes out; no web framework in here.
+"""Requests of live views: body to arrays, arrays to bytes; no web framework.
 
 A body is checked before anything is computed; what is refused is a `RequestError`. What is accepted
 is cut into pieces of a few milliseconds, which a `FairPool` computes.

@@ -1,4 +1,4 @@
-"""Who is served when: a few threads that compute for many clients in turns."""
+"""Fair scheduling: a few threads that serve many clients in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser asks of a picture's way through a network, and the bytes of the answer.
+"""Trace protocol: the request of a forward trace, and the bytes of its answer.
 
 A question is a picture and four numbers. The answer is the length of a header (uint32), the
 header (JSON), and the activations: a signed byte each, which times its step's `unit` is the value.

@@ -1,4 +1,4 @@
-"""A lecture: scenes of the app in an order, each a link with a sentence; kept as a small text file.
+"""Lecture scenes: an ordered list of app links with a sentence each, as a text file.
 
 One scene is a block of lines, and an empty line ends it:
 

@@ -1,4 +1,4 @@
-"""Snapshots of a training's epochs, for `--keep-epochs`: what an animation of it is made from.
+"""Epoch snapshots of a training (`--keep-epochs`), from which its playback is made.
 
 | file in `runs/<name>/epochs/` | what |
 |---|---|

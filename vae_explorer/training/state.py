@@ -1,4 +1,4 @@
-"""A training's state on disk: `runs/<name>/`, from which it resumes bit for bit.
+"""Training state on disk: `runs/<name>/`, from which a run resumes bit for bit.
 
 | file | what |
 |---|---|

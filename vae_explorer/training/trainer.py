@@ -1,4 +1,4 @@
-"""Training: the loop, its state, and the step of a VAE.
+"""Training: the loop, its state, and the training step of a VAE.
 
 `BaseTrainer` is the loop that VAEs and attribute classifiers share: epochs of steps, an EMA of the
 weights, validation, state on disk. `VaeTrainer` adds the model, its losses and its metrics.

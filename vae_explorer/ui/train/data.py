@@ -1,4 +1,4 @@
-"""Which pictures to train on: built-in, here, to be downloaded, or one's own."""
+"""Choice of the training data: built-in, prepared here, to download, or the user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to train, before it starts: pictures, model, epochs; and the command that does it."""
+"""Training form: data, model and epochs; and the command that it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on the page Train and watch: which one is shown, how it stands, and what can be done."""
+"""Run panel of the page Train and watch: the shown run, its state, and its actions."""
 
 from __future__ import annotations
 
