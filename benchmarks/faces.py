@@ -1,8 +1,8 @@
 """How well and how fast faces are found: `python -m benchmarks.faces [--photos DIR] [--seeds 3]`.
 
-What needs no data is always measured: time, and false finds on pictures of scikit-image. A folder
+What needs no data is always measured: time, and false finds on images of scikit-image. A folder
 of photos holds `wild/`, with a `manifest.csv` of columns `file` and `faces`, and `aligned/`, with
-frames of CelebA (178x218, JPEG). Frames are pasted into larger pictures, scaled and turned, to
+frames of CelebA (178x218, JPEG). Frames are pasted into larger images, scaled and turned, to
 see how near to CelebA's mean eyes the eyes of the found face are brought.
 """
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def time_search(runs: int) -> dict[str, NDArray[np.float64]]:
-    """Time the search of pictures of 1000x750, with a face and without, beside decoding a JPEG.
+    """Time the search of images of 1000x750, with a face and without, beside decoding a JPEG.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def miscounted(folder: Path) -> dict[str, str]:
 
 
 def paste_frames(folder: Path, seed: int) -> Iterator[tuple[Image.Image, Matrix]]:
-    """Paste CelebA's frames into larger pictures.
+    """Paste CelebA's frames into larger images.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def paste_frames(folder: Path, seed: int) -> Iterator[tuple[Image.Image, Matrix]
     Yields
     ------
     tuple of Image and ndarray (2, 3)
-        The picture, and what maps a point of the frame to it.
+        The image, and what maps a point of the frame to it.
     """
     rng = np.random.default_rng(seed)
     backgrounds = [_sample(name) for name in BACKGROUNDS]
@@ -181,10 +181,10 @@ def eyes_off(picture: Image.Image, matrix: Matrix) -> float:
 
     Parameters
     ----------
-    picture : Image
+    image : Image
         With one face.
     matrix : ndarray (2, 3)
-        Maps a point of the frame to the picture.
+        Maps a point of the frame to the image.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, FloatRect, Locator, Page
 FRAME = 1000 / 60  # ms
 
 # `drawn`: of each drawing, when its cause happened, when its pixels stood on the canvas, whether
-# it was the full picture. `messages`: what went to the script, each of which makes it run again.
+# it was the full image. `messages`: what went to the script, each of which makes it run again.
 _RECORD = """
 window.drawn = [];
 window.messages = 0;

@@ -1,4 +1,4 @@
-"""How soon a picture follows the pointer, against the same picture by a slider and a rerun.
+"""How soon an image follows the pointer, against the same image by a slider and a rerun.
 
 A headless Chromium moves its mouse over the app's pages, once a frame. What is timed runs from
 the pointer event's own timestamp until the pixels stand on the canvas.
@@ -112,7 +112,7 @@ def _measure_crowd(browser: Browser, port: int, seconds: float) -> None:
 
 def _hover(browser: Browser, port: int, name: str, seconds: float) -> Movement:
     page = open_page(browser, port, f"?model={name}")
-    hover_map(page, 1)  # the first pictures load the model
+    hover_map(page, 1)  # the first images load the model
     movement = hover_map(page, seconds)
     page.context.close()
     return movement
@@ -121,7 +121,7 @@ def _hover(browser: Browser, port: int, name: str, seconds: float) -> Movement:
 def _drag_client(port: int, seconds: float, seed: int) -> tuple[NDArray[np.float64], int]:
     """Ask as a stage does: one request on its way, then the newest place of the hand.
 
-    Returns milliseconds from each place that was asked for to its picture, and the refusals.
+    Returns milliseconds from each place that was asked for to its image, and the refusals.
     """
     route = Route(port, FASHION, stage=f"client-{seed}")
     rng = np.random.default_rng(seed)
@@ -141,7 +141,7 @@ def _drag_client(port: int, seconds: float, seed: int) -> tuple[NDArray[np.float
 
 
 def _release_slider(browser: Browser, port: int) -> NDArray[np.float64]:
-    """Drag Streamlit's slider; return milliseconds from each release to the new picture."""
+    """Drag Streamlit's slider; return milliseconds from each release to the new image."""
     page = browser.new_page()
     page.add_init_script(_WATCH_PICTURE)
     page.goto(f"http://127.0.0.1:{port}")
@@ -150,7 +150,7 @@ def _release_slider(browser: Browser, port: int) -> NDArray[np.float64]:
     for count in range(RELEASES):
         page.mouse.move(box["x"] + box["width"] * 0.1, thumb["y"])
         page.mouse.down()
-        to = 0.2 + 0.6 * count / RELEASES  # each time another picture
+        to = 0.2 + 0.6 * count / RELEASES  # each time another image
         page.mouse.move(box["x"] + box["width"] * to, thumb["y"], steps=5)
         page.mouse.up()
         page.wait_for_function("(count) => took.length > count", arg=count)

@@ -1,10 +1,10 @@
-"""Train on a million pictures through the memory map, beside the same pictures in memory.
+"""Train on a million images through the memory map, beside the same images in memory.
 
-The set is made: 784 MB of 28x28 grey pictures, in a folder that is deleted afterwards. A small MLP
-trains on it, which asks for pictures faster than most models, in the order of a whole epoch. Memory
+The set is made: 784 MB of 28x28 grey images, in a folder that is deleted afterwards. A small MLP
+trains on it, which asks for images faster than most models, in the order of a whole epoch. Memory
 is looked at in a process that only has the map: RssAnon of /proc/self/status (Linux), what the
 kernel cannot take back, a hundred times a second, while the model trains for so many steps, is
-evaluated on the held-out pictures, and encodes all. Speed is compared in another process, where map
+evaluated on the held-out images, and encodes all. Speed is compared in another process, where map
 and memory take turns of a few steps.
 """
 
@@ -62,7 +62,7 @@ class Speed(NamedTuple):
     """Images per second of processor time: on a busy machine, the wall clock tells of others."""
 
     reading: float
-    """Of pictures in random order."""
+    """Of images in random order."""
     training: float
     """Of a model that reads them and learns from them."""
 
@@ -134,7 +134,7 @@ def measure_memory(args: argparse.Namespace) -> Memory:
 
 
 def measure_speed(args: argparse.Namespace) -> list[list[Speed]]:
-    """Let the pictures in memory and those of the map take turns, over all of the steps."""
+    """Let the images in memory and those of the map take turns, over all of the steps."""
     mapped = open_cache(args.folder, read_info(args.folder))
     sets = [replace(mapped, images=np.array(mapped.images)), mapped]
     steps = [_steps(dataset) for dataset in sets]

@@ -1,4 +1,4 @@
-"""The README's pictures, taken from the running app: decoded pictures only, of no data set."""
+"""The README's images, taken from the running app: decoded images only, of no data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = {
     "playback": "playback",
     "dimensions": "dimensions?model=mnist-mlp-vae-20d",
 }
-# Pictures of the data themselves, which are no part of the project.
+# Images of the data themselves, which are no part of the project.
 _HIDDEN = "[aria-label^=originals], :has(+ [aria-label^=originals]) { display: none !important; }"
 QUALITY = 80  # of WebP
 _REST = 3000  # ms, in which what is drawn late comes
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _hover(page: Page, across: float, down: float) -> None:
-    """Point at a share of the map's width and height, and wait for the picture."""
+    """Point at a share of the map's width and height, and wait for the image."""
     box = box_of(page.locator(".vae-plot .nsewdrag"))
     page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
     page.locator(".vae-lens").first.wait_for()

@@ -1,4 +1,4 @@
-"""What the stage is measured against: a picture beside Streamlit's own slider, drawn by a rerun.
+"""What the stage is measured against: an image beside Streamlit's own slider, drawn by a rerun.
 
 Run by `python -m benchmarks.live`.
 """

@@ -1,4 +1,4 @@
-"""Whether anything grows while pictures follow a hand for a minute on each page.
+"""Whether anything grows while images follow a hand for a minute on each page.
 
 After each page's warm-up and at its end: the heap of the page's JavaScript, collected, and the
 memory of the server (Linux). What a page writes to the console as an error is counted.

@@ -1,6 +1,6 @@
 """How fast `train` is, against the loop that a tutorial would write, at the same final loss.
 
-Both train `fashion-vae` on the same pictures of Fashion-MNIST, with the same initial weights,
+Both train `fashion-vae` on the same images of Fashion-MNIST, with the same initial weights,
 batch size, steps and learning rates; each in a process of its own, in turns. The first epoch
 warms up, the others are timed.
 """
@@ -128,7 +128,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _setting(args: argparse.Namespace) -> tuple[ImageDataset, TrainConfig]:
-    """Leave as many pictures in the train split as are asked for, and those to validate by."""
+    """Leave as many images in the train split as are asked for, and those to validate by."""
     dataset = load_dataset("fashion-mnist", args.root)
     total = args.images + VALIDATION_IMAGES
     split = dataset.split.copy()

@@ -1,4 +1,4 @@
-"""Anatomy: one picture followed through every layer of the network, to z and back."""
+"""Anatomy: one image followed through every layer of the network, to z and back."""
 
 import streamlit as st
 

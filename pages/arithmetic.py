@@ -1,4 +1,4 @@
-"""Arithmetic: A − B + C with pictures, and directions of one's own."""
+"""Arithmetic: A − B + C with images, and directions of the user."""
 
 import numpy as np
 import streamlit as st

@@ -1,4 +1,4 @@
-"""Autoencoder or VAE?: the same pictures in the spaces of several models, side by side."""
+"""Autoencoder or VAE?: the same images in the spaces of several models, side by side."""
 
 import numpy as np
 import streamlit as st

@@ -1,4 +1,4 @@
-"""Compare: all models and runs in a table, in the plane of rate and distortion, and in pictures."""
+"""Compare: all models and runs in a table, in the plane of rate and distortion, and in images."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""The latent map: every held-out picture as a point, and every place between them decoded."""
+"""The latent map: every held-out image as a point, and every place between them decoded."""
 
 import numpy as np
 import streamlit as st

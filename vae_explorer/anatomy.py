@@ -28,7 +28,7 @@ _BEFORE = (nn.Flatten, nn.Upsample)
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """What a picture has become at one place of the network, and how."""
+    """What an image has become at one place of the network, and how."""
 
     name: str
     part: Part
@@ -51,10 +51,10 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False)
 class ForwardTrace:
-    """One picture's way through a network."""
+    """One image's way through a network."""
 
     clean: NDArray[np.float32]
-    """The picture (channels, height, width) in [0, 1], before any noise."""
+    """The image (channels, height, width) in [0, 1], before any noise."""
     steps: tuple[LayerTrace, ...]
     """From the input, with its noise, to the output."""
     kl: float | None
@@ -62,7 +62,7 @@ class ForwardTrace:
 
     @property
     def given(self) -> NDArray[np.float32]:
-        """What went in: the picture and its noise, (channels, height, width)."""
+        """What went in: the image and its noise, (channels, height, width)."""
         return self.steps[0].activations
 
     @property
@@ -77,12 +77,12 @@ class ForwardTrace:
 
     @property
     def error_of_input(self) -> float:
-        """Squared error of what went in against the clean picture, summed over its values."""
+        """Squared error of what went in against the clean image, summed over its values."""
         return float(np.square(self.given - self.clean).sum())
 
     @property
     def error_of_output(self) -> float:
-        """Squared error of what came out against the clean picture, summed over its values."""
+        """Squared error of what came out against the clean image, summed over its values."""
         return float(np.square(self.output - self.clean).sum())
 
     def find(self, name: str) -> LayerTrace:
@@ -110,16 +110,16 @@ def trace_forward(
     given: NDArray[np.float32] | None = None,
     epsilon: NDArray[np.float32] | None = None,
 ) -> ForwardTrace:
-    """Follow one picture through every layer of a network, to z and back.
+    """Follow one image through every layer of a network, to z and back.
 
     Parameters
     ----------
     model : Autoencoder
         In eval mode, on any device; it is not changed.
     clean : ndarray of float32 (channels, height, width)
-        The picture, in [0, 1].
+        The image, in [0, 1].
     given : ndarray of float32 (channels, height, width), optional
-        What the network is given instead, such as the picture with noise.
+        What the network is given instead, such as the image with noise.
     epsilon : ndarray of float32 (latent_dim,), optional
         ε of z = μ + σ ε (Kingma & Welling 2014, section 2.4); zeros, and so z = μ, if not given.
         A plain autoencoder has no use for it.
@@ -131,7 +131,7 @@ def trace_forward(
     Raises
     ------
     ValueError
-        If a picture has another dtype or shape than the model's.
+        If an image has another dtype or shape than the model's.
     """
     given = clean if given is None else given
     for image in (clean, given):

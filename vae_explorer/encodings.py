@@ -15,12 +15,12 @@ from vae_explorer.models import Autoencoder
 if TYPE_CHECKING:
     from vae_explorer.data import ImageDataset
 
-ROWS_AT_ONCE = 1024  # pictures read from the memory map before they are encoded
+ROWS_AT_ONCE = 1024  # images read from the memory map before they are encoded
 
 
 @dataclass(frozen=True)
 class Encodings:
-    """Posteriors of n pictures with what is known of them; row i of every array is one picture.
+    """Posteriors of n images with what is known of them; row i of every array is one image.
 
     Raises
     ------
@@ -29,7 +29,7 @@ class Encodings:
     """
 
     row_id: np.ndarray
-    """int64 (n,): the picture's row in the prepared data set."""
+    """int64 (n,): the image's row in the prepared data set."""
     split: np.ndarray
     """str (n,): "train", "val" or "test"."""
     z_mean: np.ndarray
@@ -121,7 +121,7 @@ class Encodings:
 def encode_dataset(
     model: Autoencoder, dataset: ImageDataset, rows: np.ndarray, *, mirror: bool = False
 ) -> Encodings:
-    """Encode some rows of a data set, reading its pictures a thousand at a time.
+    """Encode some rows of a data set, reading its images a thousand at a time.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def encode_dataset(
     rows : ndarray of int64 (n,)
         n may be 0.
     mirror : bool
-        Left and right change places before a picture is encoded.
+        Left and right change places before an image is encoded.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ImageFormat = Literal["png", "jpeg", "webp"]
-"""Of one picture."""
+"""Of one image."""
 
 Format = Literal["webp", "gif"]
 """Of an animation."""
@@ -26,15 +26,15 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def for_display(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
-    """Turn data into what is put on screen: grey pictures as dark ink on white paper.
+    """Turn data into what is put on screen: grey images as dark ink on white paper.
 
-    MNIST and its kin store ink as 1; colour pictures are returned as they are.
+    MNIST and its kin store ink as 1; colour images are returned as they are.
 
     Parameters
     ----------
     images : (..., channels, height, width)
     ink_on_paper : bool
-        Whether grey pictures are inverted.
+        Whether grey images are inverted.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 def to_pil(image: NDArray[np.floating], scale: int = 1, smooth: bool = False) -> Image.Image:
-    """Make a Pillow picture, enlarged by a whole number.
+    """Make a Pillow image, enlarged by a whole number.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def enlarge(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _mosaic(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Lay a few of the pictures side by side."""
+    """Lay a few of the images side by side."""
     few = [pictures[round(k)] for k in np.linspace(0, len(pictures) - 1, min(8, len(pictures)))]
     whole = Image.new("RGB", (few[0].width * len(few), few[0].height))
     for k, picture in enumerate(few):

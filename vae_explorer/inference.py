@@ -12,7 +12,7 @@ from vae_explorer.losses import negative_elbo
 from vae_explorer.models import Autoencoder, ModelOutput
 
 CHUNK = 32
-"""Rows per forward pass. Activations then stay in the processor's cache: 400 decoded pictures of
+"""Rows per forward pass. Activations then stay in the processor's cache: 400 decoded images of
 32x32 take 55 ms, against 70 in chunks of 8 and 75 to 100 at once (two cores, channels_last)."""
 
 
@@ -82,7 +82,7 @@ def decode(model: Autoencoder, z: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ImageEncoding:
-    """What a model makes of one picture."""
+    """What a model makes of one image."""
 
     z_mean: np.ndarray
     """float32 (latent_dim,)."""
@@ -102,7 +102,7 @@ class ImageEncoding:
 
 
 def encode_image(model: Autoencoder, image: np.ndarray) -> ImageEncoding:
-    """Encode one picture, decode it again, and measure what is lost.
+    """Encode one image, decode it again, and measure what is lost.
 
     Parameters
     ----------

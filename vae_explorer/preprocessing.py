@@ -39,13 +39,13 @@ _ENOUGH = 1024  # pixels along a photo's longest side; more would only cost memo
 _CORNER = 20  # a corner is this fraction of a side: one pixel of a photo would be mostly noise
 
 FACES, GARMENTS = "celeba", "fashion-mnist"
-"""Data sets whose pictures a photo is first made like, as the app does with uploads."""
+"""Data sets whose images a photo is first made like, as the app does with uploads."""
 
 
 def read_upload(
     data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Decode an uploaded picture, upright, in RGB, on white where it is transparent.
+    """Decode an uploaded image, upright, in RGB, on white where it is transparent.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def read_upload(
     Raises
     ------
     UploadError
-        If it is empty, too large or too small, no picture of a kind that is read, damaged or cut
+        If it is empty, too large or too small, no image of a kind that is read, damaged or cut
         short.
     """
     if not data:
@@ -97,7 +97,7 @@ def read_upload(
 
 
 def kept_format(data: bytes) -> ImageFormat:
-    """Return the format to save an upload's picture in again: its own, or the nearest one.
+    """Return the format to save an upload's image in again: its own, or the nearest one.
 
     What is animated or rare elsewhere becomes PNG; what is lossy and rare, JPEG.
     """
@@ -106,16 +106,16 @@ def kept_format(data: bytes) -> ImageFormat:
 
 
 def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
-    """Make a photo of a garment what Fashion-MNIST's pictures are.
+    """Make a photo of a garment what Fashion-MNIST's images are.
 
     Trimmed to what differs from the colour of the corners, the longest edge subsampled to 28,
     sharpened, turned into ink on an empty ground, and centred on 28x28, then padded.
 
     Parameters
     ----------
-    picture : PIL.Image.Image
+    image : PIL.Image.Image
         Mode "RGB": one garment before a plain background. One that is darker than its background
-        is negated, as the set was; one that is lighter, such as a picture of the set, is not.
+        is negated, as the set was; one that is lighter, such as an image of the set, is not.
     image_size : int
         Side of the result: 28, or larger by an even number.
 
@@ -135,7 +135,7 @@ def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
     ----------
     Xiao, Rasul & Vollgraf 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
     Learning Algorithms" (https://arxiv.org/abs/1708.07747), section 2. Theirs were thumbnails of
-    51x73 before #fdfdfd; larger pictures are first reduced to that, and other backgrounds
+    51x73 before #fdfdfd; larger images are first reduced to that, and other backgrounds
     levelled to 0.
     """
     border, odd = divmod(image_size - _SIDE, 2)
@@ -165,17 +165,17 @@ def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
 
 
 def fit_image(data: bytes, card: ModelCard, *, as_is: bool = False) -> NDArray[np.float32]:
-    """Make the input of a model of a picture file.
+    """Make the input of a model of an image file.
 
     Parameters
     ----------
     data : bytes
-        A picture file of any kind that is read.
+        An image file of any kind that is read.
     card : ModelCard
-        For models of faces, the picture's main face is found and aligned; for models of garments,
+        For models of faces, the image's main face is found and aligned; for models of garments,
         the garment is cut out and made ink, both as the app does with uploads.
     as_is : bool
-        Leave that out: the picture is like the data set's own. It is then only cropped to its
+        Leave that out: the image is like the data set's own. It is then only cropped to its
         central square, and brought to the data set's size unless it has the model's.
 
     Returns
@@ -216,7 +216,7 @@ def _resize(picture: Image.Image, longest: int, resampling: Image.Resampling) ->
 
 
 def _corner_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median colour (3,) of the four corners of a picture (height, width, 3)."""
+    """Return the median colour (3,) of the four corners of an image (height, width, 3)."""
     side = max(1, min(pixels.shape[:2]) // _CORNER)
     ends = slice(None, side), slice(-side, None)
     corners = [pixels[rows, columns].reshape(-1, 3) for rows in ends for columns in ends]

@@ -108,7 +108,7 @@ def find_preset(name: str) -> ModelConfig:
 
 
 class SuggestedHyperparameters(NamedTuple):
-    """Numbers of a training that depend on how many pictures there are."""
+    """Numbers of a training that depend on how many images there are."""
 
     epochs: int
     batch_size: int
@@ -117,16 +117,16 @@ class SuggestedHyperparameters(NamedTuple):
 
 
 def fitting_presets(channels: int, sizes: Collection[int], *, resized: bool) -> list[str]:
-    """Return the names of the published models that can be trained on some pictures from scratch.
+    """Return the names of the published models that can be trained on some images from scratch.
 
     Parameters
     ----------
     channels : int
-        1 for grey pictures, 3 for colour.
+        1 for grey images, 3 for colour.
     sizes : collection of int
-        Sides in pixels that the pictures can be had at.
+        Sides in pixels that the images can be had at.
     resized : bool
-        Whether they are brought to such a size. Pictures that come at one of their own may be
+        Whether they are brought to such a size. Images that come at one of their own may be
         given a border, of an eighth of their side at most.
     """
 
@@ -144,7 +144,7 @@ def fitting_presets(channels: int, sizes: Collection[int], *, resized: bool) -> 
 
 
 def suggest_widths(size: int) -> tuple[int, ...]:
-    """Return an encoder's channels that halve pictures of this side down to some 4 pixels."""
+    """Return an encoder's channels that halve images of this side down to some 4 pixels."""
     smallest = min(4, size // 4)
     stages = 0
     while stages < len(_WIDTHS) and size % 2 == 0 and size // 2 >= smallest:

@@ -37,7 +37,7 @@ _MAX_INDEX = 2**16  # bytes of a zip's list of entries: some hundreds
 _AGAIN = "Take one that this page, or zipping a whole folder of checkpoints/, gave."
 
 _SUFFIXES = (".safetensors", ".csv")
-_MAX_MAP = 2**22  # values of a picture's largest feature map: 16 MB
+_MAX_MAP = 2**22  # values of an image's largest feature map: 16 MB
 
 
 def pack_checkpoint(folder: Path) -> bytes:
@@ -160,7 +160,7 @@ def read_untrusted_card(data: bytes) -> ModelCard:
         )
     check_title(card.title)
     for words in _words(dataclasses.asdict(card)):
-        # Pages write them as Markdown: a picture from elsewhere would tell its owner of visits.
+        # Pages write them as Markdown: an image from elsewhere would tell its owner of visits.
         if found := MARKUP.search(words):
             raise CheckpointError(
                 f"{CARD} holds plain words only; found {found[0]!r} in {words[:40]!r}."
@@ -173,7 +173,7 @@ def read_untrusted_card(data: bytes) -> ModelCard:
 
 
 def largest_map(config: ModelConfig) -> int:
-    """Return how many values a picture takes at most between two layers."""
+    """Return how many values an image takes at most between two layers."""
     size, channels = config.image_size, config.channels
     maps = [config.image_channels * size**2]
     maps += [count * (size >> k + 1) ** 2 for k, count in enumerate(channels)]

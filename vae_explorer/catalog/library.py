@@ -45,7 +45,7 @@ SHIPPED = frozenset(
 
 MAX_TITLE = 120
 MARKUP = re.compile(r"!\[|\]\(|<|[\x00-\x1f]")
-"""What makes a link, a picture or HTML of words where Markdown is read."""
+"""What makes a link, an image or HTML of words where Markdown is read."""
 
 _CHANGES = threading.RLock()  # sessions are threads of one process: one change at a time
 

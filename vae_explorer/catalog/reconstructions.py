@@ -17,12 +17,12 @@ from vae_explorer.training.state import read_weights
 
 
 def draw_row_ids(unseen: Sequence[NDArray[np.integer]], count: int, seed: int) -> NDArray[np.int64]:
-    """Draw pictures that none of some models has learnt from.
+    """Draw images that none of some models has learnt from.
 
     Parameters
     ----------
     unseen : sequence of (k,)
-        Of each model, the row ids of its held-out pictures.
+        Of each model, the row ids of its held-out images.
     count, seed : int
 
     Returns
@@ -38,13 +38,13 @@ def draw_row_ids(unseen: Sequence[NDArray[np.integer]], count: int, seed: int) -
 
 
 def find_latents(encodings: Encodings, row_ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return `z_mean` (m, latent_dim) of pictures by their row ids, all of which are encoded."""
+    """Return `z_mean` (m, latent_dim) of images by their row ids, all of which are encoded."""
     order = np.argsort(encodings.row_id, kind="stable")
     return encodings.z_mean[order[np.searchsorted(encodings.row_id[order], row_ids)]]
 
 
 def crop(images: NDArray[np.floating], side: int) -> NDArray[np.floating]:
-    """Cut the border off (..., height, width) that only pads a picture to the model's size."""
+    """Cut the border off (..., height, width) that only pads an image to the model's size."""
     border = (images.shape[-1] - side) // 2
     if border <= 0:
         return images
@@ -52,12 +52,12 @@ def crop(images: NDArray[np.floating], side: int) -> NDArray[np.floating]:
 
 
 def psnr(images: NDArray[np.floating], originals: NDArray[np.floating]) -> float:
-    """Return the peak signal-to-noise ratio in dB, of each picture and then averaged.
+    """Return the peak signal-to-noise ratio in dB, of each image and then averaged.
 
     Parameters
     ----------
     images, originals : (n, channels, height, width)
-        In [0, 1]; n is at least 1. Equal pictures give infinity.
+        In [0, 1]; n is at least 1. Equal images give infinity.
     """
     errors = np.square(np.asarray(images, np.float64) - originals).mean(axis=(1, 2, 3))
     with np.errstate(divide="ignore"):

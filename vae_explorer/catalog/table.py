@@ -261,7 +261,7 @@ def write_csv(rows: Sequence[ModelRow]) -> str:
 
 
 def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:
-    """Return the models of a plane that learnt from the same pictures as `card`, and it.
+    """Return the models of a plane that learnt from the same images as `card`, and it.
 
     A plain autoencoder comes first, then VAEs by their β.
     """

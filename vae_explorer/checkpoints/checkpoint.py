@@ -3,7 +3,7 @@
 | file | what |
 |---|---|
 | `model.safetensors` | the weights, under the names of the model's state_dict |
-| `encodings.safetensors` | what the encoder says of the held-out pictures |
+| `encodings.safetensors` | what the encoder says of the held-out images |
 | `latent.safetensors` | t-SNE, attribute vectors; where there are any |
 | `history.csv` | a line an epoch |
 | `epochs.safetensors` | the epochs that training kept, where it did: see `playback.packed` |
@@ -48,7 +48,7 @@ class Checkpoint:
     model: Autoencoder
     """In eval mode and frozen, on the CPU."""
     encodings: Encodings
-    """Of the held-out pictures."""
+    """Of the held-out images."""
     latent: dict[str, np.ndarray]
     """All arrays of `latent.safetensors`; as `save_checkpoint` takes them."""
     history: dict[str, np.ndarray]
@@ -93,7 +93,7 @@ def save_checkpoint(
     card : ModelCard
         Its name and sha256 are filled in here.
     encodings : Encodings
-        Of the held-out pictures.
+        Of the held-out images.
     history : mapping of str to ndarray (epochs,)
         Columns by name.
     latent : mapping of str to ndarray, optional

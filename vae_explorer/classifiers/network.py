@@ -144,7 +144,7 @@ class AttributeClassifier(nn.Module):
         images : Tensor, (n, 3, height, width)
             In [0, 1].
         blocks : int, optional
-            Take only so many, from the picture on, and compute nothing beyond; default all.
+            Take only so many, from the image on, and compute nothing beyond; default all.
 
         Returns
         -------

@@ -69,7 +69,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def run_encode(args: argparse.Namespace) -> int:
-    """Encode a folder or zip of pictures."""
+    """Encode a folder or zip of images."""
     checkpoint = _load(args.checkpoint)
     model = checkpoint.model.to(choose_device())
     with open_image_files(args.folder) as image_files:
@@ -128,13 +128,13 @@ def _count_lines(path: Path) -> int:
 
 BATCH = 64
 """Pictures in memory at once."""
-_LONGEST_NAME = 60  # characters of a picture's name that its decoded one keeps
+_LONGEST_NAME = 60  # characters of an image's name that its decoded one keeps
 
 T = TypeVar("T")
 
 
 class Encoded(NamedTuple):
-    """What became of a folder of pictures."""
+    """What became of a folder of images."""
 
     written: int
     without_face: int
@@ -150,7 +150,7 @@ def encode_image_files(
     as_is: bool = False,
     on_picture: Callable[[str, str | None], None] = lambda _name, _fault: None,
 ) -> Encoded:
-    """Encode the pictures of a folder or zip to a CSV, which is there when all of it is.
+    """Encode the images of a folder or zip to a CSV, which is there when all of it is.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def encode_image_files(
     as_is : bool
         As for `fit_image`.
     on_picture : callable (name, fault)
-        Called with each picture; with why, where it is left out.
+        Called with each image; with why, where it is left out.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def encode_image_files(
     Raises
     ------
     TransferError
-        If no picture can be encoded, or `out` is there already or cannot be written.
+        If no image can be encoded, or `out` is there already or cannot be written.
     """
     faults = {"face": 0, "unreadable": 0}
 
@@ -219,19 +219,19 @@ def decode_table(
     Parameters
     ----------
     table : Path
-        Columns `z1` to `zn`, in any order, and any others. A column `file` gives the pictures
+        Columns `z1` to `zn`, in any order, and any others. A column `file` gives the images
         part of their names; they are numbered by line.
     model : Autoencoder
         On any device.
     out : Path
         A folder that is not there yet, or empty.
     on_picture : callable (count)
-        Called now and then with the number of pictures written since.
+        Called now and then with the number of images written since.
 
     Returns
     -------
     int
-        The number of pictures, as light as the data set's: of digits and clothes, ink is white.
+        The number of images, as light as the data set's: of digits and clothes, ink is white.
 
     Raises
     ------
@@ -304,7 +304,7 @@ def _decode_batch(
 
 
 def _safe(name: str) -> str:
-    """Return what a file name may keep of a picture's name: letters, digits and a few signs."""
+    """Return what a file name may keep of an image's name: letters, digits and a few signs."""
     stem = PurePosixPath(name.replace("\\", "/")).stem
     kept = re.sub(r"[^\w-]+", "-", stem).strip("-")[:_LONGEST_NAME]
     return f"-{kept}" if kept else ""

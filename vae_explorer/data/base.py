@@ -13,14 +13,14 @@ import numpy as np
 
 from vae_explorer.errors import DatasetError
 
-_SOME = 64  # pictures that stand for all
+_SOME = 64  # images that stand for all
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Pictures with what is known of them; row ``i`` of every array is one picture.
+    """Pictures with what is known of them; row ``i`` of every array is one image.
 
     The row is the ``row_id`` that encodings refer to: it stays the same as long as the source
     does.
@@ -40,7 +40,7 @@ class ImageDataset:
     split : ndarray of str (n,)
         "train", "val" or "test".
     damaged : tuple of str
-        Names of the pictures left out because they could not be read.
+        Names of the images left out because they could not be read.
     source_name : str
         What the folder or zip is called that they came from; empty where no ``--source`` is named.
     """
@@ -62,7 +62,7 @@ class ImageDataset:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits that tell these pictures from others, by some of them."""
+        """16 hexadecimal digits that tell these images from others, by some of them."""
         some = np.linspace(0, len(self.split) - 1, min(len(self.split), _SOME)).astype(np.int64)
         parts = hashlib.sha256(np.ascontiguousarray(self.split).tobytes())
         parts.update(repr((self.name, self.images.shape, self.label_names)).encode())
@@ -70,7 +70,7 @@ class ImageDataset:
         return parts.hexdigest()[:16]
 
     def check_digest(self, before: str) -> None:
-        """Check that these are the pictures of a `digest`; an empty one is not known.
+        """Check that these are the images of a `digest`; an empty one is not known.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class ImageDataset:
         return np.flatnonzero(self.split == split).astype(np.int64)
 
     def take(self, rows: np.ndarray, image_size: int | None = None) -> np.ndarray:
-        """Read some pictures, zero-padded where the model wants them larger.
+        """Read some images, zero-padded where the model wants them larger.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class ImageDataset:
         Raises
         ------
         DatasetError
-            If the pictures cannot be padded to `image_size`.
+            If the images cannot be padded to `image_size`.
         """
         size = self.images.shape[-1]
         side = size if image_size is None else image_size
@@ -133,20 +133,20 @@ class ImageDataset:
 
 
 def name_source(source: Path) -> str:
-    """Return what the folder or zip is called that somebody's pictures come from."""
+    """Return what the folder or zip is called that somebody's images come from."""
     return source.stem if source.suffix.lower() == ".zip" else source.name
 
 
 @dataclass(frozen=True)
 class Record:
-    """One picture, not yet read.
+    """One image, not yet read.
 
     Attributes
     ----------
     name : str
         How the source calls it; listed where it turns out damaged.
     load : callable
-        Returns the picture as uint8 (channels, size, size), or raises `ImageError`.
+        Returns the image as uint8 (channels, size, size), or raises `ImageError`.
     label : int or None
         Index into the source's label names.
     attributes : ndarray of bool (k,) or None
@@ -171,7 +171,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it lies on disk, before any picture is read.
+    """A data set as it lies on disk, before any image is read.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ def read_digits(root: Path, size: int, source: Path | None) -> Source:
     Parameters
     ----------
     root, size, source
-        Unused: the pictures come with scikit-learn, at 8x8.
+        Unused: the images come with scikit-learn, at 8x8.
 
     References
     ----------

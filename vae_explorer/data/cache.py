@@ -30,7 +30,7 @@ DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
 SIZES = range(8, 513)
 
 FORMAT_VERSION = 1
-PROGRESS_EVERY = 100  # pictures
+PROGRESS_EVERY = 100  # images
 Progress = Callable[[int, int | None], None]
 
 
@@ -55,12 +55,12 @@ def prepare(
         By default `workspace.DATA`. The cache is written to ``<root>/cache/<name>-<size>``, in one
         rename.
     size : int, optional
-        Side of the cached pictures in pixels. Sets with a size of their own take no other one;
+        Side of the cached images in pixels. Sets with a size of their own take no other one;
         the rest default to 64.
     source : Path, optional
         Where the originals lie, for the sets that are not downloaded.
     progress : callable (done, total), optional
-        Called now and then with the number of pictures done.
+        Called now and then with the number of images done.
     seed : int
         Of the split, where none is published.
 
@@ -106,7 +106,7 @@ def load_dataset(
 def find_prepared(
     name: str, root: Path | None = None, *, source: Path | None = None
 ) -> dict[int, CacheInfo]:
-    """Return what a data set's caches say of themselves, by the size of their pictures.
+    """Return what a data set's caches say of themselves, by the size of their images.
 
     Nothing but each `dataset.json` is read. What is damaged, or of another source, is left out.
     """
@@ -166,7 +166,7 @@ def write_cache(
     source : Source
         Its records load as uint8 (spec.channels, size, size).
     size : int
-        Side of the pictures in pixels.
+        Side of the images in pixels.
     seed : int
         Of the split, where none is published.
     progress : callable (done, total), optional
@@ -174,7 +174,7 @@ def write_cache(
     Raises
     ------
     DatasetError
-        If no picture can be used, or too few to split.
+        If no image can be used, or too few to split.
     """
     shape = (spec.channels, size, size)
     kept, damaged = _write_images(folder / "images.npy", source, shape, progress)
@@ -242,7 +242,7 @@ def read_info(folder: Path) -> CacheInfo:
     Raises
     ------
     CacheError
-        If it is missing, no JSON, of another version, does not fit, or counts no pictures.
+        If it is missing, no JSON, of another version, does not fit, or counts no images.
     """
     try:
         text = (folder / "dataset.json").read_bytes()
@@ -255,7 +255,7 @@ def read_info(folder: Path) -> CacheInfo:
 
 
 def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
-    """Open the arrays of a cache, the pictures as a memory map.
+    """Open the arrays of a cache, the images as a memory map.
 
     Raises
     ------
@@ -437,7 +437,7 @@ def _write_images(
 
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, int, int]) -> None:
     # NumPy pads a header so that its length does not depend on the first axis: the count is
-    # filled in at the end, and damaged pictures leave no holes.
+    # filled in at the end, and damaged images leave no holes.
     file.seek(0)
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
     np.lib.format.write_array_header_1_0(file, header)

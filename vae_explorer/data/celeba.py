@@ -15,7 +15,7 @@ from vae_explorer.data.folder import check_listed, parse_attributes
 from vae_explorer.data.image_io import decode_image_file, to_array
 from vae_explorer.errors import DatasetError, ImageError
 
-FRAME = (178, 218)  # width, height of an aligned picture
+FRAME = (178, 218)  # width, height of an aligned image
 FACE = (15, 35, 163, 183)  # its central 148x148: left, top, right, bottom
 IMAGES = ("img_align_celeba.zip", "img_align_celeba")
 ATTRIBUTES = ("list_attr_celeba.csv", "list_attr_celeba.txt")
@@ -31,7 +31,7 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
     root : Path
         ``<root>/celeba`` is looked into where there is no `source`.
     size : int
-        Side of the pictures in pixels, after the crop.
+        Side of the images in pixels, after the crop.
     source : Path or None
         Folder with the images (a zip or a folder), the attributes and the partition (each as
         the CSV of the mirrors or as the original text).
@@ -51,7 +51,7 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
     split = _read_partition(partition_file)
     with open_image_files(images) as image_files:
         pictures = image_files.pictures
-    # The tables say 000001.jpg whatever the format of the picture.
+    # The tables say 000001.jpg whatever the format of the image.
     stems = [PurePosixPath(picture).stem for picture in pictures]
     check_listed(attributes_file.name, stems, attributes)
     check_listed(partition_file.name, stems, split)
@@ -86,7 +86,7 @@ def _find_files(folder: Path) -> list[Path]:
 def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     rows = _read_rows(file)
     if file.suffix == ".txt":
-        del rows[:1]  # the number of pictures
+        del rows[:1]  # the number of images
         names = rows[0] if rows else []
     else:
         names = rows[0][1:] if rows else []

@@ -42,13 +42,13 @@ class ImageFiles:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The names that end as pictures do."""
+        """The names that end as images do."""
         return tuple(n for n in self.names if PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES)
 
 
 @contextmanager
 def open_image_files(path: Path) -> Iterator[ImageFiles]:
-    """Open a folder or a zip of pictures. Nothing is ever unpacked to disk.
+    """Open a folder or a zip of images. Nothing is ever unpacked to disk.
 
     Raises
     ------

@@ -18,31 +18,31 @@ ATTRIBUTES_FILE = "attributes.csv"
 LABELS_FILE = "labels.csv"
 MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 64 * 2**20
-UNSORTED = "unsorted"  # the label of pictures beside the sub-folders
+UNSORTED = "unsorted"  # the label of images beside the sub-folders
 
 VALUES = {"1": True, "0": False, "-1": False}
 
 
 def read_folder(root: Path, size: int, source: Path | None) -> Source:
-    """Find the pictures below a folder or in a zip.
+    """Find the images below a folder or in a zip.
 
     Parameters
     ----------
     root : Path
         Unused.
     size : int
-        Side of the pictures in pixels, after a crop to the central square.
+        Side of the images in pixels, after a crop to the central square.
     source : Path
         The folder or zip. Where it has sub-folders, the first level gives the labels. Two tables
         at its top may say more; each has a line with the heads of its columns, of which the first
-        names a picture (its path below `source`, or its bare name). ``labels.csv`` has one more
+        names an image (its path below `source`, or its bare name). ``labels.csv`` has one more
         column, the label, and wins over the sub-folders. The other columns of ``attributes.csv``
         are attributes, and hold 1 for yes and 0 or -1 for no.
 
     Raises
     ------
     DatasetError
-        If there is no picture, there are more than `MAX_LABELS` labels, or a table is not as it
+        If there is no image, there are more than `MAX_LABELS` labels, or a table is not as it
         should be.
     """
     if source is None:
@@ -85,12 +85,12 @@ def parse_attributes(
     names : sequence of str (k,)
         The attributes.
     rows : iterable of sequences of str (1 + k,)
-        A picture's name, then its values. Empty rows are passed over.
+        An image's name, then its values. Empty rows are passed over.
 
     Returns
     -------
     dict of str to ndarray of bool (k,)
-        By the picture's name.
+        By the image's name.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def parse_attributes(
 
 
 def check_listed(file: str, pictures: Iterable[str], listed: Iterable[str]) -> None:
-    """Check that a table has a row for every picture.
+    """Check that a table has a row for every image.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _read_attributes(
 
 
 def _read_labels(image_files: ImageFiles, pictures: tuple[str, ...]) -> list[str]:
-    """Return each picture's label: from the table where there is one, else its first folder."""
+    """Return each image's label: from the table where there is one, else its first folder."""
     if LABELS_FILE not in image_files.names:
         return [_first_folder(picture) for picture in pictures]
     head, *rows = _read_table(image_files, LABELS_FILE)
@@ -184,7 +184,7 @@ def _read_table(image_files: ImageFiles, file: str) -> list[list[str]]:
 
 
 def _find_rows(file: str, pictures: tuple[str, ...], table: Mapping[str, object]) -> list[str]:
-    """Return the name under which a table lists each picture: its path, or its bare name."""
+    """Return the name under which a table lists each image: its path, or its bare name."""
     keys = [p if p in table else PurePosixPath(p).name for p in pictures]
     check_listed(file, keys, table)
     return keys

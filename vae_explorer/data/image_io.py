@@ -21,12 +21,12 @@ _DAMAGE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, struct.erro
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Read the header of a picture file: its format and size, and no pixel yet.
+    """Read the header of an image file: its format and size, and no pixel yet.
 
     Raises
     ------
     ImageError
-        If it is no picture in one of `FORMATS`; `ImageBombError` if it is a decompression bomb.
+        If it is no image in one of `FORMATS`; `ImageBombError` if it is a decompression bomb.
     """
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
@@ -53,7 +53,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode_image_file(data: bytes) -> Image.Image:
-    """Decode a picture file: `open_image`, then `to_rgb`; raises what they raise."""
+    """Decode an image file: `open_image`, then `to_rgb`; raises what they raise."""
     with open_image(data) as image:
         return to_rgb(image)
 
@@ -66,7 +66,7 @@ def crop_centre(image: Image.Image) -> Image.Image:
 
 
 def to_array(image: Image.Image, size: int) -> np.ndarray:
-    """Resize a square RGB picture, antialiased, to uint8 (3, size, size)."""
+    """Resize a square RGB image, antialiased, to uint8 (3, size, size)."""
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)

@@ -32,11 +32,11 @@ class DatasetSpec:
     url : str
         Where it comes from; empty where it comes from the user.
     channels : int
-        1 for grey pictures, 3 for RGB.
+        1 for grey images, 3 for RGB.
     image_size : int or None
         Side in pixels; None where it is chosen when the set is prepared.
     read : callable (root, size, source) -> Source
-        Finds the pictures and streams them; raises `DatasetError` if it cannot.
+        Finds the images and streams them; raises `DatasetError` if it cannot.
     label_names : tuple of str
         Empty where the names come from the source, or there are no labels.
     shares : tuple of three floats, or None
@@ -48,7 +48,7 @@ class DatasetSpec:
     needs_source : bool
         Cannot be read without ``--source``, after which its cache is named.
     counts : mapping of str to int
-        Pictures of each split; empty where only preparing it tells.
+        Images of each split; empty where only preparing it tells.
     download_bytes : int
         What is fetched when it is prepared; 0 where nothing is.
     """
@@ -71,7 +71,7 @@ class DatasetSpec:
     download_bytes: int = 0
 
     def title_with(self, source_name: str) -> str:
-        """Name the data, with what people call their own: "Your own pictures: cats"."""
+        """Name the data, with what people call their own: "Your own images: cats"."""
         return f"{self.title}: {source_name}" if source_name else self.title
 
 

@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| `own/<name>/<name>.zip` | the pictures, as they came; nothing is ever unpacked to disk |
+| `own/<name>/<name>.zip` | the images, as they came; nothing is ever unpacked to disk |
 | `own/<name>/set.json` | what the check found |
 
 A set is the data set `folder` with that zip as its source: ``--dataset folder --source
@@ -38,7 +38,7 @@ MAX_BYTES = 200 * 2**20  # of the zip; larger sets are named by their folder
 MAX_ENTRIES = 100_000
 MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_SECONDS = 600  # of reading through it: few bytes may hold many pixels
-_CHECKED_SIZE = 32  # what a picture is shrunk to when it is looked at
+_CHECKED_SIZE = 32  # what an image is shrunk to when it is looked at
 _NAMED = 20  # files that a message or `set.json` names
 _ENTRY = b"PK\x01\x02"  # what each line of a zip's list of contents begins with
 _PIECE = 2**20
@@ -47,7 +47,7 @@ _ABANDONED = 3600  # seconds after which a half-written set is one that was kill
 
 @dataclass(frozen=True)
 class UserSet:
-    """One person's pictures, as they were found when they came."""
+    """One person's images, as they were found when they came."""
 
     name: str
     source: Path
@@ -59,7 +59,7 @@ class UserSet:
     damaged_names: tuple[str, ...]
     """The first of them."""
     others: int
-    """Files that are no pictures, archives in the archive among them; they are not looked into."""
+    """Files that are no images, archives in the archive among them; they are not looked into."""
     other_names: tuple[str, ...]
 
     @property
@@ -69,7 +69,7 @@ class UserSet:
 
 
 def split_counts(pictures: int) -> dict[str, int]:
-    """Return how many pictures of one's own train, validate and are held out."""
+    """Return how many images of the user train, validate and are held out."""
     shares = DATASETS["folder"].shares
     assert shares is not None
     return dict(Counter(draw_split(pictures, shares, 0).tolist()))
@@ -78,7 +78,7 @@ def split_counts(pictures: int) -> dict[str, int]:
 def add_user_set(
     name: str, file: BinaryIO, root: Path | None = None, *, progress: Progress | None = None
 ) -> UserSet:
-    """Check a zip of pictures, and keep it: whole, or not at all.
+    """Check a zip of images, and keep it: whole, or not at all.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def add_user_set(
     root : Path, optional
         Folder of the data, by default `workspace.DATA`.
     progress : callable (done, total), optional
-        Called now and then with the number of pictures looked at.
+        Called now and then with the number of images looked at.
 
     Raises
     ------
     DatasetError
         If the name cannot be taken, or the file is no zip, larger than `MAX_BYTES`, with more than
         `MAX_ENTRIES` entries, with more than `MAX_UNPACKED_BYTES` in them, with one that is a link
-        or points outside, or has fewer than three pictures that can be read. What was there
+        or points outside, or has fewer than three images that can be read. What was there
         before is as it was.
     ReadOnlyError
         In a copy that is for looking.
@@ -187,7 +187,7 @@ def _copy(file: BinaryIO, path: Path) -> None:
 
 
 def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
-    """Read every picture once, as training will; refuse the zip, or say what is in it."""
+    """Read every image once, as training will; refuse the zip, or say what is in it."""
     if not zipfile.is_zipfile(path):
         raise DatasetError("This file is no zip, or it is cut short. Zip a folder of pictures.")
     try:

@@ -34,7 +34,7 @@ class UserVector:
     chance: float = math.nan
     """Length that a difference of means would have by chance alone, over its length."""
     steadiness: float = math.nan
-    """Lowest cosine between the direction and what it is without one of the pictures."""
+    """Lowest cosine between the direction and what it is without one of the images."""
 
 
 def make_user_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> UserVector:
@@ -44,16 +44,16 @@ def make_user_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Us
     ----------
     name : str
     with_it, without_it : (n, d) and (m, d)
-        Latents of the pictures, at least one each.
+        Latents of the images, at least one each.
 
     Returns
     -------
     UserVector
         `standard_error` is that of a difference of two means with a pooled variance, of the
-        latents' projections onto the direction, as a share of its length; it needs three pictures.
-        The pictures chose the direction, so in many dimensions it is small even for noise;
+        latents' projections onto the direction, as a share of its length; it needs three images.
+        The images chose the direction, so in many dimensions it is small even for noise;
         `chance`, the same over all dimensions, is then near 1. `steadiness` is by leaving out
-        each picture of a side that has others.
+        each image of a side that has others.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def make_user_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Us
 
 
 def write_user_vector(own: UserVector, card: ModelCard) -> bytes:
-    """Write a direction as JSON that names its model; no picture is in it."""
+    """Write a direction as JSON that names its model; no image is in it."""
     values = {
         "name": own.name,
         "counts": own.counts,

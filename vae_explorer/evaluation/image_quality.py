@@ -39,7 +39,7 @@ def measure_image_quality(
     latent: Mapping[str, np.ndarray],
     evaluation_classifier: AttributeClassifier | None,
 ) -> dict[str, Metric]:
-    """Compare reconstructions and samples with pictures that the model has not seen.
+    """Compare reconstructions and samples with images that the model has not seen.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def measure_image_quality(
     Returns
     -------
     dict of str to Metric
-        By name; without what cannot be measured on pictures so few, so small or so plain.
+        By name; without what cannot be measured on images so few, so small or so plain.
     """
     order = stream(SEED, RandomStream.IMAGE_QUALITY_ROWS).permutation(len(encodings.row_id))
     count = min(IMAGES, len(order) // 2)
@@ -95,7 +95,7 @@ def luminance(images: Images) -> NDArray[np.float64]:
 
 
 def ssim(images: Images, originals: Images) -> NDArray[np.float64]:
-    """Structural similarity of the luminance, (n,): 1 for the same picture.
+    """Structural similarity of the luminance, (n,): 1 for the same image.
 
     References
     ----------
@@ -165,7 +165,7 @@ def _measure_likeness(
     if min(originals.shape[2:]) >= WINDOW:
         found["ssim"] = (float(ssim(reconstructions, originals).mean()), "1 for the same image")
     for name, measure in (("sharpness", sharpness), ("highest_frequencies", highest_frequencies)):
-        if there := measure(originals):  # of plain pictures nothing is a share
+        if there := measure(originals):  # of plain images nothing is a share
             found[name] = (measure(reconstructions) / there, of_originals)
     return {name: Metric(name, value, unit, protocol) for name, (value, unit) in found.items()}
 

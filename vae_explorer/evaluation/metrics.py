@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 BATCH = 250
 ACTIVE_VARIANCE = 0.01
 PERCENTILES = range(0, 101, 5)
-"""Of the squared error, so that a page can say how usual a picture's is."""
+"""Of the squared error, so that a page can say how usual an image's is."""
 
 
 class Evaluation(NamedTuple):
-    """What a model does with pictures it has not seen."""
+    """What a model does with images it has not seen."""
 
     metrics: dict[str, Metric]
     encodings: Encodings

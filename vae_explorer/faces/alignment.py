@@ -96,7 +96,7 @@ def face_from_eyes(left: Points, right: Points) -> Face:
     Parameters
     ----------
     left, right : ndarray (2,)
-        The eye at the picture's left and the other, as (x, y) in pixels of the photo.
+        The eye at the image's left and the other, as (x, y) in pixels of the photo.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def face_from_eyes(left: Points, right: Points) -> Face:
 
 
 def whole_face(size: int) -> Face:
-    """Return the face in a picture that is aligned already, size x size."""
+    """Return the face in an image that is aligned already, size x size."""
     return Face((0.0, 0.0, float(size), float(size)), 1.0, mean_landmarks(size))
 
 

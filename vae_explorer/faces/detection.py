@@ -42,7 +42,7 @@ SEARCHED_SIDE = 1024
 _PROPOSED, _REFINED, _PLACED, _UPRIGHT = 0.6, 0.7, 0.8, 0.95
 _MOST_PROPOSALS = 400
 _WINDOW = 12
-# The search starts at half of the size, with faces of 24 pixels: smaller ones give no picture.
+# The search starts at half of the size, with faces of 24 pixels: smaller ones give no image.
 _FIRST_LEVEL = 2
 # The patch cut for a look upright, in sides of CelebA's crop: tried from 0.55 to 0.85.
 _PATCH_CENTRE, _PATCH_SIDE = (0.5, 0.55), 0.65
@@ -95,7 +95,7 @@ def _search_at(networks: Networks, photo: Image.Image, side: int, degrees: float
 
 
 def _search_turned(networks: Networks, image: Image.Image, degrees: float) -> list[Face]:
-    """Find faces in the picture turned counterclockwise, given in the picture as it stands."""
+    """Find faces in the image turned counterclockwise, given in the image as it stands."""
     turned = image.rotate(degrees, Image.Resampling.BILINEAR, expand=True)
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

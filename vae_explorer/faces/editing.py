@@ -16,7 +16,7 @@ from vae_explorer.inference import decode, encode
 Pixels = NDArray[np.float32]
 
 _FINE = 512
-"""Side to which the model's pictures are enlarged smoothly, before they are laid onto a photo."""
+"""Side to which the model's images are enlarged smoothly, before they are laid onto a photo."""
 _FEATHER = 0.16
 """Share of the crop's side over which what is laid onto the photo fades out at its border."""
 _UNSEEN, _SEEN = 0.01, 0.05
@@ -32,7 +32,7 @@ _FORM, _BLUR = 3 / 64, 1.2 / 64
 """Standard deviations, as shares of the crop's side: what is smoother is light or colour, no form;
 and by which the place of a change of form is softened."""
 _KEPT, _LOST = 0.06, 0.2
-"""Changes of form between which the photo's own detail gives way to the model's picture."""
+"""Changes of form between which the photo's own detail gives way to the model's image."""
 _REPLACED = 0.85
 """How much of it gives way at most."""
 BLENDING: Mapping[str, object] = {
@@ -71,7 +71,7 @@ def edit_photo(
     amounts : mapping of str to float
         How far to go along each vector, by name; they add up.
     detail : float
-        In [0, 1]. At 1 the photo's own pixels plus the change; at 0 the model's picture of the
+        In [0, 1]. At 1 the photo's own pixels plus the change; at 0 the model's image of the
         changed face, laid into the photo.
     vectors : mapping of str to ndarray (latent_dim,), optional
         Others than `checkpoint.attribute_vectors`.

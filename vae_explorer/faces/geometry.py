@@ -1,6 +1,6 @@
 """Face geometry: landmarks in CelebA's frame, and similarity transforms to it.
 
-Points are (x, y) in pixels from the picture's top left corner, so that the centre of the top
+Points are (x, y) in pixels from the image's top left corner, so that the centre of the top
 left pixel is (0.5, 0.5): as Pillow's boxes and transforms have it. A matrix (2, 3) maps a point
 p to `matrix[:, :2] @ p + matrix[:, 2]`.
 """
@@ -36,7 +36,7 @@ def mean_landmarks(size: float) -> Points:
     Returns
     -------
     ndarray of float64 (5, 2)
-        The eye at the picture's left, the other eye, nose, mouth left, right.
+        The eye at the image's left, the other eye, nose, mouth left, right.
     """
     return (_FRAME_LANDMARKS - _CROP_START) * (size / CROP_SIDE)
 
@@ -105,7 +105,7 @@ class Face:
     score : float
         Probability that it is a face, in [0, 1].
     landmarks : ndarray of float64 (5, 2)
-        As (x, y): the eye at the picture's left, the other, nose, mouth left, mouth right.
+        As (x, y): the eye at the image's left, the other, nose, mouth left, mouth right.
     """
 
     box: tuple[float, float, float, float]

@@ -261,7 +261,7 @@ def suppress(
 
 
 class Pyramid:
-    """A picture at smaller and smaller sizes, each of half the area of the one before.
+    """An image at smaller and smaller sizes, each of half the area of the one before.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ class Pyramid:
     Attributes
     ----------
     width, height : int
-        Of the picture.
+        Of the image.
     levels : list of Tensor (1, 3, rows, columns)
         Values in [-1, 1], as MTCNN takes them; down to sides of 12 pixels.
     """
@@ -288,14 +288,14 @@ class Pyramid:
             width, height = round(image.width * shrink), round(image.height * shrink)
 
     def cut(self, centres: Floats, sides: Floats, angles: Floats, size: int) -> Tensor:
-        """Cut squares out of the picture, grey where they reach beyond it.
+        """Cut squares out of the image, grey where they reach beyond it.
 
         Parameters
         ----------
         centres : ndarray (n, 2)
-            As (x, y), in pixels of the picture.
+            As (x, y), in pixels of the image.
         sides, angles : ndarray (n,)
-            In pixels of the picture, and in radians from the x axis towards the y axis.
+            In pixels of the image, and in radians from the x axis towards the y axis.
         size : int
             Side of a patch in its own pixels.
 
@@ -345,6 +345,6 @@ def _fill(network: Network, weights: Sequence[np.ndarray]) -> Network:
             elif parameter.ndim == 2:
                 array = array.T  # noqa: PLW2901
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)).view_as(parameter))
-    # Three times as fast: the first network slides over pictures, with few channels.
+    # Three times as fast: the first network slides over images, with few channels.
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network.eval().requires_grad_(False)

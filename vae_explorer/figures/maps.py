@@ -85,7 +85,7 @@ def scatter_figure(
     samples : (m, 2), optional
         Points to draw as hollow markers.
     tiles : DecodedTiles, optional
-        Pictures under the points.
+        Images under the points.
     p_values : bool
         Show the normal CDF of each coordinate, on the unit square.
     dragmode : {"pan", "zoom", "select", "lasso"}

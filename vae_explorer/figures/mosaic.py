@@ -28,11 +28,11 @@ def mosaic_figure(
     Parameters
     ----------
     url : str
-        The whole picture, as `vae_explorer.images.data_url` writes it.
+        The whole image, as `vae_explorer.images.data_url` writes it.
     shape : tuple of two int
         Rows and columns of tiles.
     tile_size : int
-        Side of a tile on the screen, in pixels: a whole multiple of the picture's keeps it crisp.
+        Side of a tile on the screen, in pixels: a whole multiple of the image's keeps it crisp.
     captions : sequence of str
         What the pointer reads, one for each tile; tiles beyond the last one are not there.
     ticks : tuple of two sequences of str

@@ -76,12 +76,12 @@ def axis(template: Template, title: str = "") -> dict[str, object]:
 
 @dataclass(frozen=True)
 class DecodedTiles:
-    """One mosaic of decoded pictures, and where it lies.
+    """One mosaic of decoded images, and where it lies.
 
     Parameters
     ----------
     url : str
-        The picture, as `vae_explorer.images.data_url` writes it.
+        The image, as `vae_explorer.images.data_url` writes it.
     x0, x1, y0, y1 : float
         Its left, right, lower and upper edge in what the axes show: z or p-values.
     """

@@ -1,6 +1,6 @@
 """Fitted prior: a Gaussian mixture with a smoothed bootstrap, stored as arrays.
 
-What a decoder learnt to draw lies where the encoder puts pictures, and in many dimensions that is
+What a decoder learnt to draw lies where the encoder puts images, and in many dimensions that is
 not where N(0, I) has its mass. The fit is a Gaussian mixture, where it helps in the coordinates of
 `vae_explorer.latent.gaussianization`. Where there are rows enough, each draw goes some of the way
 from a Gaussian's mean to a row that it stands for, as a smoothed bootstrap does.
@@ -79,7 +79,7 @@ def fit_prior(
     seed : int
         Of the rows that choose, and of where the Gaussians start.
     mirrored : (n, d), optional
-        Encodings of the same pictures, mirrored, where they are as good as others.
+        Encodings of the same images, mirrored, where they are as good as others.
 
     Returns
     -------

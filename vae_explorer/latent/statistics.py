@@ -97,7 +97,7 @@ def uncovered_samples(
     ----------
     Hoffman & Johnson 2016, "ELBO surgery"
     (http://approximateinference.org/accepted/HoffmanJohnson2016.pdf): the gap between the prior
-    and the mean of all posteriors, of which this is a picture.
+    and the mean of all posteriors, of which this is an image.
     """
     encodings = np.asarray(z_mean, np.float64)
     rng = stream(seed, RandomStream.PRIOR_COVERAGE)
@@ -116,7 +116,7 @@ def share_far_from_prior(z_mean: ArrayLike) -> float:
 
 
 def largest_relative_step(images: ArrayLike) -> float:
-    """Tell how even a path of pictures is: the largest change of one step, over the mean of all.
+    """Tell how even a path of images is: the largest change of one step, over the mean of all.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def largest_relative_step(images: ArrayLike) -> float:
     Returns
     -------
     float
-        1 where all steps change the picture by the same root of squared differences, k - 1 where
+        1 where all steps change the image by the same root of squared differences, k - 1 where
         one step does it all; 1 also where nothing changes.
     """
     pixels = np.asarray(images, np.float64)

@@ -25,7 +25,7 @@ BUDGET = 5_000_000
 ROWS = 5_000
 DECODERS = 12
 _DECODERS_SHARE, _PICTURES_SHARE = 0.6, 0.25
-"""Of the budget: what all decoders, and the pictures of a dozen epochs, may take of it."""
+"""Of the budget: what all decoders, and the images of a dozen epochs, may take of it."""
 _HEADER = 4_000
 _LONG_ROW = 16
 _SCALE = ".scale"
@@ -37,9 +37,9 @@ def pack_epochs(kept: EpochSnapshots, budget: int = BUDGET) -> bytes:
     Of the encodings 5,000 rows, evenly chosen, as coordinates on the epochs' plane in float16. Of
     the decoders a dozen, closer together in the early epochs, where more happens, and fewer
     where they would take more than 60 % of the budget; their matrices in 8 bits with a scale
-    for each row. Of the pictures all, unless a dozen epochs of them would take a quarter. Epochs
+    for each row. Of the images all, unless a dozen epochs of them would take a quarter. Epochs
     that do not fit beside these are thinned evenly; the first and the last always stay. The
-    pictures of the data stay behind: their rows are named.
+    images of the data stay behind: their rows are named.
 
     Raises
     ------

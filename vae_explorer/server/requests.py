@@ -25,7 +25,7 @@ MAX_IMAGES = 1024
 MAX_ANSWER_BYTES = 32 * 2**20
 """Of the pixels that one request is answered with, four bytes each."""
 PIECE_PIXELS = 24 * 2**10
-"""Decoded in one go: 24 pictures of 32x32, 6 of 64x64, which take 6 ms and as long a picture as
+"""Decoded in one go: 24 images of 32x32, 6 of 64x64, which take 6 ms and as long an image as
 in larger batches (one thread)."""
 
 LITTLE_ENDIAN = np.dtype("<f4")

@@ -139,7 +139,7 @@ class FoundModel(NamedTuple):
 class ModelFinder:
     """Finds checkpoints by name, and looks at a card alone as long as it is the one it found.
 
-    Verifying all folders, in another thread, takes a third of what a picture does.
+    Verifying all folders, in another thread, takes a third of what an image does.
     """
 
     def __init__(self, get_checkpoint: GetCheckpoint) -> None:

@@ -1,6 +1,6 @@
 """Trace protocol: the request of a forward trace, and the bytes of its answer.
 
-A question is a picture and four numbers. The answer is the length of a header (uint32), the
+A question is an image and four numbers. The answer is the length of a header (uint32), the
 header (JSON), and the activations: a signed byte each, which times its step's `unit` is the value.
 All numbers are little-endian.
 """
@@ -50,7 +50,7 @@ class TraceRequest:
 
 
 def tracing(model: Autoencoder, subject: TraceRequest) -> list[Callable[[], bytes]]:
-    """Return the way of a picture through a network as the one piece that it is."""
+    """Return the way of an image through a network as the one piece that it is."""
     return [lambda: pack_trace(subject.trace_forward(model))]
 
 
@@ -103,11 +103,11 @@ def read_trace_request(body: bytes, config: ModelConfig) -> TraceRequest:
 
 
 def pack_trace(passage: ForwardTrace) -> bytes:
-    """Write a picture's way through a network as one answer; see the module.
+    """Write an image's way through a network as one answer; see the module.
 
     The header's `steps` hold what a `LayerTrace` does, each with the `start` of its bytes behind
     the header, and those of the bottleneck with their `values` as numbers; `pictures` the starts of
-    the clean picture, the input and the output (height, width, channels) as unsigned bytes, and
+    the clean image, the input and the output (height, width, channels) as unsigned bytes, and
     of their `difference`, output less clean, the mean over the channels.
     """
     parts: list[bytes] = []

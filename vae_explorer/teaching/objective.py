@@ -23,7 +23,7 @@ FARTHEST = 0.06
 
 
 class Bubbles(NamedTuple):
-    """The posteriors of n pictures, in float64."""
+    """The posteriors of n images, in float64."""
 
     means: np.ndarray
     """(n, 2)"""

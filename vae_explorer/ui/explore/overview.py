@@ -224,7 +224,7 @@ def _delete(card: ModelCard) -> None:
 
 
 def _report(change: Callable[[], str | None]) -> None:
-    """Make a change before the page is redrawn, and store the message to show there."""
+    """Make a change before the page is drawn again, and store the message to show there."""
     try:
         st.session_state[_MESSAGE] = change()
     except (CheckpointError, ReadOnlyError) as reason:

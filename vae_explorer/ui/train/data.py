@@ -33,7 +33,7 @@ _OWN_SIZES = (32, 64, 128)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The pictures that were chosen."""
+    """The images that were chosen."""
 
     name: str
     """In the registry."""
@@ -58,7 +58,7 @@ class TrainingData:
 
     @property
     def is_resized(self) -> bool:
-        """Whether the pictures are brought to the size that a model takes."""
+        """Whether the images are brought to the size that a model takes."""
         return DATASETS[self.name].image_size is None
 
     @property
@@ -69,7 +69,7 @@ class TrainingData:
 
 
 def choose_data() -> TrainingData | None:
-    """Draw the choice; None as long as there are no pictures."""
+    """Draw the choice; None as long as there are no images."""
     own = {f"{_OWN}{each.name}": each for each in list_user_sets(workspace.DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
@@ -175,7 +175,7 @@ def ask_for_zip(root: Path) -> UserSet | None:
 
 
 def ask_for_path() -> tuple[Path, int] | None:
-    """Let a folder or zip be named, by a person at this machine; return it and its pictures."""
+    """Let a folder or zip be named, by a person at this machine; return it and its images."""
     text = st.text_input(
         "Or a folder of pictures on this machine",
         key="own_path",

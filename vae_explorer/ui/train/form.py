@@ -187,7 +187,7 @@ def _options(arguments: list[str], data: TrainingData, values: Mapping[str, floa
     for name, value in values.items():
         if getattr(usual, name) != value:
             options += [f"--{name.replace('_', '-')}", f"{value:.10g}"]
-    if data.source is not None:  # else all models of one's own pictures have the same title
+    if data.source is not None:  # else all models of the user images have the same title
         options += ["--title", default_title(data.title, model)]
     return [*options, "--keep-epochs"]
 

@@ -137,5 +137,5 @@ def _half_side(points: np.ndarray, *, rings: bool) -> float:
 
 
 def _join(pictures: np.ndarray) -> str:
-    """Return uint8 pictures (k, channels, height, width) side by side, as a page shows them."""
+    """Return uint8 images (k, channels, height, width) side by side, as a page shows them."""
     return data_url(tile(for_display(pictures.astype(np.float32) / 255), len(pictures)))
