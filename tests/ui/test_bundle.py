@@ -45,6 +45,28 @@ def test_a_module_comes_once_and_after_what_it_imports(tmp_path: Path) -> None:
     assert re.findall(r"^export .*", script, re.MULTILINE) == ["export default __module_3.default;"]
 
 
+def test_comments_and_indentation_are_left_out_but_not_of_templates(tmp_path: Path) -> None:
+    script = """/* What it is.
+ * And why. */
+// One line, with a `name` in it.
+export const text = `
+  // kept
+  /* kept */
+`;
+
+export default function f(x) {
+    // why
+    return x / 2; // after code it stays
+}
+"""
+    (tmp_path / "main.js").write_text(script)
+    bundle = bundle_script(tmp_path / "main.js")
+    assert "What it is" not in bundle
+    assert "why" not in bundle
+    assert "`\n  // kept\n  /* kept */\n`" in bundle
+    assert "\nreturn x / 2; // after code it stays\n" in bundle
+
+
 def test_a_cycle_is_refused(tmp_path: Path) -> None:
     main = write(
         tmp_path,

@@ -2,7 +2,8 @@
 
 The sources import each other by relative paths, so that browsers and Node can also load them as
 they are. In a bundle each module is a function's scope, `const __module_1 = (() => { ... })();`, so
-that modules may use the same names; they are ordered by their imports.
+that modules may use the same names; they are ordered by their imports. Comments and indentation are
+left out: Streamlit sends the script along with every view of every rerun.
 """
 
 from __future__ import annotations
@@ -64,6 +65,27 @@ def _in_order(path: Path, importers: tuple[Path, ...]) -> Iterator[Path]:
     yield path
 
 
+def _strip(script: str) -> str:
+    """Leave out indentation, and lines that are empty or hold a comment alone.
+
+    Lines that begin within a template literal stay as they are.
+    """
+    kept, in_comment, in_template = [], False, False
+    for line in script.splitlines(keepends=True):
+        text = line.lstrip(" ")
+        if in_template:
+            kept.append(line)
+        elif in_comment or (text.startswith("/*") and text.rstrip().partition("*/")[2] == ""):
+            in_comment = "*/" not in text
+            continue
+        elif not text.startswith("//") and text.strip():
+            kept.append(text)
+        else:
+            continue
+        in_template ^= line.count("`") % 2 == 1
+    return "".join(kept)
+
+
 def _exports_of(path: Path) -> dict[str, str]:
     """Return the names that a module exports, and what they are called in it."""
     script = path.read_text(encoding="utf-8")
@@ -85,7 +107,7 @@ def _wrap(path: Path, names: dict[Path, str], exports: dict[Path, dict[str, str]
         return f"const {{ {', '.join(': '.join(each) for each in wanted)} }} = {names[source]};\n"
 
     script = _IMPORT.sub(destructure, path.read_text(encoding="utf-8"))
-    script = _DEFAULT.sub("", _EXPORT.sub("", script))
+    script = _strip(_DEFAULT.sub("", _EXPORT.sub("", script)))
     if other := _OTHER.search(script):
         raise BundleError(f"{path} has a line that cannot be bundled: {other[0]}")
     exported = ", ".join(f"{name}: {own}" for name, own in exports[path].items())
