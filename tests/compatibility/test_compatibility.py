@@ -387,9 +387,13 @@ def test_of_a_killed_run_the_best_epoch_is_published(folder: Path) -> None:
 
 def test_another_training_starts_from_an_old_run_or_checkpoint(folder: Path) -> None:
     options = [
-        "--dataset=digits", "--image-size=8", "--image-channels=1", "--channels=2,4",
-        "--epochs=1", "--precision=float32",
-    ]  # fmt: skip
+        "--dataset=digits",
+        "--image-size=8",
+        "--image-channels=1",
+        "--channels=2,4",
+        "--epochs=1",
+        "--precision=float32",
+    ]
     for number, (place, size) in enumerate(
         [("checkpoints/digits-vae", 3), ("runs/paused", 2)], start=1
     ):

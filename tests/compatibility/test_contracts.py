@@ -87,18 +87,50 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "train": (
         [],
         [
-            "--dataset", "--model", "--out!", "--config", "--image-size", "--image-channels",
-            "--channels", "--latent-dim", "--normalization", "--likelihood", "--variance",
-            "--epochs", "--batch-size", "--beta", "--lr", "--warmup-steps", "--weight-average",
-            "--patience", "--seed", "--start-from", "--precision", "--keep-epochs", "--title",
-            "--resume", "--restart", "--finish", "--replace", "--root", "--source",
+            "--dataset",
+            "--model",
+            "--out!",
+            "--config",
+            "--image-size",
+            "--image-channels",
+            "--channels",
+            "--latent-dim",
+            "--normalization",
+            "--likelihood",
+            "--variance",
+            "--epochs",
+            "--batch-size",
+            "--beta",
+            "--lr",
+            "--warmup-steps",
+            "--weight-average",
+            "--patience",
+            "--seed",
+            "--start-from",
+            "--precision",
+            "--keep-epochs",
+            "--title",
+            "--resume",
+            "--restart",
+            "--finish",
+            "--replace",
+            "--root",
+            "--source",
         ],
     ),
     "train-classifier": (
         [],
         [
-            "--dataset", "--architecture", "--out!", "--epochs", "--seed", "--resume", "--restart",
-            "--replace", "--root", "--source",
+            "--dataset",
+            "--architecture",
+            "--out!",
+            "--epochs",
+            "--seed",
+            "--resume",
+            "--restart",
+            "--replace",
+            "--root",
+            "--source",
         ],
     ),
     "evaluate": (
@@ -109,13 +141,20 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "encode": (["checkpoint", "folder"], ["--out!", "--as-is"]),
     "decode": (["checkpoint", "file"], ["--out!"]),
     "export": (["checkpoint"], ["--out!"]),
-}  # fmt: skip
+}
 """Of each command what must be given, in its order, and its options, `!` behind what must be."""
 
 SWITCHES = {
-    "--keep-epochs", "--resume", "--restart", "--finish", "--replace", "--json", "--write",
-    "--keep-vectors", "--as-is",
-}  # fmt: skip
+    "--keep-epochs",
+    "--resume",
+    "--restart",
+    "--finish",
+    "--replace",
+    "--json",
+    "--write",
+    "--keep-vectors",
+    "--as-is",
+}
 """Options without a value."""
 
 DEFAULTS: dict[tuple[str, str], object] = {
@@ -183,10 +222,22 @@ def test_a_checkpoint_is_loaded_by_name_or_path_with_all_it_has(models: Path) ->
 def test_a_card_has_all_that_is_known_of_a_model(models: Path) -> None:
     card = load_checkpoint("digits-vae").card
     fields = (
-        "format_version", "name", "title", "dataset", "model", "train", "seed", "metrics",
-        "label_names", "attribute_names", "parameters", "versions", "created", "sha256",
+        "format_version",
+        "name",
+        "title",
+        "dataset",
+        "model",
+        "train",
+        "seed",
+        "metrics",
+        "label_names",
+        "attribute_names",
+        "parameters",
+        "versions",
+        "created",
+        "sha256",
         "fingerprint",
-    )  # fmt: skip
+    )
     for name in fields:
         assert hasattr(card, name)
     for name in ("name", "title", "licence", "terms", "citation", "url", "image_size"):
@@ -343,8 +394,11 @@ def test_decode_is_answered_with_pixels(models: Path) -> None:
     z = np.array([[0.5, -1, 0.25], [0, 0, 0]], "<f4")
     status, headers, body = post("/api/decode/digits-vae", z.tobytes())
     assert (status, headers["x-count"], headers["x-height"], headers["x-width"]) == (
-        200, "2", "8", "8"
-    )  # fmt: skip
+        200,
+        "2",
+        "8",
+        "8",
+    )
     pixels = np.frombuffer(body, np.uint8).reshape(2, 8, 8, 4)
     wanted = to_uint8(decode(load_checkpoint("digits-vae").model, z))
     assert np.abs(pixels[..., :3].astype(int) - wanted).max() <= 1
