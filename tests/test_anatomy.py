@@ -160,6 +160,15 @@ def test_layers_with_other_kernels_are_described_by_their_own() -> None:
     )
 
 
+def test_a_blur_is_told() -> None:
+    blurred = replace(ODD, upsampling="bilinear")
+    layers, _ = group_layers(build_model(blurred).decoder.body.children())
+    assert describe_modules(layers[1], (5, 2, 2))[:2] == (
+        "Enlarged: each pixel becomes 2 × 2 equal ones",
+        "Blurred: each of these is weighed with its neighbours, 1 : 2 : 1",
+    )
+
+
 def test_without_epsilon_z_is_the_mean(model: Autoencoder) -> None:
     passage = trace_forward(model, make_image(model))
     mean = "z" if model.config.kind == "autoencoder" else "μ"

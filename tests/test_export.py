@@ -76,6 +76,7 @@ def test_a_plain_autoencoder_has_no_variance(published_checkpoints: Path) -> Non
             "activate_projection": True,
             "kernel_size": 4,
         },
+        {"image_channels": 3, "upsampling": "bilinear"},
     ],
 )
 def test_every_kind_of_layer_is_exported(

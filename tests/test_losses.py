@@ -22,8 +22,11 @@ from vae_explorer.models import ModelOutput
 from vae_explorer.presets import find_preset
 from vae_explorer.training.perceptual import (
     feature_distance,
+    gradient_penalty,
     hinge_discriminator_loss,
     hinge_generator_loss,
+    logistic_discriminator_loss,
+    logistic_generator_loss,
 )
 
 CONFIG = ModelConfig(image_size=8, image_channels=1, latent_dim=3, channels=(4,))
@@ -241,3 +244,34 @@ def test_a_decoder_gains_by_every_patch_that_passes_for_real() -> None:
     hinge_generator_loss(logits).backward()
     assert logits.grad is not None
     assert (logits.grad == -1 / 16).all()
+
+
+def test_logistic_losses_are_cross_entropies() -> None:
+    real, fake = torch.randn(2, 7, generator=make_generator())
+    p_real, p_fake = torch.sigmoid(real.double()), torch.sigmoid(fake.double())
+    expected = -p_real.log().mean() - (1 - p_fake).log().mean()
+    assert logistic_discriminator_loss(real, fake).item() == pytest.approx(expected.item())
+    assert logistic_generator_loss(fake).item() == pytest.approx(-p_fake.log().mean().item())
+
+
+def test_a_decoder_gains_most_by_images_that_nobody_believes() -> None:
+    logits = torch.tensor([-100.0, 0.0, 100.0], requires_grad=True)
+    logistic_generator_loss(logits).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.tensor([-1.0, -0.5, 0.0]) / 3)
+
+
+def test_the_gradient_penalty_of_a_plane_is_its_slope_squared() -> None:
+    images = torch.rand(5, 3, 4, 4, generator=make_generator(), requires_grad=True)
+    slope = torch.randn(48, generator=make_generator(), requires_grad=True)
+    penalty = gradient_penalty(images.flatten(1) @ slope + 2, images)
+    assert penalty.item() == pytest.approx(slope.square().sum().item())
+    penalty.backward()
+    torch.testing.assert_close(slope.grad, 2 * slope.detach())
+
+
+def test_the_gradient_penalty_is_the_mean_over_images() -> None:
+    images = torch.rand(5, 1, 4, 4, generator=make_generator(), requires_grad=True)
+    penalty = gradient_penalty(images.square().flatten(1).sum(1) / 2, images)
+    expected = images.square().flatten(1).sum(1).mean()  # at x, the gradient of x² / 2 is x
+    assert penalty.item() == pytest.approx(expected.item())

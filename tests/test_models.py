@@ -51,6 +51,7 @@ def same_weights(a: Autoencoder, b: Autoencoder) -> bool:
         ("mnist-mlp-vae", 330_040, 322_784),
         ("faces-vae-32", 653_584, 700_803),
         ("faces-vae-64", 1_740_896, 940_643),
+        ("faces-vae-64-blur-finetune", 1_740_896, 940_643),
     ],
 )
 def test_presets_have_the_published_numbers_of_parameters(
@@ -72,6 +73,7 @@ def test_every_preset_is_counted_above() -> None:
         "faces-vae-32",
         "faces-vae-64",
         "faces-vae-64-finetune",
+        "faces-vae-64-blur-finetune",
     }
 
 
@@ -236,6 +238,43 @@ def test_nearest_upsampling_spreads_the_latent_evenly() -> None:
             parameter.fill_(0.5)
         inner = decoder(torch.ones(1, 2))[..., 8:-8, 8:-8]
     assert (inner.amax((2, 3)) - inner.amin((2, 3))).max() < 1e-5
+
+
+BLURRED = replace(CONV, decoder_channels=(6, 5, 4), upsampling="bilinear", normalization="batch")
+
+
+def blurred(maps: torch.Tensor) -> torch.Tensor:
+    """What the decoder of `BLURRED` makes of maps before its first convolution."""
+    decoder = build_model(BLURRED).decoder
+    return next(module for module in decoder.body if isinstance(module, nn.Upsample))(maps)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 7)])
+def test_bilinear_upsampling_is_nearest_neighbours_blurred(size: tuple[int, int]) -> None:
+    maps = torch.randn(2, 6, *size, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([1.0, 2.0, 1.0]) / 4
+    kernel = (weights[:, None] * weights).expand(6, 1, 3, 3)
+    doubled = maps.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    padded = nn.functional.pad(doubled, (1, 1, 1, 1), mode="replicate")
+    expected = nn.functional.conv2d(padded, kernel, groups=6)
+    torch.testing.assert_close(blurred(maps), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_blur_keeps_what_is_flat_and_every_sum() -> None:
+    maps = torch.randn(2, 6, 5, 5, generator=torch.Generator().manual_seed(0))
+    flat = maps.mean((2, 3), keepdim=True).expand_as(maps)
+    torch.testing.assert_close(blurred(flat), flat.repeat(1, 1, 2, 2))
+    torch.testing.assert_close(blurred(maps).sum((2, 3)), 4 * maps.sum((2, 3)))
+
+
+def test_a_blurred_decoder_takes_the_weights_of_one_that_is_not() -> None:
+    sharp = build_model(replace(BLURRED, upsampling="nearest"), seed=1).eval()
+    soft = build_model(BLURRED, seed=2).eval()
+    soft.load_state_dict(sharp.state_dict())
+    assert same_weights(sharp, soft)
+    z = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not torch.equal(sharp.decode(z), soft.decode(z))
 
 
 def test_a_decoder_may_be_wider_than_the_encoder() -> None:

@@ -325,6 +325,8 @@ def _describe(module: nn.Module, shape: Shape) -> list[str]:
         case nn.Upsample():
             factor = _factor(module)
             lines = [f"Enlarged: each pixel becomes {factor} × {factor} equal ones"]
+            if module.mode == "bilinear":
+                lines.append("Blurred: each of these is weighed with its neighbours, 1 : 2 : 1")
         case nn.Flatten():
             lines = [f"{write_shape(shape)} laid out in one row"] if len(shape) > 1 else []
         case nn.Unflatten():

@@ -119,9 +119,11 @@ class ModelConfig(Config):
     """Output channels of the encoder's convolutions; the decoder mirrors them. `()` for an MLP."""
     decoder_channels: tuple[int, ...] = ()
     """Channels of the decoder's feature maps, from its first; `()` mirrors the encoder."""
-    upsampling: Literal["transposed", "nearest"] = "transposed"
-    """How the decoder doubles the size: transposed convolutions, or nearest neighbours and a 3x3
-    convolution, which leaves no checkerboard (Odena et al. 2016)."""
+    upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
+    """How the decoder doubles the size: transposed convolutions; nearest neighbours and a 3x3
+    convolution, which leaves no checkerboard (Odena et al. 2016); or the same with a blur between
+    the two, [1 2 1] / 4 along both sides, which leaves no edges of doubled pixels to weave a
+    texture of (Karras et al. 2019): nearest neighbours so blurred are bilinear interpolation."""
     kernel_size: int = 3
     """Height and width of the other convolutions' kernels."""
     hidden_dim: int | None = None
@@ -213,7 +215,10 @@ class TrainConfig(Config):
     beta: float = 1.0
     """Weight of the KL term (Higgins et al. 2017); a plain autoencoder ignores it."""
     learning_rate: float = 2e-3
-    """Peak of the schedule: a linear warm-up, then a cosine to zero at the last step."""
+    """Peak of the schedule, reached by a linear warm-up."""
+    schedule: Literal["cosine", "held"] = "cosine"
+    """What comes after it: a cosine to zero at the last step; or the peak held for half of the
+    steps, then a line down to a tenth of it, for trainings of several sittings."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
     weight_average: float = 0.999
@@ -235,7 +240,10 @@ class TrainConfig(Config):
     feature_layers: int = 3
     """Of the classifier's blocks, from the image on, whose features are compared."""
     adversarial_weight: float = 0.0
-    """Nats per unit of `perceptual.hinge_generator_loss`; 0 trains without a discriminator."""
+    """Nats per unit of the decoder's adversarial loss; 0 trains without a discriminator."""
+    discriminator: Literal["patch", "global"] = "patch"
+    """Discriminator: of patches with a hinge loss, or of whole images with a logistic loss and
+    R1; see `vae_explorer.training.perceptual`."""
     adversarial_start: float = 0.15
     """Share of the steps after which the adversarial loss counts."""
     precision: Literal["auto", "float32", "bf16"] = "auto"

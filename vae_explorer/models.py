@@ -182,8 +182,9 @@ def _upsampling(config: ModelConfig) -> list[nn.Module]:
         layers.append(_activation(config))
     layers.append(nn.Unflatten(1, (inputs, size, size)))
     for outputs in stages:  # (n, inputs, s, s) -> (n, outputs, 2 s, 2 s)
-        if config.upsampling == "nearest":
-            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, padding=1)]
+        if config.upsampling != "transposed":
+            enlarge = nn.Upsample(scale_factor=2, mode=config.upsampling)  # pixels' middles aligned
+            layers += [enlarge, nn.Conv2d(inputs, outputs, 3, padding=1)]
         else:
             layers.append(
                 nn.ConvTranspose2d(
@@ -199,7 +200,7 @@ def _upsampling(config: ModelConfig) -> list[nn.Module]:
         layers.append(_activation(config))
         inputs = outputs
     output = _GreyOutput if config.image_channels == 1 else nn.Conv2d
-    kernel = 3 if config.upsampling == "nearest" else kernel
+    kernel = kernel if config.upsampling == "transposed" else 3
     layers.append(output(inputs, config.image_channels, kernel, padding="same"))
     return layers
 

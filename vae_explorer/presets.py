@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 from vae_explorer.config import JsonValue, ModelConfig
@@ -54,12 +55,15 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     "faces-vae-64": _FACES_64,
     "faces-vae-64-finetune": _FACES_64,
+    "faces-vae-64-blur-finetune": replace(_FACES_64, upsampling="bilinear"),
 }
 """The published models: Foster 2022 (fashion, faces-vae-32), Keras' "Variational AutoEncoder"
 example (mnist-vae; Chollet 2020), PyTorch's (mnist-mlp-vae, after Kingma & Welling 2014); and our
 own of faces, meant to be trained with perceptual losses and a discriminator
 (vae_explorer/training/perceptual.py), then some epochs more, from what that gave (--start-from),
-by deeper features too."""
+by deeper features too; or, so that no hair looks woven, with a blur after each upsampling (Karras
+et al. 2019, "A Style-Based Generator Architecture", https://arxiv.org/abs/1812.04948, appendix C)
+and a discriminator of whole faces."""
 
 RECIPES: dict[str, dict[str, JsonValue]] = {
     "faces-vae-32": {"epochs": 10, "learning_rate": 5e-4},
@@ -82,6 +86,20 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
         "feature_layers": 4,
         "adversarial_weight": 1200.0,
         "adversarial_start": 0.03,
+    },
+    "faces-vae-64-blur-finetune": {
+        "epochs": 24,
+        "batch_size": 64,
+        "learning_rate": 6e-4,
+        "schedule": "held",
+        "mirror": True,
+        "clip_norm": 2000.0,
+        "feature_network": "attributes-strided",
+        "feature_weight": 2500.0,
+        "feature_layers": 4,
+        "adversarial_weight": 1000.0,
+        "adversarial_start": 0.01,
+        "discriminator": "global",
     },
 }
 """How a published model is trained where nothing else is said: fields of `TrainConfig`."""

@@ -100,6 +100,7 @@ def outcomes(
         "odd gradient": task("odd gradient", **ODD) | {"gradient": True},
         "odd": task("odd", **ODD),
         "discriminator": task("discriminator", **ODD, **ADVERSARIAL) | {"gradient": True},
+        "global": task("global", **ODD, **ADVERSARIAL, discriminator="global"),
         "unmoved": task("unmoved", replace(model, normalization="batch"), learning_rate=1e-30),
         "stopped": task("stopped") | {"stop": 13},
         "one and two": task("one and two") | {"resume": True},
@@ -190,6 +191,12 @@ def test_the_gradient_is_the_mean_over_the_whole_batch(
             gradient = ours[key]
             assert parameter.grad is not None
             torch.testing.assert_close(gradient, parameter.grad, rtol=0, atol=ROUNDING * scale)
+
+
+def test_a_global_discriminator_trains_in_both_processes(outcomes: Outcomes) -> None:
+    run, ends = outcomes["global"]
+    assert ends == ["done", "done"]
+    assert load_state(run).perceptual
 
 
 def test_the_same_weights_are_evaluated_the_same_bit_for_bit(

@@ -10,7 +10,13 @@ from vae_explorer.classifiers import storage
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import CheckpointError
-from vae_explorer.training.perceptual import PatchDiscriminator, PerceptualLosses
+from vae_explorer.training.perceptual import (
+    PENALTY_EVERY,
+    GlobalDiscriminator,
+    PatchDiscriminator,
+    PerceptualLosses,
+    logistic_generator_loss,
+)
 
 CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
 
@@ -19,8 +25,8 @@ def make_images(seed: int, n: int = 8) -> torch.Tensor:
     return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture
-def perceptual(monkeypatch: pytest.MonkeyPatch) -> PerceptualLosses:
+@pytest.fixture(params=["patch", "global"])
+def perceptual(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> PerceptualLosses:
     network = build_classifier(CONFIG).eval().requires_grad_(False)
     monkeypatch.setattr(storage, "load_classifier", lambda _name: network)
     config = TrainConfig(
@@ -30,8 +36,9 @@ def perceptual(monkeypatch: pytest.MonkeyPatch) -> PerceptualLosses:
         adversarial_weight=3.0,
         adversarial_start=0.5,
         learning_rate=1e-2,
+        discriminator=request.param,
     )
-    return PerceptualLosses(config, 3, Accelerator(cpu=True))
+    return PerceptualLosses(config, (3, 16, 16), Accelerator(cpu=True))
 
 
 def test_a_perfect_reconstruction_has_no_feature_penalty(perceptual: PerceptualLosses) -> None:
@@ -52,9 +59,9 @@ def test_the_discriminator_counts_from_its_start_on(perceptual: PerceptualLosses
     heard = perceptual.penalty(images, images, 0.5)
     with torch.no_grad():
         logits = perceptual.discriminator(images)
-    assert heard.item() == pytest.approx(
-        -3 * logits.mean().item(), rel=0.05
-    )  # the norm moves with each pass
+    is_global = perceptual.config.discriminator == "global"
+    loss = logistic_generator_loss(logits) if is_global else -logits.mean()
+    assert heard.item() == pytest.approx(3 * loss.item(), rel=0.05)  # a norm moves with each pass
 
 
 def test_the_penalty_has_gradients_for_the_reconstruction_alone(
@@ -99,7 +106,7 @@ def test_the_discriminator_trains_shortly_before_it_counts(
 def test_a_missing_network_is_named() -> None:
     config = TrainConfig("celeba", feature_network="no-such-network", feature_weight=1.0)
     with pytest.raises(CheckpointError, match="no-such-network"):
-        PerceptualLosses(config, 3, Accelerator(cpu=True))
+        PerceptualLosses(config, (3, 16, 16), Accelerator(cpu=True))
 
 
 def test_a_patch_is_part_of_a_picture() -> None:
@@ -112,3 +119,44 @@ def test_a_patch_is_part_of_a_picture() -> None:
     seen = image.grad.abs().sum((0, 1)) > 0
     assert seen[:24, :24].any()
     assert not seen[40:].any() and not seen[:, 40:].any()
+
+
+@pytest.mark.parametrize(("size", "left"), [(64, 4), (96, 6), (28, 7), (8, 4), (4, 4)])
+def test_a_whole_image_is_seen_at_once(size: int, left: int) -> None:
+    discriminator = GlobalDiscriminator((3, size, size))
+    images = torch.rand(2, 3, size, size, requires_grad=True)
+    assert discriminator.body(images).shape[2:] == (left, left)
+    logits = discriminator(images)
+    assert logits.shape == (2,)
+    logits[0].backward()
+    assert images.grad is not None
+    assert (images.grad[0].abs().sum(0) > 0).all()
+
+
+def test_images_that_are_too_much_alike_are_found_out() -> None:
+    discriminator = GlobalDiscriminator((3, 16, 16))
+    with torch.no_grad():
+        discriminator.patches.weight.zero_()
+        discriminator.whole.weight.zero_()
+        discriminator.whole.weight[0, -1] = 1  # only how much they vary counts
+        varied, alike = make_images(0), make_images(0, 1).expand(8, -1, -1, -1)
+        assert (discriminator(varied) > discriminator(alike) + 1e-3).all()
+
+
+@pytest.mark.parametrize("perceptual", ["global"], indirect=True)
+def test_a_global_discriminator_is_kept_from_being_steep_now_and_then(
+    perceptual: PerceptualLosses,
+) -> None:
+    images, fakes = make_images(0), make_images(1)
+
+    def gradient_at(step: int) -> torch.Tensor:
+        perceptual.train_discriminator(
+            fakes, images, 0.9, 0.0, step=step
+        )  # at this rate it stays as it is
+        gradients = [parameter.grad for parameter in perceptual.discriminator.parameters()]
+        return torch.cat([g.flatten() for g in gradients if g is not None])
+
+    gradients = [gradient_at(step) for step in (1, PENALTY_EVERY - 1, PENALTY_EVERY, 0)]
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[2], gradients[3])
+    assert not torch.allclose(gradients[1], gradients[2])

@@ -24,6 +24,7 @@ from vae_explorer.data import DatasetError, ImageDataset
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.errors import ConfigError, RunError, TrainingError
 from vae_explorer.models import build_model
+from vae_explorer.presets import find_preset
 from vae_explorer.training.batches import split_rows
 from vae_explorer.training.optim import ema_update, learning_rate, update_batch_norm
 from vae_explorer.training.snapshots import list_epochs
@@ -33,6 +34,7 @@ from vae_explorer.training.state import (
     StepMetrics,
     load_config,
     load_state,
+    read_weights,
     save_config,
 )
 from vae_explorer.training.trainer import train
@@ -170,13 +172,14 @@ ADVERSARIAL: dict[str, JsonValue] = {
 }
 
 
+@pytest.mark.parametrize("changes", [{}, {"discriminator": "global", "schedule": "held"}])
 def test_with_a_discriminator_a_run_resumes_bit_for_bit_too(
-    tmp_path: Path, train_tiny: TrainTiny
+    tmp_path: Path, train_tiny: TrainTiny, changes: dict[str, JsonValue]
 ) -> None:
-    through, stopped = tmp_path / "through", tmp_path / "stopped"
-    train_tiny(through, **ADVERSARIAL)
-    train_tiny(stopped, stop=stop_after(2 * STEPS_PER_EPOCH + 1), **ADVERSARIAL)
-    train_tiny(stopped, resume=True, **ADVERSARIAL)
+    through, stopped, changes = tmp_path / "through", tmp_path / "stopped", ADVERSARIAL | changes
+    train_tiny(through, **changes)
+    train_tiny(stopped, stop=stop_after(2 * STEPS_PER_EPOCH + 1), **changes)
+    train_tiny(stopped, resume=True, **changes)
     assert load_state(through).perceptual
     assert_same_state(load_state(stopped), load_state(through))
 
@@ -240,6 +243,14 @@ def test_a_run_starts_from_the_weights_of_another(
 def test_what_is_not_there_cannot_be_started_from(tmp_path: Path, train_tiny: TrainTiny) -> None:
     with pytest.raises(RunError):
         train_tiny(tmp_path / "run", start_from=str(tmp_path / "nothing"))
+
+
+def test_a_blurred_model_starts_from_the_published_one_of_faces() -> None:
+    blurred = find_preset("faces-vae-64-blur-finetune")
+    folder = PROJECT / "checkpoints" / "faces-vae-64"
+    build_model(blurred).load_state_dict(read_weights(folder, blurred))
+    with pytest.raises(ConfigError, match="another one"):
+        read_weights(folder, replace(blurred, variance=1.0))
 
 
 def test_another_model_cannot_be_started_from(
@@ -569,6 +580,13 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(total: int, warmu
     assert rates[-1] == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(np.diff(rates[: peak + 1], n=2), 0, atol=1e-12)  # straight up
     assert np.all(np.diff(rates[peak + 1 :]) < 0)
+
+
+def test_a_learning_rate_may_be_held_for_half_of_the_steps() -> None:
+    config = TrainConfig(dataset="digits", learning_rate=0.01, warmup_steps=200, schedule="held")
+    steps = [0, 99, 199, 200, 499, 500, 750, 1000]
+    rates = [learning_rate(step, 1000, config) / 0.01 for step in steps]
+    assert rates == pytest.approx([0.005, 0.5, 1, 1, 1, 1, 0.55, 0.1])
 
 
 def test_the_history_tells_the_learning_rate_of_the_last_step(

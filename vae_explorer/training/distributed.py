@@ -3,9 +3,10 @@
 A batch, its noise and its flips are functions of the seed and the step, whatever the number of
 processes. Of `world_size` processes, the one of rank r takes the rows r, r + world_size, … of it.
 A loss is weighted by the size of its shard, so that the mean over the processes, which is how
-gradients are reduced, is the mean over the batch even where that is not divisible. Two things
+gradients are reduced, is the mean over the batch even where that is not divisible. Some things
 remain that depend on the shard: the statistics of batch normalization during training (those of
-the EMA weights are computed from whole batches), and the scale in `perceptual.feature_distance`.
+the EMA weights are computed from whole batches), the scale in `perceptual.feature_distance`, and
+the batch's standard deviation in `perceptual.GlobalDiscriminator`.
 """
 
 from __future__ import annotations

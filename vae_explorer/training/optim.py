@@ -16,7 +16,10 @@ Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step, counted from 0: linear warm-up, then a cosine to zero.
+    """Return the learning rate of a step, counted from 0: warm-up, then `config.schedule`.
+
+    "cosine" goes to zero; "held" keeps the peak for half of the steps, then falls linearly to a
+    tenth of it.
 
     References
     ----------
@@ -25,6 +28,8 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
     warmup = min(config.warmup_steps, total_steps // 2)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
+    if config.schedule == "held":
+        return config.learning_rate * (1 - 0.9 * max(0.0, 2 * step / total_steps - 1))
     progress = (step - warmup) / max(1, total_steps - warmup)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -237,13 +237,15 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
     CheckpointError
         If it holds a broken checkpoint.
     ConfigError
-        If the model there has another configuration.
+        If the model there differs by more than `upsampling` "nearest" against "bilinear".
     """
     if (folder / CARD).is_file():
         checkpoint = load_checkpoint(folder)
         found, weights = checkpoint.card.model, checkpoint.model.state_dict()
     else:
         (found, _), weights = load_config(folder), load_state(folder).best
+    if {found.upsampling, model.upsampling} == {"nearest", "bilinear"}:  # the weights are the same
+        found = replace(found, upsampling=model.upsampling)
     if found != model:
         raise ConfigError(
             f"The model in {folder} is another one than is to be trained, so training cannot "

@@ -367,7 +367,7 @@ class VaeTrainer(BaseTrainer[Autoencoder, EpochMetrics]):
             convolutional=model_config.architecture == "conv",
             metrics=EpochMetrics,
         )
-        self.perceptual = PerceptualLosses(config, model_config.image_channels, self.accelerator)
+        self.perceptual = PerceptualLosses(config, model_config.image_shape, self.accelerator)
         self.noise = Noise(config.seed, model_config.latent_dim, self.device)
 
     def create_optimizer(self) -> torch.optim.Optimizer:
@@ -397,6 +397,7 @@ class VaeTrainer(BaseTrainer[Autoencoder, EpochMetrics]):
                 images,
                 progress,
                 self.learning_rate(self.step),
+                step=self.step,
                 weight=weight,
             )
         return torch.stack([loss, weight * parts.reconstruction, weight * parts.kl]).detach()
