@@ -16,6 +16,7 @@ from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.files import keep_uploads_in_memory
 from vae_explorer.ui.lecture import lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
+from vae_explorer.ui.preload import import_for_sessions
 from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
 from vae_explorer.ui.state import is_lecturing
 
@@ -60,6 +61,7 @@ if get_script_run_ctx() is None:
     # Sessions and requests run side by side: within one, threads would only wait for each other,
     # for seconds where a core is busy.
     torch.set_num_threads(1)
+    import_for_sessions()
     keep_uploads_in_memory()  # once, before the server takes any
     app = st.App(Path(__file__), routes=live_routes(lambda card: get_checkpoint(key_of(card))))
 else:

@@ -11,7 +11,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest, app_test
 from streamlit.testing.v1.element_tree import Button, Dataframe, UnknownElement, Widget
 
 from tests.support import PROJECT
@@ -181,6 +182,16 @@ class Session:
     def _element(self, kind: str, key: str) -> UnknownElement:
         (found,) = (node for node in self._unknown(kind) if node.key == key)
         return found
+
+
+def keep_navigation(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
+    """Have AppTest remember that the app calls st.navigation.
+
+    It forgets that before each run, and would then run the files below pages/ without app.py
+    around them.
+    """
+    set_attribute(PagesManager, "uses_pages_directory", False)
+    set_attribute(app_test, "PagesManager", type("Pages", (PagesManager,), {}))
 
 
 Open = Callable[..., Session]

@@ -9,10 +9,8 @@ from unittest.mock import Mock
 import pytest
 import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import app_test
 
-from tests.support.session import Files, Open, Picture, Session, read_picture
+from tests.support.session import Files, Open, Picture, Session, keep_navigation, read_picture
 from vae_explorer import workspace
 
 
@@ -36,10 +34,7 @@ def data_folder(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def open_app(checkpoint_root: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Return what opens the app at a page: see `Session`."""
-    # AppTest forgets before each run that the app calls st.navigation, and would then run the
-    # files below pages/ without app.py around them.
-    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
-    monkeypatch.setattr(app_test, "PagesManager", type("Pages", (PagesManager,), {}))
+    keep_navigation(monkeypatch.setattr)
     # Each session would look through the metadata of all installed packages: most of its time.
     monkeypatch.setattr(BidiComponentManager, "discover_and_register_components", Mock())
     return Session

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from PIL import Image
+from skimage.data import data_dir
 
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
@@ -149,9 +151,7 @@ def describe_likeness(card: ModelCard, squared_error: float) -> str:
 @st.cache_resource(show_spinner=False)
 def example_photo() -> tuple[Image.Image, Face]:
     """Return the photo that comes with scikit-image (NASA, public domain), and its face."""
-    from skimage.data import astronaut
-
-    image = Image.fromarray(astronaut())
+    image = Image.open(Path(data_dir) / "astronaut.png").convert("RGB")
     return image, find_faces(image)[0]
 
 
