@@ -13,6 +13,7 @@ from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import ListTiles, Setting
 from vae_explorer.ui.stage.views import show_grid, show_image
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 
 SENTENCE = (
@@ -45,7 +46,7 @@ result = tiles.latents(values)
 with stage:
     with st.container(horizontal=True, gap="medium"):
         for (_, role), picture in zip(THREE, chosen, strict=False):
-            show_image(picture.kept.pixels(SIDE), f"{role}: {picture.name}", SIDE)
+            show_image(picture.kept.pixels(SIDE), f"{role}: {escape_markdown(picture.name)}", SIDE)
     show_grid(
         tiles,
         channel,

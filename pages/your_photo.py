@@ -17,6 +17,7 @@ from vae_explorer.ui.faces.picker import describe_likeness, needs_faces, other_m
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_image
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import toggle
 
 SENTENCE = (
@@ -58,7 +59,7 @@ with stage:
         reconstructions = [("**3** · Redrawn", placed.reconstruction)]
         for other in others if compares else ():
             seen = encode_image(other.model, face.pixels(other.card.model.image_size))
-            reconstructions.append((f"by {other.card.title}", seen.reconstruction))
+            reconstructions.append((f"by {escape_markdown(other.card.title)}", seen.reconstruction))
         with st.container(horizontal=True, gap="small"):
             show_image(face.pixels(SIDE), "**2** · Aligned", SIDE)
             for caption, image in reconstructions:

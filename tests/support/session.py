@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
@@ -65,12 +66,12 @@ class Session:
     def words(self) -> str:
         """All that stands on the page and in the sidebar, but for the widgets' labels."""
         found = [element.value for kind in WORDS for element in getattr(self.app, kind)]
-        return "\n".join([*found, *(block.label for block in self.app.expander)])
+        return read_escaped("\n".join([*found, *(block.label for block in self.app.expander)]))
 
     @property
     def notices(self) -> str:
         """What is said of values that could not be used."""
-        return "\n".join(warning.value for warning in self.app.warning)
+        return read_escaped("\n".join(warning.value for warning in self.app.warning))
 
     def visit(self, page: str, **link: str) -> Self:
         """Go to a page; as in a browser, the address keeps nothing of the last one's."""
@@ -198,6 +199,11 @@ Open = Callable[..., Session]
 """`open_app(page="latent_map", *, live=True, dark=False, **link)`"""
 Files = dict[str, Callable[[], bytes | str]]
 """Files that a page offers, by name: called, each gives what is in it."""
+
+
+def read_escaped(text: str) -> str:
+    """Return what a person reads where `escape_markdown` wrote."""
+    return re.sub(r"\\(?=[^\w\s]|_)", "", text)
 
 
 def read_array(values: list[float] | dict[str, str]) -> np.ndarray:

@@ -21,7 +21,7 @@ def test_models_go_by_their_titles_and_the_folders_name_stands_small(open_app: O
         "Digits, 8×8, VAE, 2-D",
         "Digits, 8×8, VAE, 5-D",
     ]
-    assert f"`{DEEP}`" in session.words
+    assert DEEP in session.words
 
 
 def test_two_models_of_one_title_are_told_apart_by_their_folders(

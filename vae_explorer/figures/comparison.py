@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 import numpy as np
@@ -12,7 +11,15 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from vae_explorer.figures.style import LEGEND, QUIET, TEXT, Template, axis, base_layout
+from vae_explorer.figures.style import (
+    LEGEND,
+    QUIET,
+    TEXT,
+    Template,
+    axis,
+    base_layout,
+    escape_markup,
+)
 
 Kind = Literal["vae", "autoencoder", "run"]
 Range = tuple[float, float]
@@ -107,7 +114,7 @@ def rate_distortion_figure(
     (https://arxiv.org/abs/1711.00464).
     """
     models = _Models(
-        np.array([escape(name, quote=False) for name in names], np.str_),  # Plotly reads markup
+        np.array([escape_markup(name) for name in names], np.str_),
         np.asarray(rate, np.float64),
         np.asarray(distortion, np.float64),
         np.asarray(beta, np.float64),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,6 +18,7 @@ from vae_explorer.figures.style import (
     Template,
     axis,
     base_layout,
+    escape_markup,
 )
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -97,7 +97,7 @@ def curves_figure(
         figure.add_scatter(
             x=np.asarray(x, np.float64),
             y=values,
-            name=escape(name, quote=False),  # Plotly reads markup
+            name=escape_markup(name),
             mode="lines" if len(values) > 1 else "markers",
             line={"color": CLASS_COLOURS[colour], "dash": _DASHES[dash % len(_DASHES)], "width": 2},
             hovertemplate="%{y:.4g} at %{x:.3g}<extra>%{fullData.name}</extra>",

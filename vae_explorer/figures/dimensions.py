@@ -18,6 +18,7 @@ from vae_explorer.figures.style import (
     Template,
     axis,
     base_layout,
+    escape_markup,
 )
 
 _COLUMNS = 10
@@ -165,7 +166,7 @@ def correlation_figure(
     figure = go.Figure(layout=base_layout(template, height))
     figure.add_heatmap(
         z=r,
-        x=list(classes),
+        x=[escape_markup(name) for name in classes],
         y=list(dimensions),
         zmin=-1,
         zmax=1,

@@ -22,6 +22,7 @@ from vae_explorer.figures.style import (
     base_layout,
     draw_outline,
     draw_ring,
+    escape_markup,
     lay_under,
     write_label,
 )
@@ -241,7 +242,7 @@ def _class_traces(
             x=points[classes == k, 0],
             y=points[classes == k, 1],
             customdata=row_ids[classes == k],
-            name=names[k],
+            name=escape_markup(names[k]),
             mode="markers",
             marker={
                 "color": CLASS_COLOURS[k % len(CLASS_COLOURS)],

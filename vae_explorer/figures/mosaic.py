@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from vae_explorer.figures.style import ACCENT, Template, axis, base_layout
+from vae_explorer.figures.style import ACCENT, Template, axis, base_layout, escape_markup
 
 _TICKS = 5
 
@@ -69,7 +69,7 @@ def mosaic_figure(
             mode="markers",
             marker={"opacity": 0},
             customdata=np.arange(len(x)),
-            text=captions,
+            text=[escape_markup(caption) for caption in captions],
             hovertemplate="%{text}<extra></extra>",
             selected=invisible,
             unselected=invisible,
@@ -110,7 +110,7 @@ def _tile_axis(
         "showgrid": False,
         "zeroline": False,
         "tickvals": [float(index) + 0.5 for index in shown],
-        "ticktext": [ticks[index] for index in shown],
+        "ticktext": [escape_markup(ticks[index]) for index in shown],
         "showticklabels": bool(ticks),
         "automargin": False,
     }

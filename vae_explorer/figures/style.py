@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -106,6 +107,11 @@ def lay_under(tiles: DecodedTiles) -> go.layout.Image:
         sizing="stretch",
         layer="below",
     )
+
+
+def escape_markup(text: str) -> str:
+    """Escape a name that somebody chose: Plotly reads tags in names, ticks and captions."""
+    return escape(text, quote=False)
 
 
 def draw_outline(points: NDArray[np.floating], colour: str, width: float) -> go.layout.Shape:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import is_read_only
 
 
@@ -22,13 +23,15 @@ def offer_originals(card: ModelCard) -> None:
     if is_read_only():
         st.caption("This copy is for looking, so it cannot be fetched here.")
     elif spec is None or spec.needs_source:
-        st.caption(f"See README.md for how to prepare {card.dataset.title}.")
-    elif st.button(f"Fetch {spec.title}", icon=":material/download:", help=card.dataset.terms):
+        st.caption(f"See README.md for how to prepare {escape_markdown(card.dataset.title)}.")
+    elif st.button(
+        f"Fetch {spec.title}", icon=":material/download:", help=escape_markdown(card.dataset.terms)
+    ):
         _fetch(card)
 
 
 def _fetch(card: ModelCard) -> None:
-    bar = st.progress(0.0, text=f"Fetching {card.dataset.title} …")
+    bar = st.progress(0.0, text=f"Fetching {escape_markdown(card.dataset.title)} …")
 
     def show(done: int, total: int | None) -> None:
         bar.progress(done / total if total else 0.0, text=f"{done:,} pictures prepared")
@@ -36,6 +39,6 @@ def _fetch(card: ModelCard) -> None:
     try:
         prepare(card.dataset.name, progress=show)
     except DatasetError as error:
-        st.error(str(error))
+        st.error(escape_markdown(str(error)))
     else:
         st.rerun()

@@ -15,6 +15,7 @@ from vae_explorer.ui.state import (
     reset_view,
     take_notices,
 )
+from vae_explorer.ui.text import escape_markdown
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
 _BRAND = "#7664fb"  # one logo for both themes: contrast 3.9 : 1 on light, 4 : 1 on dark
@@ -56,7 +57,7 @@ def open_page(
     pixels = "auto" if is_smooth() else "pixelated"
     st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
     if not is_lecturing():  # a scene has its own title and sentence
-        st.title(title, anchor=False)
+        st.title(escape_markdown(title), anchor=False)
         st.markdown(sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
     if whole:

@@ -37,7 +37,7 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         if cards:
             titles = disambiguate({name: card.title for name, card in cards.items()})
             name = select("model", "Model", titles, FIRST_MODEL, dropdown=True)
-            st.caption(f"`{name}`")
+            st.caption(escape_markdown(name))
             toggle("smooth", "Smooth pictures", help="Off: every pixel is a square, as it is.")
         _show_errors(errors)
     if not cards:
@@ -49,7 +49,7 @@ def choose_checkpoint(*, needed: bool = True) -> None:
         get_checkpoint(key)
     except CheckpointError as error:  # found only when the weights are opened
         unreadable[key] = str(error)
-        add_notice(f"{cards[name].title} cannot be read")
+        add_notice(f"{escape_markdown(cards[name].title)} cannot be read")
         st.rerun()  # the next run's picker offers the other models
 
 
@@ -64,7 +64,7 @@ def _show_errors(errors: dict[str, str]) -> None:
     count = "One checkpoint" if len(errors) == 1 else f"{len(errors)} checkpoints"
     with st.expander(f"{count} cannot be read", icon=":material/warning:"):
         for name, reason in errors.items():
-            st.markdown(f"**`{name}`**")
+            st.markdown(f"**{escape_markdown(name)}**")
             st.text(reason)
 
 

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import streamlit as st
 
+from vae_explorer.ui.text import escape_markdown
+
 T = TypeVar("T")
 LECTURE = "lecture"
 """Key of the current scene, counted from 1; 0 without a lecture."""
@@ -119,7 +121,7 @@ def _parse_url(key: str, default: T, parse: Callable[[str], T]) -> T:
     try:
         return parse(raw)
     except ValueError as error:
-        add_notice(f"{key} = {_quote(raw)} cannot be used: {error}")
+        add_notice(f"{key} = {_quote(raw)} cannot be used: {escape_markdown(str(error))}")
         return default
 
 

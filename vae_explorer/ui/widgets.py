@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.text import escape_markdown
 
 N = TypeVar("N", int, float)
 Name = TypeVar("Name", bound=str)
@@ -57,7 +58,8 @@ def select(
         value = st.segmented_control(
             label,
             list(options),
-            format_func=options.__getitem__,
+            # Unlike a drop-down list, it reads Markdown.
+            format_func=lambda option: escape_markdown(options[option]),
             key=key,
             help=help,
             required=True,
@@ -86,7 +88,7 @@ def multiselect(
     chosen = st.pills(
         label,
         list(options),
-        format_func=options.__getitem__,
+        format_func=lambda option: escape_markdown(options[option]),
         key=key,
         help=help,
         selection_mode="multi",

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
+from tests.support.session import read_escaped
 from vae_explorer import workspace
 from vae_explorer.checkpoints import load_checkpoint, save_checkpoint
 from vae_explorer.checkpoints.card import FORMAT_VERSION, DatasetInfo, Metric, ModelCard
@@ -201,7 +202,7 @@ def test_the_nearest_encodings_are_named() -> None:
     distances = np.linalg.norm(checkpoint.encodings.z_mean - z, axis=1)
     closest = DATASETS["fashion-mnist"].label_names[distances.argmin() % 10]
     (line,) = (text for text in words(session).splitlines() if text.startswith("Nearest"))
-    assert closest in line
+    assert closest in read_escaped(line)
     assert f"{distances.min():.2g} to" in line
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.support.checkpoints import put_colour_mlp
-from tests.support.session import Open, Picture, read_array
+from tests.support.session import Open, Picture, read_array, read_escaped
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.images import for_display, tile, to_uint8
@@ -46,7 +46,7 @@ def test_the_numbers_are_the_cards(open_app: Open, model):
 def test_the_facts_are_the_cards(open_app: Open, model):
     session = open_app(PAGE, model=model)
     card = load_checkpoint(model).card
-    assert session.app.title[0].value == card.title
+    assert read_escaped(session.app.title[0].value) == card.title
     assert f"{card.model.latent_dim}-D |" in session.words
     assert f"| Parameters | {sum(card.parameters.values()):,} |" in session.words
     assert ("| β | 0.1 |" in session.words) == (model != AUTOENCODER)
@@ -100,7 +100,7 @@ def test_a_fetch_that_fails_says_why_and_loses_nothing(
     session = open_app(model=VAE, pin="7")
     before = session.words
     session.click("Fetch Digits, 8×8")
-    assert [error.value for error in session.app.error] == [reason]
+    assert [read_escaped(error.value) for error in session.app.error] == [reason]
     assert set(before.split("\n")) <= set(session.words.split("\n"))
     assert session.link["pin"] == "7"
     assert "Fetch Digits, 8×8" in session.labels()

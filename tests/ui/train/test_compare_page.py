@@ -15,7 +15,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1.element_tree import Dataframe
 
 from tests.support.checkpoints import put
-from tests.support.session import Files, Open, Session, read_array, read_picture
+from tests.support.session import Files, Open, Session, read_array, read_escaped, read_picture
 from vae_explorer.catalog.reconstructions import draw_row_ids, find_latents, psnr
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig, TrainConfig
@@ -244,7 +244,7 @@ def test_a_row_opens_its_model_on_another_page(open_app: Open) -> None:
     session = open_app(PAGE)
     row = list(table(session).value["name"]).index(TITLES[DEEP])
     click_row(session, row, "Overview")
-    assert session.app.title[0].value == TITLES[DEEP]
+    assert read_escaped(session.app.title[0].value) == TITLES[DEEP]
     assert session.link["model"] == DEEP
 
 

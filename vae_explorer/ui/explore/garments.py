@@ -14,6 +14,7 @@ from vae_explorer.preprocessing import fit_garment, read_upload
 from vae_explorer.ui.explore.map_points import MANY_DIMENSIONS, describe_posterior, show_nearest
 from vae_explorer.ui.files import upload_image
 from vae_explorer.ui.stage.views import show_image
+from vae_explorer.ui.text import escape_markdown
 
 _DATASET = "fashion-mnist"
 _GARMENT = "garment"
@@ -80,7 +81,7 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
             image = fit_garment(read_upload(file.getvalue()), image_size)
             kept = st.session_state[_GARMENT] = _Garment(file.file_id, image)
         except UploadError as error:
-            st.error(str(error))
+            st.error(escape_markdown(str(error)))
             if kept is not None:
                 st.caption("This is still the one before.")
     return None if kept is None else kept.image

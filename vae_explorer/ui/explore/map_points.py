@@ -20,7 +20,7 @@ from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage.views import show_image, show_image_row, show_strip
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import format_attribute
+from vae_explorer.ui.text import escape_markdown, format_attribute
 from vae_explorer.ui.widgets import read_number
 
 _NEIGHBOURS = 6
@@ -106,10 +106,12 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
         show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
-    st.markdown((f"**{label}** · " if label else "") + f"picture {encodings.row_id[row]}")
+    st.markdown(
+        (f"**{escape_markdown(label)}** · " if label else "") + f"picture {encodings.row_id[row]}"
+    )
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
-        st.caption(", ".join(format_attribute(name) for name in names))
+        st.caption(escape_markdown(", ".join(format_attribute(name) for name in names)))
     if card.model.latent_dim <= MANY_DIMENSIONS:
         z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
         outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
@@ -226,8 +228,10 @@ def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
 
 
 def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
-    """Return ": Coat × 4, Shirt × 2", or "" without labels."""
+    """Return ": Coat × 4, Shirt × 2" as Markdown, or "" without labels."""
     if checkpoint.encodings.labels is None:
         return ""
     counts = Counter(name_label(checkpoint, row) for row in rows)
-    return ": " + ", ".join(f"{label} × {count}" for label, count in counts.most_common())
+    return ": " + ", ".join(
+        f"{escape_markdown(label)} × {count}" for label, count in counts.most_common()
+    )

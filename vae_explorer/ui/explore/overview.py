@@ -103,7 +103,7 @@ def show_facts(card: ModelCard) -> None:
         epochs += f", from the weights of {Path(train.start_from).name}"
     facts = {
         "Model": f"{network} {kind}, {model.latent_dim}-D",
-        "Images": f"{card.dataset.title}, {size}",
+        "Images": f"{escape_markdown(card.dataset.title)}, {size}",
         "Likelihood": model.likelihood.capitalize(),
         "β": f"{train.beta:g}",
         "Parameters": f"{parameters:,}",
@@ -118,8 +118,18 @@ def show_facts(card: ModelCard) -> None:
 def show_terms(card: ModelCard) -> None:
     """Show the licence and terms of the data, and so of the model."""
     with st.expander("Data and licence", icon=":material/gavel:"):
-        st.markdown(f"**{card.dataset.title}**: {card.dataset.licence}. {card.dataset.terms}")
-        st.caption(f"{card.dataset.citation}. {card.dataset.url}")
+        title, licence, terms, citation, url = map(
+            escape_markdown,
+            (
+                card.dataset.title,
+                card.dataset.licence,
+                card.dataset.terms,
+                card.dataset.citation,
+                card.dataset.url,
+            ),
+        )
+        st.markdown(f"**{title}**: {licence}. {terms}")
+        st.caption(f"{citation}. {url}")
 
 
 def offer_models(checkpoint: Checkpoint) -> None:

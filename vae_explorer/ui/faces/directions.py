@@ -114,7 +114,7 @@ def _make(checkpoint: Checkpoint) -> None:
         try:
             made = make_user_vector(label, np.stack(with_it), np.stack(without_it))
         except ValueError as error:
-            st.toast(str(error), icon=":material/error:")
+            st.toast(escape_markdown(str(error)), icon=":material/error:")
             return
         _keep(card, made)
         _taken_rows(card).clear()

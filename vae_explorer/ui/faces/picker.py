@@ -24,6 +24,7 @@ from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.faces.session_faces import SessionFace, session_faces
 from vae_explorer.ui.page import close_page
 from vae_explorer.ui.state import seed_from_url, write_to_url
+from vae_explorer.ui.text import escape_markdown
 
 SIDE = 256
 """Side of the faces on the screen, in pixels."""
@@ -109,10 +110,12 @@ def needs_faces(card: ModelCard) -> None:
     if card.dataset.name == FACES:
         return
     models = _models_of_faces()
-    st.info(f"{card.title} knows no faces, and this page is about them.")
+    st.info(f"{escape_markdown(card.title)} knows no faces, and this page is about them.")
     if models:
         best = models[0]
-        st.button(f"Use {best.title}", type="primary", on_click=_use, args=(best.name,))
+        st.button(
+            f"Use {escape_markdown(best.title)}", type="primary", on_click=_use, args=(best.name,)
+        )
     else:
         st.caption("There is no model of faces here. README.md says how to train one.")
     close_page()

@@ -21,6 +21,7 @@ from vae_explorer.ui.sidebar import FIRST_MODEL
 from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.stage.views import explain_release
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import int_input, select
 
 LOOKS = {
@@ -99,11 +100,14 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
     if len(family) > 1 and card.model.latent_dim == 2:
         return _disambiguate(family)
     st.info(
-        f"{card.title} has no other to be compared with: two or more models with two latent "
-        "dimensions that learnt from the same pictures, such as an autoencoder beside a VAE."
+        f"{escape_markdown(card.title)} has no other to be compared with: two or more models with "
+        "two latent dimensions that learnt from the same pictures, such as an autoencoder beside a "
+        "VAE."
     )
     if FIRST_MODEL in cards and card.name != FIRST_MODEL:
-        st.button(f"Use {cards[FIRST_MODEL].title}", type="primary", on_click=_use_first)
+        st.button(
+            f"Use {escape_markdown(cards[FIRST_MODEL].title)}", type="primary", on_click=_use_first
+        )
     close_page()
     return st.stop()
 
@@ -182,7 +186,7 @@ def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
     for name, checkpoint in family.items():
         found = [checkpoint.card.metrics.get(part) for part in parts]
         numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
-        lines.append(f"| {' | '.join([name, *numbers])} |")
+        lines.append(f"| {' | '.join([escape_markdown(name), *numbers])} |")
     st.markdown("\n".join(lines))
     st.caption("Nats per image, on pictures that no model has seen.")
     with st.expander("What they minimise", icon=":material/function:"):

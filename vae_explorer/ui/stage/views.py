@@ -221,7 +221,10 @@ def show_drawing_box(map_key: str, checkpoint: Checkpoint) -> None:
 
 
 def show_image(image: np.ndarray, caption: str, width: int = 112) -> None:
-    """Show one image (channels, height, width), crisp, at a whole multiple of its size."""
+    """Show one image (channels, height, width), crisp, at a whole multiple of its size.
+
+    The caption is Markdown.
+    """
     scale = max(1, width // image.shape[-1])
     _show_scaled(for_display(image), scale, caption)
 

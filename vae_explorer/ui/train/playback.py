@@ -32,6 +32,7 @@ from vae_explorer.ui.cache import find_originals
 from vae_explorer.ui.page import close_page, is_smooth
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 
 ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
@@ -69,7 +70,7 @@ def load_sources(sources: Sequence[Source]) -> list[Playback]:
         try:
             found.append(_load(source))
         except (CheckpointError, RunError) as error:
-            st.error(str(error))
+            st.error(escape_markdown(str(error)))
     if not found:
         close_page()
         st.stop()
