@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -51,6 +52,10 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
     split = _read_partition(partition_file)
     with open_image_files(images) as image_files:
         pictures = image_files.pictures
+        left_out, digest = (
+            image_files.left_out,
+            _digest(image_files, attributes_file, partition_file),
+        )
     # The tables say 000001.jpg whatever the format of the image.
     stems = [PurePosixPath(picture).stem for picture in pictures]
     check_listed(attributes_file.name, stems, attributes)
@@ -62,7 +67,41 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
                 load = partial(_load_face, image_files, picture, size)
                 yield Record(picture, load, attributes=attributes[stem], split=split[stem])
 
-    return Source(stream(), len(pictures), attribute_names=names, path=folder)
+    return Source(
+        stream(),
+        len(pictures),
+        attribute_names=names,
+        path=folder,
+        left_out=left_out,
+        digest=digest,
+    )
+
+
+def digest_celeba(root: Path, source: Path | None) -> str:
+    """Return the `digest` of the `Source` that `read_celeba` would find, without the rest of it.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or cannot be read.
+    """
+    images, *tables = _find_files((source or root / "celeba").expanduser().resolve())
+    with open_image_files(images) as image_files:
+        return _digest(image_files, *tables)
+
+
+def _digest(image_files: ImageFiles, *tables: Path) -> str:
+    parts = hashlib.sha256(image_files.digest.encode())
+    for table in tables:
+        parts.update(hashlib.sha256(_read_bytes(table)).digest())
+    return parts.hexdigest()[:16]
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read ({error.strerror}): get it again.") from error
 
 
 def _find_files(folder: Path) -> list[Path]:

@@ -10,12 +10,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vae_explorer.data.base import Record, Source
-from vae_explorer.data.files import ImageFiles, open_image_files
+from vae_explorer.data.files import (
+    ATTRIBUTES_FILE,
+    LABELS_FILE,
+    ImageFiles,
+    open_image_files,
+)
 from vae_explorer.data.image_io import crop_centre, decode_image_file, to_array
 from vae_explorer.errors import DatasetError, ImageError
 
-ATTRIBUTES_FILE = "attributes.csv"
-LABELS_FILE = "labels.csv"
 MAX_LABELS = 1_000
 MAX_TABLE_BYTES = 64 * 2**20
 UNSORTED = "unsorted"  # the label of images beside the sub-folders
@@ -51,6 +54,7 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
         pictures = image_files.pictures
         attribute_names, attributes = _read_attributes(image_files, pictures)
         labels = _read_labels(image_files, pictures)
+        left_out, digest = image_files.left_out, image_files.digest
     if not pictures:
         raise DatasetError(
             f"There is no picture in {source}: JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, HEIC and AVIF "
@@ -70,7 +74,21 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
                 load = partial(_load_square, image_files, picture, size)
                 yield Record(picture, load, label=label, attributes=attributes.get(picture))
 
-    return Source(stream(), len(pictures), label_names, attribute_names, source)
+    return Source(stream(), len(pictures), label_names, attribute_names, source, left_out, digest)
+
+
+def digest_folder(root: Path, source: Path | None) -> str:
+    """Return the `digest` of the `Source` that `read_folder` would find, without the rest of it.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder or zip.
+    """
+    if source is None:
+        raise DatasetError("Name the folder or zip of pictures with --source PATH.")
+    with open_image_files(source) as image_files:
+        return image_files.digest
 
 
 def parse_attributes(
@@ -147,7 +165,7 @@ def _first_folder(picture: str) -> str:
 def _read_attributes(
     image_files: ImageFiles, pictures: tuple[str, ...]
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    if ATTRIBUTES_FILE not in image_files.names:
+    if not image_files.tables[ATTRIBUTES_FILE]:
         return (), {}
     head, *rows = _read_table(image_files, ATTRIBUTES_FILE)
     names = tuple(head[1:])
@@ -158,7 +176,7 @@ def _read_attributes(
 
 def _read_labels(image_files: ImageFiles, pictures: tuple[str, ...]) -> list[str]:
     """Return each image's label: from the table where there is one, else its first folder."""
-    if LABELS_FILE not in image_files.names:
+    if not image_files.tables[LABELS_FILE]:
         return [_first_folder(picture) for picture in pictures]
     head, *rows = _read_table(image_files, LABELS_FILE)
     for row in (head, *rows):
@@ -173,7 +191,7 @@ def _read_labels(image_files: ImageFiles, pictures: tuple[str, ...]) -> list[str
 
 def _read_table(image_files: ImageFiles, file: str) -> list[list[str]]:
     try:
-        data = image_files.read(file)
+        data = image_files.read(image_files.tables[file][0])
         if len(data) > MAX_TABLE_BYTES:
             raise ImageError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
         return list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
