@@ -205,3 +205,12 @@ def list_left_out(left_out: Mapping[str, str], most: int = 20) -> list[str]:
     lines = [f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), most)]
     more = len(left_out) - len(lines)
     return [*lines, f"and {more:,} more"] if more else lines
+
+
+def say_no_image(source: Path, left_out: Mapping[str, str]) -> str:
+    """Say that there is no image in a folder or zip, and what was found instead."""
+    if not left_out:
+        return f"There is no picture in {source}: it has no files."
+    found = ", ".join(itertools.islice(left_out, 3)) + (" ..." if len(left_out) > 3 else "")
+    files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"
+    return f"There is no picture in {source}, only {files} of other kinds ({found})."
