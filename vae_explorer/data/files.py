@@ -13,7 +13,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,19 +113,24 @@ class _Listing:
     stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Size in bytes, and modification time in ns or check sum, by name."""
     left_out: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
+    """The folder of a file as it is written, where that is not in form NFC."""
     _copies: Counter[str] = field(default_factory=Counter)
 
-    def add(self, name: str, size: int, stamp: int) -> bool:
-        """Add a file, unless there is one of that name."""
+    def add(self, written: str, size: int, stamp: int) -> str | None:
+        """Add a file, unless there is one of that name; return its name in form NFC."""
+        name = unicodedata.normalize("NFC", written)
         if name in self.stamps:
             self.leave_out(name, "there is another file of this name")
-            return False
+            return None
         self.stamps[name] = (size, stamp)
-        return True
+        if name != written:
+            self.folders[name] = posixpath.dirname(written)
+        return name
 
     def leave_out(self, name: str, reason: str) -> None:
         """Name a file that is not used; numbers tell those of one name apart."""
-        free = name
+        free = name = unicodedata.normalize("NFC", name)
         while free in self.stamps or free in self.left_out:
             # Counted: a zip may hold one name a hundred thousand times.
             self._copies[name] += 1
@@ -187,7 +192,9 @@ def _sort_out(listing: _Listing, unpacked_bytes: int = 0) -> ImageFiles:
                 images.append(name)
             else:
                 left_out[name] = "not an image of a format that is read"
-    wrapper = _common_folder(images)
+    # Folders whose names differ in their form are classes that become one, and wrap nothing.
+    folders = {listing.folders.get(name) or posixpath.dirname(name) for name in images}
+    wrapper = unicodedata.normalize("NFC", _common_folder(folders))
     tables: dict[str, tuple[str, ...]] = {LABELS_FILE: (), ATTRIBUTES_FILE: ()}
     for name in others:
         if wrapper.startswith(name[: name.rfind("/") + 1]):
@@ -259,8 +266,8 @@ def _list_folder(root: Path) -> _Listing:
                     continue
                 if not stat.S_ISREG(found.st_mode):
                     listing.leave_out(below, "not a file")
-                elif listing.add(below, found.st_size, found.st_mtime_ns):
-                    paths[below] = entry.path
+                elif added := listing.add(below, found.st_size, found.st_mtime_ns):
+                    paths[added] = entry.path
     return listing
 
 
@@ -298,7 +305,7 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
             entry.external_attr >> 16
         ):
             raise DatasetError(
-                f"{path} is refused: its entry {entry.filename!r} is a link or points outside "
+                f"{path} is refused: its entry {name!r} is a link or points outside "
                 "the archive. Zip the pictures again without it."
             )
         if name.endswith("/"):
@@ -308,8 +315,8 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
             continue
         if "\0" in name:
             listing.leave_out(name.replace("\0", "\\0"), "its name contains a zero byte")
-        elif listing.add(name, entry.file_size, entry.CRC):
-            entries[name] = entry
+        elif added := listing.add(name, entry.file_size, entry.CRC):
+            entries[added] = entry
     return listing
 
 
@@ -326,9 +333,9 @@ def _zip_name(entry: zipfile.ZipInfo, *, has_slashes: bool) -> str:
             if has_slashes:
                 # The second byte of a character in GBK or Shift JIS may be that of a backslash.
                 raw = re.sub(rb"(?<![\x80-\xff])\\", b"/", raw)
-                return unicodedata.normalize("NFC", raw.decode("cp437"))
+                return raw.decode("cp437")
             name = raw.decode("cp437")
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return name.replace("\\", "/")
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:
@@ -347,14 +354,12 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 
 def _disk_name(name: str) -> str:
-    """Normalise a file's name on disk; one that is no UTF-8 comes from an older system."""
-    if name.isascii():
-        return name
+    """Return a file's name on disk; one that is no UTF-8 comes from an older system."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:  # it carries bytes that could not be decoded
-        name = os.fsencode(name).decode("latin-1")
-    return unicodedata.normalize("NFC", name)
+        return os.fsencode(name).decode("latin-1")
+    return name
 
 
 def _reason(error: Exception) -> str:
@@ -370,11 +375,10 @@ def _points_outside(name: str) -> bool:
     return name.startswith("/") or ".." in name.split("/") or bool(re.match(r"[A-Za-z]:/", name))
 
 
-def _common_folder(names: list[str]) -> str:
-    """Return the folders that all names share, a slash after each."""
-    parents = {posixpath.dirname(name) for name in names}
+def _common_folder(folders: Iterable[str]) -> str:
+    """Return the folders that all of these lie in, a slash after each."""
     shared = itertools.takewhile(
         lambda parts: len(set(parts)) == 1 and parts[0],
-        zip(*(parent.split("/") for parent in parents), strict=False),
+        zip(*(folder.split("/") for folder in folders), strict=False),
     )
     return "".join(f"{parts[0]}/" for parts in shared)
