@@ -301,16 +301,20 @@ def _find_encoding(name: str, file: BinaryIO) -> str:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             before = error.object[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            raise _no_text(name, line + before.count(b"\n"), f"no {error.encoding}") from error
+            raise _no_text(
+                name, line + before.count(b"\n"), f"is not {encoding.removesuffix('-sig').upper()}"
+            ) from error
         if "\0" in text:
-            raise _no_text(name, line + text[: text.index("\0")].count("\n"), "a zero byte")
+            raise _no_text(
+                name, line + text[: text.index("\0")].count("\n"), "contains a zero byte"
+            )
         line += text.count("\n")
     return encoding
 
 
 def _no_text(name: str, line: int, found: str) -> DatasetError:
     return DatasetError(
-        f"{name} cannot be read ({found} in line {line}): save it as UTF-8, or take it away."
+        f"{name} cannot be read (line {line} {found}): save it as UTF-8, or take it away."
     )
 
 
@@ -355,4 +359,5 @@ def _tidy_lines(text: Iterable[str], separator: str) -> Iterator[str]:
     """Normalise the letters, and take away spaces behind closing quotation marks."""
     spaces = re.compile(rf'(?<!")" +(?=[{separator}\r\n]|$)')
     for line in text:
-        yield spaces.sub('"', line if line.isascii() else unicodedata.normalize("NFC", line))
+        tidy = spaces.sub('"', line) if '"' in line else line
+        yield tidy if tidy.isascii() else unicodedata.normalize("NFC", tidy)
