@@ -117,6 +117,31 @@ def test_a_line_may_lack_the_name_of_its_picture(checkpoint_root: Path, tmp_path
     ]
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "z1;z2;file\r\n-1;0,5;a.png\r\n;;\r\n2;1;b.png\r\n",
+        "Z1\t Z2\tFile\t\n-1\t0,5 \ta.png\t\n\t\t\t\n2\t1\tC:\\x\\b.png\n",
+        '"z1","z2","file"\r"-1","0,5","a.png"\r"2","1","b.png"\r',
+        'sep=;\nz1;z2;file\n−1;0.5;a.png\n2;1.0;"b.png"\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_decoded_as_spreadsheets_save_it(
+    checkpoint_root: Path, tmp_path: Path, table: str, encoding: str
+) -> None:
+    (tmp_path / "plain.csv").write_text("z1,z2,file\n-1,0.5,a.png\n2,1,b.png\n")
+    (tmp_path / "saved.csv").write_bytes(table.encode(encoding))
+    for name in ("plain", "saved"):
+        assert run("decode", VAE, tmp_path / f"{name}.csv", "--out", tmp_path / name) == 0
+    plain, saved = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("plain", "saved")
+    )
+    assert plain.keys() == {"000001-a.png", "000002-b.png"}
+    assert saved == plain
+
+
 def test_columns_may_stand_in_any_order_beside_others(
     checkpoint_root: Path, tmp_path: Path
 ) -> None:
@@ -160,12 +185,30 @@ def test_pictures_that_cannot_be_read_are_counted_and_named(
     assert len(read_csv(tmp_path / "out.csv")) == 100
 
 
+def test_files_that_are_no_images_are_counted_and_named(
+    checkpoint_root: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "notes.txt").write_text("text")
+    (pictures / "001.png").rename(pictures / "no_ending")
+    (pictures / "gone").symlink_to(tmp_path / "nowhere")
+    assert run("encode", VAE, pictures, "--out", tmp_path / "out.csv") == 0
+    captured = capsys.readouterr()
+    assert "Encoded 100 of 100 pictures" in captured.out
+    assert "2 other files are left out" in captured.err
+    assert "notes.txt: not an image" in captured.err
+    assert "gone: a link that leads nowhere" in captured.err
+    assert "no_ending" in {row["file"] for row in read_csv(tmp_path / "out.csv")}
+
+
 def test_where_nothing_can_be_encoded_nothing_is_written(
     checkpoint_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "pictures").mkdir()
     assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
     assert "There is no picture in" in capsys.readouterr().err
+    (tmp_path / "pictures" / "notes.txt").write_text("text")
+    assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
+    assert "1 file of other kinds (notes.txt)" in capsys.readouterr().err
     (tmp_path / "pictures" / "a.png").write_bytes(b"")
     assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
     assert "None of these pictures can be encoded" in capsys.readouterr().err
@@ -185,6 +228,13 @@ def test_where_nothing_can_be_encoded_nothing_is_written(
         ("z1,z2\n1\n", "line 2: every z must be a number"),
         ("z1,z2\n1,nan\n", "line 2: every z must be finite"),
         ("z1,z2\n1,1e39\n", "line 2: every z must be finite"),
+        ("z1,z2\n1,\n", r"line 2.*column 2 \(z2\) is empty"),
+        ("z1;z2\n\n1;two\n", r"line 3.*column 2 \(z2\) holds 'two'"),
+        ("z1,z2\n0,5,1,5\n", "line 2: 4 cells for 2 names"),
+        ("z1;z2\n0,5;1\n2;1.5\n", "line 3 has a decimal point, and line 2 a comma"),
+        ("z1;z2\n1.234,5;1\n", "line 2: every z must be a number"),
+        ("z1,z2,Z1\n1,2,3\n", "two columns z1"),
+        ('z1,z2\n1,"2\n', "line 2: this row cannot be read"),
         ("z1,z2\n1,\0\n", "line 2|cannot be read"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vae_explorer.data import DatasetError, load_dataset, prepare
+from vae_explorer.data.celeba import digest_celeba, read_celeba
 
 STEMS = ("000001", "000002", "000005", "000009")
 NAMES = ("Smiling", "Young")
@@ -150,6 +151,17 @@ TABLE_FAULTS = {
     "empty": ("list_attr_celeba.csv", "", "names no attribute"),
     "no text": ("list_attr_celeba.csv", b"\xff\xfe\xff", "cannot be read"),
     "no partition": ("list_eval_partition.csv", "image_id,partition\n", "has no row for 4"),
+    "contradicting": (
+        "list_attr_celeba.csv",
+        "image_id,A\n000001.jpg,1\n000002.jpg,1\n000001.png,-1\n",
+        "lines 2 and 4 contradict",
+    ),
+    "attribute twice": ("list_attr_celeba.csv", "image_id,A,A\n", "column 3 repeats 'A'"),
+    "parts contradict": (
+        "list_eval_partition.csv",
+        "image_id,p\n000001.jpg,0\n000001.jpg,2\n",
+        "lines 2 and 3 contradict.*'train' and 'test'",
+    ),
     "partition 3": ("list_eval_partition.csv", "image_id,p\n000001.jpg,3\n", "0, 1 or 2"),
     "partition short": ("list_eval_partition.csv", "image_id\n000001.jpg\n", "0, 1 or 2"),
 }
@@ -164,6 +176,30 @@ def test_a_table_that_is_wrong_says_where(tmp_path, fault):
     with pytest.raises(DatasetError, match=message) as error:
         prepare("celeba", tmp_path)
     assert name in str(error.value)
+
+
+def test_tables_saved_again_by_a_spreadsheet_are_read(tmp_path):
+    put_celeba(tmp_path / "celeba")
+    wanted = prepare("celeba", tmp_path / "wanted", size=16, source=tmp_path / "celeba")
+    for name in ("list_attr_celeba.csv", "list_eval_partition.csv"):
+        path = tmp_path / "celeba" / name
+        text = path.read_text().replace(",", ";").replace("\n", ";;\r\n")
+        path.write_bytes(f"\ufeff{text};;\r\n000001.jpg;{text.splitlines()[1][11:]}".encode())
+    found = prepare("celeba", tmp_path / "found", size=16, source=tmp_path / "celeba")
+    assert found.attribute_names == NAMES
+    np.testing.assert_array_equal(found.attributes, wanted.attributes)
+    np.testing.assert_array_equal(found.split, wanted.split)
+
+
+def test_the_digest_is_of_images_and_tables(tmp_path):
+    put_celeba(tmp_path / "celeba")
+    before = digest_celeba(tmp_path, None)
+    assert before == read_celeba(tmp_path, 16, None).digest
+    (tmp_path / "celeba" / "README").write_text("not looked at")
+    assert digest_celeba(tmp_path, None) == before
+    table = tmp_path / "celeba" / "list_eval_partition.csv"
+    table.write_text(table.read_text().replace("1", "2"))
+    assert digest_celeba(tmp_path, None) != before
 
 
 def test_a_broken_zip_is_an_error(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset, prepare
+from vae_explorer.data.folder import digest_folder, read_folder
 
 SIZE = 16
 Files = dict[str, bytes]
@@ -203,6 +204,28 @@ def test_a_file_too_large_counts_as_damaged(tmp_path, monkeypatch):
 def test_postscript_in_disguise_is_not_run(tmp_path):
     disguised = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n"
     assert prepared(tmp_path, {"a.png": disguised}).damaged == ("a.png",)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("wrapper", ["", "pets/"])
+@pytest.mark.parametrize("beside", [{}, {"README.txt": b"x"}, {"deep/notes": b"x"}])
+def test_a_folder_and_a_zip_of_it_give_the_same_labels(tmp_path, as_zip, wrapper, beside):
+    names = [f"Kälber/{i}.png" for i in range(2)] + ["Kühe/2", "Kühe/3.jpe"]
+    files = {f"{wrapper}{name}": plain() for name in names} | beside
+    source = put_zip(tmp_path / "p.zip", files) if as_zip else put(tmp_path / "p", files)
+    found = read_folder(tmp_path, SIZE, source)
+    assert found.label_names == ("Kälber", "Kühe")
+    assert [record.name for record in found.records] == names
+    assert found.left_out.keys() == beside.keys()
+    assert found.digest == digest_folder(tmp_path, source)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_without_images_what_was_found_is_named(tmp_path, as_zip):
+    files = {"notes.txt": b"x", "a.svg": b"<svg>"}
+    source = put_zip(tmp_path / "p.zip", files) if as_zip else put(tmp_path / "p", files)
+    with pytest.raises(DatasetError, match=r"2 files of other kinds \(a.svg, notes.txt\).*JPEG"):
+        read_folder(tmp_path, SIZE, source)
 
 
 @pytest.mark.parametrize("as_zip", [True, False])

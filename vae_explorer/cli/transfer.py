@@ -6,7 +6,8 @@ import argparse
 import csv
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -18,9 +19,12 @@ from tqdm import tqdm
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.storage import has_card
+from vae_explorer.data.base import list_left_out, say_no_image
 from vae_explorer.data.files import ImageFiles, open_image_files
+from vae_explorer.data.formats import FORMAT_NAMES
+from vae_explorer.data.tables import Row, open_table, parse_number
 from vae_explorer.device import choose_device
-from vae_explorer.errors import ImageError, NoFaceError, TransferError
+from vae_explorer.errors import DatasetError, ImageError, NoFaceError, TransferError
 from vae_explorer.export import write_onnx
 from vae_explorer.images import png_bytes
 from vae_explorer.inference import decode, encode
@@ -73,8 +77,9 @@ def run_encode(args: argparse.Namespace) -> int:
     checkpoint = _load(args.checkpoint)
     model = checkpoint.model.to(choose_device())
     with open_image_files(args.folder) as image_files:
+        left_out = image_files.left_out
         if not image_files.pictures:
-            raise TransferError(f"There is no picture in {args.folder}.")
+            raise TransferError(f"{say_no_image(args.folder, left_out)} {FORMAT_NAMES} are read.")
         with tqdm(total=len(image_files.pictures), unit="picture", disable=None) as bar:
 
             def show(name: str, fault: str | None) -> None:
@@ -91,6 +96,9 @@ def run_encode(args: argparse.Namespace) -> int:
         print(f"{found.without_face:,} left out: no face was found in them.")
     if found.unreadable:
         print(f"{found.unreadable:,} left out: they cannot be read.")
+    if left_out:
+        files = "1 other file is" if len(left_out) == 1 else f"{len(left_out):,} other files are"
+        print(f"{files} left out:", *list_left_out(left_out), sep="\n  ", file=sys.stderr)
     return 0
 
 
@@ -121,7 +129,8 @@ def _load(name_or_path: str) -> Checkpoint:
 def _count_lines(path: Path) -> int:
     try:
         with path.open("rb") as file:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
+            chunks = iter(lambda: file.read(_CHUNK), b"")
+            return sum(max(chunk.count(b"\n"), chunk.count(b"\r")) for chunk in chunks)
     except OSError as error:
         raise TransferError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -129,6 +138,8 @@ def _count_lines(path: Path) -> int:
 BATCH = 64
 """Pictures in memory at once."""
 _LONGEST_NAME = 60  # characters of an image's name that its decoded one keeps
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 T = TypeVar("T")
 
@@ -219,8 +230,9 @@ def decode_table(
     Parameters
     ----------
     table : Path
-        Columns `z1` to `zn`, in any order, and any others. A column `file` gives the images
-        part of their names; they are numbered by line.
+        As `open_table` reads it. Columns `z1` to `zn`, in any order, and any others, with decimal
+        points or commas. A column `file` gives the images part of their names; they are numbered
+        by line.
     model : Autoencoder
         On any device.
     out : Path
@@ -260,38 +272,73 @@ def decode_table(
 def _read_table(table: Path, latent_dim: int) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
     """Yield (number, name, z) of each line."""
     wanted = [f"z{k + 1}" for k in range(latent_dim)]
+
+    def is_head(cells: list[str]) -> bool:
+        return wanted[0] in map(str.lower, cells)
+
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            names = next(lines, [])
+        with table.open("rb") as file:
+            rows = open_table(table.name, file, is_head).rows
+            names = [name.lower() for name in next(rows, Row(1, [])).cells]
             if missing := [name for name in wanted if name not in names]:
                 raise TransferError(
                     f"{table.name} must begin with a line of names, with {wanted[0]} to "
-                    f"{wanted[-1]} for this model; it lacks {missing[0]}."
+                    f"{wanted[-1]} for this model, between commas, semicolons or tabs; it lacks "
+                    f"{missing[0]}."
                 )
             if f"z{latent_dim + 1}" in names:
                 raise TransferError(
                     f"{table.name} is for a model of more than {latent_dim} dimensions."
                 )
-            columns = [names.index(name) for name in wanted]
+            if twice := [name for name in wanted if names.count(name) > 1]:
+                raise TransferError(f"{table.name} has two columns {twice[0]}. Keep one of them.")
+            columns = {name: names.index(name) for name in wanted}
             named = names.index("file") if "file" in names else None
-            for number, cells in enumerate((line for line in lines if line), start=1):
-                z = _read_cells(cells, columns, f"{table.name}, line {lines.line_num}")
-                stem = "" if named is None else "".join(cells[named : named + 1])  # may be short
+            marks: dict[str, int] = {}  # by decimal point or comma: the first line that has one
+            for number, row in enumerate(rows, start=1):
+                where = f"{table.name}, line {row.line}"
+                if len(row.cells) > len(names):
+                    raise TransferError(
+                        f"{where}: {len(row.cells)} cells for {len(names)} names. Between decimal "
+                        "commas, columns must be separated by semicolons or tabs."
+                    )
+                z = _read_cells(row.cells, columns, where)
+                for column in columns.values():
+                    for mark in ".,":
+                        if mark in row.cells[column]:
+                            marks.setdefault(mark, row.line)
+                if len(marks) > 1:
+                    raise TransferError(
+                        f"{table.name}: line {marks['.']} has a decimal point, and line "
+                        f"{marks[',']} a comma. Use one of them throughout, and none between "
+                        "thousands."
+                    )
+                stem = "" if named is None else "".join(row.cells[named : named + 1])  # or short
                 yield number, _safe(stem), z
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise TransferError(f"{table.name} cannot be read: {reason}.") from error
+    except OSError as error:
+        raise TransferError(f"{table.name} cannot be read: {error.strerror}.") from error
+    except DatasetError as error:
+        raise TransferError(str(error)) from error
 
 
-def _read_cells(cells: list[str], columns: list[int], where: str) -> NDArray[np.float32]:
-    try:
-        z = np.array([float(cells[column]) for column in columns])
-    except (IndexError, ValueError) as error:
-        raise TransferError(f"{where}: every z must be a number; found otherwise.") from error
-    if not np.all(np.abs(z) <= np.finfo(np.float32).max):
-        raise TransferError(f"{where}: every z must be finite and fit float32.")
-    return z.astype(np.float32)
+def _read_cells(cells: list[str], columns: Mapping[str, int], where: str) -> NDArray[np.float32]:
+    z = []
+    for name, column in columns.items():
+        found = cells[column] if column < len(cells) else ""
+        try:
+            value = parse_number(found)
+        except ValueError as error:
+            said = f"holds {found[:60]!r}" if found else "is empty"
+            raise TransferError(
+                f"{where}: every z must be a number; column {column + 1} ({name}) {said}."
+            ) from error
+        if not abs(value) <= _LARGEST:
+            raise TransferError(
+                f"{where}: every z must be finite and fit float32; column {column + 1} ({name}) "
+                f"holds {found[:60]!r}."
+            )
+        z.append(value)
+    return np.array(z, np.float32)
 
 
 def _decode_batch(

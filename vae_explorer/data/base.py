@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -183,6 +184,11 @@ class Source:
         Empty where there are none.
     path : Path or None
         The folder or archive it was read from; None where the name says it all.
+    left_out : mapping of str to str
+        Why each file is not used that was found beside the images, by its name.
+    digest : str
+        16 hexadecimal digits that change if the images or their tables do; empty where the
+        name says it all.
     """
 
     records: Iterable[Record]
@@ -190,3 +196,21 @@ class Source:
     label_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
     path: Path | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+def list_left_out(left_out: Mapping[str, str], most: int = 20) -> list[str]:
+    """Return a line for each file that is not used, "name: reason"; the last counts the rest."""
+    lines = [f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), most)]
+    more = len(left_out) - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
+
+
+def say_no_image(source: Path, left_out: Mapping[str, str]) -> str:
+    """Say that there is no image in a folder or zip, and what was found instead."""
+    if not left_out:
+        return f"There is no picture in {source}: it has no files."
+    found = ", ".join(itertools.islice(left_out, 3)) + (" ..." if len(left_out) > 3 else "")
+    files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"
+    return f"There is no picture in {source}, only {files} of other kinds ({found})."

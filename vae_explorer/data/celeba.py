@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Container, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from vae_explorer.data.base import SPLITS, Record, Source
 from vae_explorer.data.files import ImageFiles, open_image_files
-from vae_explorer.data.folder import check_listed, parse_attributes
+from vae_explorer.data.folder import parse_attributes
 from vae_explorer.data.image_io import decode_image_file, to_array
+from vae_explorer.data.tables import Row, collect, read_table, say_missing
 from vae_explorer.errors import DatasetError, ImageError
 
 FRAME = (178, 218)  # width, height of an aligned image
@@ -51,10 +52,14 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
     split = _read_partition(partition_file)
     with open_image_files(images) as image_files:
         pictures = image_files.pictures
+        left_out, digest = (
+            image_files.left_out,
+            _digest(image_files, attributes_file, partition_file),
+        )
     # The tables say 000001.jpg whatever the format of the image.
     stems = [PurePosixPath(picture).stem for picture in pictures]
-    check_listed(attributes_file.name, stems, attributes)
-    check_listed(partition_file.name, stems, split)
+    _check_listed(attributes_file, stems, attributes)
+    _check_listed(partition_file, stems, split)
 
     def stream() -> Iterator[Record]:
         with open_image_files(images) as image_files:
@@ -62,7 +67,41 @@ def read_celeba(root: Path, size: int, source: Path | None) -> Source:
                 load = partial(_load_face, image_files, picture, size)
                 yield Record(picture, load, attributes=attributes[stem], split=split[stem])
 
-    return Source(stream(), len(pictures), attribute_names=names, path=folder)
+    return Source(
+        stream(),
+        len(pictures),
+        attribute_names=names,
+        path=folder,
+        left_out=left_out,
+        digest=digest,
+    )
+
+
+def digest_celeba(root: Path, source: Path | None) -> str:
+    """Return the `digest` of the `Source` that `read_celeba` would find, without the rest of it.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or cannot be read.
+    """
+    images, *tables = _find_files((source or root / "celeba").expanduser().resolve())
+    with open_image_files(images) as image_files:
+        return _digest(image_files, *tables)
+
+
+def _digest(image_files: ImageFiles, *tables: Path) -> str:
+    parts = hashlib.sha256(image_files.digest.encode())
+    for table in tables:
+        parts.update(hashlib.sha256(_read_bytes(table)).digest())
+    return parts.hexdigest()[:16]
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read ({error.strerror}): get it again.") from error
 
 
 def _find_files(folder: Path) -> list[Path]:
@@ -87,33 +126,46 @@ def _read_attributes(file: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]
     rows = _read_rows(file)
     if file.suffix == ".txt":
         del rows[:1]  # the number of images
-        names = rows[0] if rows else []
+        head = Row(2, ["", *rows[0].cells]) if rows else Row(2, [])
     else:
-        names = rows[0][1:] if rows else []
-    table = parse_attributes(file.name, names, rows[1:])
-    return tuple(names), {PurePosixPath(picture).stem: row for picture, row in table.items()}
+        head = rows[0] if rows else Row(1, [])
+    names, parsed = parse_attributes(file.name, head, rows[1:])
+    return names, collect(file.name, ((line, _stem(image), row) for line, image, row in parsed))
 
 
 def _read_partition(file: Path) -> dict[str, str]:
     rows = _read_rows(file)
     if file.suffix == ".csv":
         del rows[:1]  # the head of the columns
-    try:
-        return {PurePosixPath(picture).stem: PARTITIONS[part] for picture, part in rows}
-    except (ValueError, KeyError) as error:
-        raise DatasetError(
-            f"{file.name}: every row must be a picture's name and 0, 1 or 2, for train, "
-            f"validation and test; found {error}."
-        ) from error
+    for row in rows:
+        if len(row.cells) != 2 or row.cells[1] not in PARTITIONS:
+            raise DatasetError(
+                f"{file.name}, line {row.line}: every row must be a picture's name and 0, 1 or 2, "
+                f"for train, validation and test; found {','.join(row.cells)[:60]!r}."
+            )
+    parts = ((row.line, _stem(row.cells[0]), PARTITIONS[row.cells[1]]) for row in rows)
+    return collect(file.name, parts)
 
 
-def _read_rows(file: Path) -> list[list[str]]:
+def _check_listed(file: Path, stems: Iterable[str], listed: Container[str]) -> None:
+    if missing := [stem for stem in stems if stem not in listed]:
+        raise DatasetError(say_missing(file.name, missing))
+
+
+def _stem(image: str) -> str:
+    return PurePosixPath(image.replace("\\", "/")).stem
+
+
+def _read_rows(file: Path) -> list[Row]:
+    data = _read_bytes(file)
+    if file.suffix == ".csv":
+        return read_table(file.name, data, lambda cells: len(cells) > 1)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{file} cannot be read ({error}): get it again.") from error
-    rows = csv.reader(lines) if file.suffix == ".csv" else (line.split() for line in lines)
-    return [row for row in rows if row]
+    rows = (Row(number, line.split()) for number, line in enumerate(lines, start=1))
+    return [row for row in rows if row.cells]
 
 
 def _load_face(image_files: ImageFiles, picture: str, size: int) -> np.ndarray:

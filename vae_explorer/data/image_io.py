@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from pillow_heif import register_heif_opener
 
+from vae_explorer.data.formats import FORMATS
 from vae_explorer.errors import ImageBombError, ImageError
 
-# Not every format that Pillow knows: EPS, for one, would start another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "HEIF", "AVIF")
 register_heif_opener()
 
 
