@@ -1,4 +1,4 @@
-"""VAE Explorer: the table of pages, and the sidebar.
+"""VAE Explorer: the table of pages, and the frame around them.
 
 Start it with `streamlit run app.py`. The server loads this file once to find `app`; each visit
 then runs it as a script, which draws the chosen page.
@@ -13,12 +13,14 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from vae_explorer.server.routes import live_routes
 from vae_explorer.ui.cache import get_checkpoint, key_of
+from vae_explorer.ui.faces.picker import BEST_FACE_MODELS, is_face_model
 from vae_explorer.ui.files import keep_uploads_in_memory
+from vae_explorer.ui.header import FIRST_MODELS, draw_header
+from vae_explorer.ui.learn.siblings import has_siblings
 from vae_explorer.ui.lecture import lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.preload import import_for_sessions
-from vae_explorer.ui.sidebar import TRAINING, choose_checkpoint
-from vae_explorer.ui.state import is_lecturing
+from vae_explorer.ui.state import start_page
 
 PAGES = {
     "Explore": [
@@ -51,6 +53,16 @@ PAGES = {
     ],
 }
 
+# Which models a page can show; the others show all.
+FITS = {
+    "your_photo": is_face_model,
+    "morph": is_face_model,
+    "edit": is_face_model,
+    "autoencoder_or_vae": has_siblings,
+}
+# Pages that are about no single model, and have no picker.
+WITHOUT_MODEL = ("objective", "lecture", "train")
+
 if get_script_run_ctx() is None:
     # Said before the first visit: else that one is served by Streamlit's older rule, which runs
     # the files below pages/ on their own.
@@ -69,11 +81,21 @@ else:
         page_title="VAE Explorer",
         page_icon=icon(),
         layout="wide",
-        initial_sidebar_state="collapsed" if is_lecturing() else "auto",
+        initial_sidebar_state="collapsed",
     )
     st.logo(logo(), size="large")
-    page = st.navigation(PAGES, expanded=True)
-    choose_checkpoint(needed=page.url_path != Path(TRAINING).stem)
+    page = st.navigation(PAGES, position="top")
+    start_page()
     lead_lecture()
+    section = next(name for name, pages in PAGES.items() if page in pages)
+    name = page.url_path or "latent_map"
+    draw_header(
+        name,
+        section,
+        needed=name not in ("train", "lecture"),
+        shown=name not in WITHOUT_MODEL,
+        fits=FITS.get(name, lambda _card, _cards: True),
+        first=BEST_FACE_MODELS if section == "Faces" else FIRST_MODELS,
+    )
     page.run()
     close_page()

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.learn.anatomy import (
     choose_image,
     choose_subject,
@@ -10,7 +11,6 @@ from vae_explorer.ui.learn.anatomy import (
     show_network,
 )
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 
 SENTENCE = (
     "Follow a picture through the network, to z and back. Click a layer to see what it does; "

@@ -8,8 +8,8 @@ from vae_explorer.ui.explore.map_points import show_nearest
 from vae_explorer.ui.faces.directions import choose_user_vector
 from vae_explorer.ui.faces.picker import THREE, choose_faces
 from vae_explorer.ui.files import offer_images
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import ListTiles, Setting
 from vae_explorer.ui.stage.views import show_grid, show_image

@@ -8,6 +8,7 @@ from vae_explorer.latent.interpolation import lerp, to_p_values
 from vae_explorer.latent.statistics import largest_relative_step, uncovered_samples
 from vae_explorer.sampling import sample_box
 from vae_explorer.ui.cache import get_decoded, key_of
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.learn.siblings import (
     LINKS,
     LOOKS,
@@ -19,7 +20,6 @@ from vae_explorer.ui.learn.siblings import (
     show_loss_terms,
 )
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_image_row
 from vae_explorer.ui.widgets import int_input, select
 

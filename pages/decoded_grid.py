@@ -10,8 +10,8 @@ from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.map_points import show_latent
 from vae_explorer.ui.explore.map_view import choose_axes, other_settings, span_plane
 from vae_explorer.ui.files import offer_images
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import show_grid

@@ -14,8 +14,8 @@ from vae_explorer.latent.planes import coordinate_plane
 from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.dimensions import LOOKS, WHY, correlate, dimension_strengths
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import show_grid, show_image_row

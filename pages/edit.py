@@ -21,8 +21,8 @@ from vae_explorer.ui.faces.picker import ONE, choose_faces, needs_faces
 from vae_explorer.ui.faces.session_faces import session_faces
 from vae_explorer.ui.faces.views import show_edit
 from vae_explorer.ui.files import offer_files
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_image_row, show_photo
 from vae_explorer.ui.widgets import toggle
 

@@ -17,8 +17,8 @@ from vae_explorer.ui.explore.generate import (
 )
 from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_walk
 from vae_explorer.ui.files import offer_images
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import Setting, fixed_tiles
 from vae_explorer.ui.stage.views import show_grid

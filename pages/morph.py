@@ -10,8 +10,8 @@ from vae_explorer.latent.interpolation import corner_grid, morph_path
 from vae_explorer.ui.faces.picker import FOUR, TWO, choose_faces, needs_faces
 from vae_explorer.ui.faces.views import show_corners, show_morph
 from vae_explorer.ui.files import offer_files
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
 from vae_explorer.ui.widgets import int_slider, select

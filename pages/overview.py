@@ -10,8 +10,8 @@ from vae_explorer.ui.explore.overview import (
     show_reconstructions,
     show_terms,
 )
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.sidebar import current_checkpoint
 
 checkpoint = current_checkpoint()
 card = checkpoint.card

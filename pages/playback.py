@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.train.playback import (
     ALIGNMENTS,
     load_sources,

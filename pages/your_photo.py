@@ -14,8 +14,8 @@ from vae_explorer.ui.faces.photos import (
     show_session_faces,
 )
 from vae_explorer.ui.faces.picker import describe_likeness, needs_faces, other_models_of_faces
+from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.sidebar import current_checkpoint
 from vae_explorer.ui.stage.views import show_image
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import toggle

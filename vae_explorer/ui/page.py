@@ -1,4 +1,4 @@
-"""The frame of every page: title, sentence, stage and panel, reset button, notices."""
+"""The frame of every page: header, stage and panel, reset button, notices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
+from vae_explorer.ui.header import RECENT, write_title
 from vae_explorer.ui.state import (
     LECTURE,
     drop_unknown_settings,
@@ -15,7 +16,7 @@ from vae_explorer.ui.state import (
     reset_view,
     take_notices,
 )
-from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.widgets import toggle
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
 _BRAND = "#7664fb"  # one logo for both themes: contrast 3.9 : 1 on light, 4 : 1 on dark
@@ -23,13 +24,14 @@ _DOTS = ((18, 20, 14, 0), (47, 17, 10, 1), (20, 49, 10, 2), (46, 46, 15, 4))
 """The logo: x, y and radius in a square of 64, and the class that gives the colour."""
 _STYLE = """
 <style>
-  /* the stage and its main control are seen at 1280 x 720 without scrolling */
-  .stMainBlockContainer { padding: 1.2rem 2rem 1.5rem; }
+  /* the stage and its main control are seen at 1280 x 720 without scrolling, below the menu */
+  .stMainBlockContainer { padding: 4.4rem 2rem 1.5rem; }
   .stMainBlockContainer h1 { padding: 0; }
   header.stAppHeader { background: transparent; }
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
   .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
-  @media (max-width: 640px) { .stMainBlockContainer { padding: 3.2rem 0.8rem 2rem; } }
+  .vae-qr svg { display: block; width: min(100%, 62vh); margin: 0 auto; }
+  @media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; } }
 </style>
 """
 
@@ -57,8 +59,7 @@ def open_page(
     pixels = "auto" if is_smooth() else "pixelated"
     st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
     if not is_lecturing():  # a scene has its own title and sentence
-        st.title(escape_markdown(title), anchor=False)
-        st.markdown(sentence)
+        write_title(title, sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
     if whole:
         stage, panel = st.container(), st.container()
@@ -70,13 +71,16 @@ def open_page(
 
 def close_page() -> None:
     """Offer to reset the view, and show what in the link could not be used."""
-    st.session_state.pop(_PANEL).button(
-        "Reset this page",
-        icon=":material/restart_alt:",
-        type="tertiary",
-        on_click=reset_view,
-        kwargs={"but": {"model", "smooth", LECTURE}},
-    )
+    with st.session_state.pop(_PANEL).container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Reset",
+            icon=":material/restart_alt:",
+            help="Set this page to its defaults.",
+            type="tertiary",
+            on_click=reset_view,
+            kwargs={"but": {"model", "smooth", RECENT, LECTURE}},
+        )
+        toggle("smooth", "Smooth images", help="Off: every pixel is drawn as a square.")
     drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
@@ -85,7 +89,7 @@ def close_page() -> None:
 
 
 def is_smooth() -> bool:
-    """Say whether images are interpolated, as chosen in the sidebar."""
+    """Say whether images are interpolated."""
     return bool(st.session_state.get("smooth", False))
 
 
@@ -95,7 +99,7 @@ def icon() -> str:
 
 
 def logo() -> str:
-    """Draw the logo at the top of the sidebar, as SVG that is readable in both themes."""
+    """Draw the logo at the top of the page, as SVG that is readable in both themes."""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="180" height="30">'
         f"{_draw_mark(0.45, 1)}"

@@ -22,6 +22,7 @@ def select(
     *,
     help: str | None = None,
     dropdown: bool = False,
+    hide_label: bool = False,
 ) -> Name:
     """Select one option; the URL holds its name.
 
@@ -33,6 +34,8 @@ def select(
         A name; the first one if not given.
     dropdown : bool
         Show a drop-down list, for more options than fit side by side.
+    hide_label : bool
+        Leave the label of a drop-down list to screen readers.
     """
     first = default if default is not None and default in options else next(iter(options))
 
@@ -52,6 +55,7 @@ def select(
             format_func=options.__getitem__,
             key=key,
             help=help,
+            label_visibility="collapsed" if hide_label else "visible",
             persist_state="session",
         )
     else:

@@ -24,7 +24,6 @@ from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.faces.session_faces import SessionFace, session_faces
 from vae_explorer.ui.page import close_page
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import escape_markdown
 
 SIDE = 256
 """Side of the faces on the screen, in pixels."""
@@ -43,7 +42,7 @@ FOUR: Roles = (
 _GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
-_BEST = ("faces-vae-96", "faces-vae-64")
+BEST_FACE_MODELS = ("faces-vae-96", "faces-vae-64")
 _SEEN = "tray_seen_by_pickers"
 
 
@@ -105,19 +104,17 @@ def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[Chosen
     return [_find(checkpoint, option, faces) for option in chosen]
 
 
+def is_face_model(card: ModelCard, _cards: Mapping[str, ModelCard]) -> bool:
+    """Say whether a model was trained on faces."""
+    return card.dataset.name == FACES
+
+
 def needs_faces(card: ModelCard) -> None:
-    """Stop the script with a link to a model of faces, unless the selected one is."""
+    """Stop the script with an explanation if no model of faces is here."""
     if card.dataset.name == FACES:
         return
-    models = _models_of_faces()
-    st.info(f"{escape_markdown(card.title)} knows no faces, and this page is about them.")
-    if models:
-        best = models[0]
-        st.button(
-            f"Use {escape_markdown(best.title)}", type="primary", on_click=_use, args=(best.name,)
-        )
-    else:
-        st.caption("There is no model of faces here. README.md says how to train one.")
+    st.info("This page needs a face model, and none is installed.")
+    st.page_link("pages/train.py", label="Train and watch", icon=":material/model_training:")
     close_page()
     st.stop()
 
@@ -246,8 +243,4 @@ def _astronaut() -> SessionFace:
 def _models_of_faces() -> list[ModelCard]:
     cards, _ = list_checkpoints()
     models = [card for card in cards.values() if card.dataset.name == FACES]
-    return sorted(models, key=lambda card: (*_BEST, card.name).index(card.name))
-
-
-def _use(name: str) -> None:
-    st.session_state["model"] = name
+    return sorted(models, key=lambda card: (*BEST_FACE_MODELS, card.name).index(card.name))

@@ -17,7 +17,6 @@ from vae_explorer.latent.statistics import share_far_from_prior
 from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page, theme
-from vae_explorer.ui.sidebar import FIRST_MODEL
 from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.stage.views import explain_release
@@ -84,6 +83,11 @@ REACH = 3.6
 _CAUGHT = 0.995
 
 
+def has_siblings(card: ModelCard, cards: Mapping[str, ModelCard]) -> bool:
+    """Say whether a model of a plane has others to compare it with."""
+    return card.model.latent_dim == 2 and len(comparable(cards.values(), card)) > 1
+
+
 def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
     """Return this model and those comparable to it, by unambiguous names.
 
@@ -104,10 +108,6 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
         "two latent dimensions that learnt from the same pictures, such as an autoencoder beside a "
         "VAE."
     )
-    if FIRST_MODEL in cards and card.name != FIRST_MODEL:
-        st.button(
-            f"Use {escape_markdown(cards[FIRST_MODEL].title)}", type="primary", on_click=_use_first
-        )
     close_page()
     return st.stop()
 
@@ -217,7 +217,3 @@ def _frame(z: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _first(family: Mapping[str, Checkpoint]) -> Checkpoint:
     return next(iter(family.values()))
-
-
-def _use_first() -> None:
-    st.session_state["model"] = FIRST_MODEL

@@ -1,0 +1,59 @@
+"""Share: the link to the current view, as text, as a QR code, and as an embed snippet."""
+
+from __future__ import annotations
+
+import ipaddress
+from html import escape
+from urllib.parse import urlencode, urlsplit
+
+import segno
+import streamlit as st
+
+_EMBED = {"embed": "true"}
+_HEIGHT = 720  # pixels of an embedded page
+
+
+def offer_link() -> None:
+    """Draw the button that opens the dialog."""
+    if st.button("Share", icon=":material/share:", key="share"):
+        _show_link()
+
+
+def view_url(**more: str) -> str:
+    """Return the address that reopens the current view, with further query parameters."""
+    root = (st.context.url or "").partition("?")[0]
+    query = urlencode({**st.query_params.to_dict(), **more})
+    return f"{root}?{query}" if query else root
+
+
+def qr_code(url: str) -> str:
+    """Draw a QR code of an address as SVG, black on white with its quiet zone of four modules."""
+    return segno.make(url, micro=False, error="m").svg_inline(border=4, light="#fff", omitsize=True)
+
+
+@st.dialog("Share this view", width="medium")
+def _show_link() -> None:
+    url = view_url()
+    st.code(url, language=None, wrap_lines=True)
+    if _is_local(url):
+        st.caption(
+            "This address works on this computer only. For other devices, open the app by its "
+            "network address, which Streamlit prints in the terminal, and share that."
+        )
+    st.html(f'<div class="vae-qr" role="img" aria-label="QR code of the link">{qr_code(url)}</div>')
+    st.caption("To embed this view in a web page:")
+    embedded = escape(view_url(**_EMBED))
+    st.code(
+        f'<iframe src="{embedded}" width="100%" height="{_HEIGHT}" title="VAE Explorer"></iframe>',
+        language="html",
+        wrap_lines=True,
+    )
+    st.caption("Uploaded photos and drawings are never part of a link.")
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
