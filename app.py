@@ -20,6 +20,7 @@ from vae_explorer.ui.learn.siblings import has_siblings
 from vae_explorer.ui.lecture import lead_lecture
 from vae_explorer.ui.page import close_page, icon, logo
 from vae_explorer.ui.preload import import_for_sessions
+from vae_explorer.ui.reload import watch_sources_only
 from vae_explorer.ui.state import start_page
 
 PAGES = {
@@ -74,6 +75,7 @@ if get_script_run_ctx() is None:
     # for seconds where a core is busy.
     torch.set_num_threads(1)
     import_for_sessions()
+    watch_sources_only()
     keep_uploads_in_memory()  # once, before the server takes any
     app = st.App(Path(__file__), routes=live_routes(lambda card: get_checkpoint(key_of(card))))
 else:
