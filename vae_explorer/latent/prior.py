@@ -45,6 +45,8 @@ FEWEST = 2_000
 """Rows below which there are neither layers nor a bandwidth."""
 TOLERANCE = 1e-3
 """A fit is done when a step adds less than this to the log-likelihood of a row, per dimension."""
+_FEWEST_TO_FIT = 3
+"""Rows: a mixture takes two, and one is held out."""
 REGULARISATION = 1e-4
 """Added to the diagonal of every covariance, so that none collapses onto a few rows."""
 
@@ -75,7 +77,7 @@ def fit_prior(
     Parameters
     ----------
     z_mean : (n, d)
-        Of the train split; at least two. Of more than `MOST_ROWS` so many are drawn.
+        Of the train split; at least one. Of more than `MOST_ROWS` so many are drawn.
     seed : int
         Of the rows that choose, and of where the Gaussians start.
     mirrored : (n, d), optional
@@ -91,7 +93,7 @@ def fit_prior(
     Raises
     ------
     ValueError
-        If there are fewer than two encodings.
+        If there are none.
 
     References
     ----------
@@ -99,9 +101,11 @@ def fit_prior(
     (https://arxiv.org/abs/1903.12436), section 4: ex-post density estimation.
     """
     sides = [np.asarray(side) for side in (z_mean, mirrored) if side is not None]
-    if sides[0].ndim != 2 or len(sides[0]) < 2:
+    if sides[0].ndim != 2 or not len(sides[0]):
         shape = sides[0].shape
-        raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {shape}.")
+        raise ValueError(f"A prior is fitted to one encoding (n, d) or more; found {shape}.")
+    if len(sides[0]) < _FEWEST_TO_FIT:  # none could be held out: counted often enough instead
+        sides = [np.repeat(side, _FEWEST_TO_FIT, axis=0) for side in sides]
     if len(sides[0]) > MOST_ROWS:
         drawn = stream(seed, RandomStream.PRIOR_ROWS).permutation(len(sides[0]))[:MOST_ROWS]
         sides = [side[drawn] for side in sides]
@@ -307,7 +311,10 @@ def _find_layers(
     """Return layers that make a few Gaussians fit better; none where they do not."""
     if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
         return {}
-    layers = fit_layers(inner, seed=seed)
+    try:
+        layers = fit_layers(inner, seed=seed)
+    except np.linalg.LinAlgError:  # equal rows, or rows on a plane: their covariance is singular
+        return {}
     some = stream(seed, RandomStream.PRIOR_SUBSAMPLE).permutation(inner)[:CHOOSING_ROWS]
     count = [k for k in _affordable(some) if k <= 10][-1]
     straight, log_determinant = gaussianize(outer, layers)
