@@ -47,6 +47,8 @@ TOLERANCE = 1e-3
 """A fit is done when a step adds less than this to the log-likelihood of a row, per dimension."""
 _FEWEST_TO_FIT = 3
 """Rows: a mixture takes two, and one is held out."""
+_NARROWEST = 1e-6
+"""Share of the rows' variance that is added instead, where that is not enough."""
 REGULARISATION = 1e-4
 """Added to the diagonal of every covariance, so that none collapses onto a few rows."""
 
@@ -134,7 +136,10 @@ def fit_prior(
         means_init=mixture.means_,
         precisions_init=mixture.precisions_,
     )
-    mixture.fit(every)
+    try:
+        mixture.fit(every)
+    except ValueError:
+        mixture = _fit_narrow(every, mixture.n_components, seed)
     return {
         WEIGHTS: mixture.weights_.astype(np.float32),
         MEANS: mixture.means_.astype(np.float32),
@@ -329,13 +334,31 @@ def _affordable(rows: NDArray[np.floating]) -> list[int]:
 
 
 def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
+    try:
+        return _new_mixture(rows, count, seed, REGULARISATION).fit(rows)
+    except ValueError:
+        return _fit_narrow(rows, count, seed)
+
+
+def _fit_narrow(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
+    """Fit to rows whose covariances are singular in single precision: a few, or few places.
+
+    In double precision, and regularised by their own spread.
+    """
+    wide = rows.astype(np.float64)
+    regularisation = max(REGULARISATION, _NARROWEST * float(wide.var(axis=0).max()))
+    return _new_mixture(wide, count, seed, regularisation).fit(wide)
+
+
+def _new_mixture(
+    rows: NDArray[np.floating], count: int, seed: int, regularisation: float
+) -> GaussianMixture:
     from sklearn.mixture import GaussianMixture
 
-    mixture = GaussianMixture(
+    return GaussianMixture(
         count,
         tol=TOLERANCE * rows.shape[1],
-        reg_covar=REGULARISATION,
+        reg_covar=regularisation,
         random_state=seed,
         init_params="k-means++",
     )
-    return mixture.fit(rows)
