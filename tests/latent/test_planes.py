@@ -120,7 +120,7 @@ def test_encodings_that_are_all_the_same_explain_nothing():
         (lambda: coordinate_plane(3, 1, 1), "two different"),
         (lambda: coordinate_plane(3, 0, 1, origin=[0, 0]), r"\(3,\); found \(2,\)"),
         (lambda: principal_components(np.eye(3)).plane(0, 3), "no component 3"),
-        (lambda: principal_components(np.ones((1, 4))), r"found \(1, 4\)"),
+        (lambda: principal_components(np.ones((0, 4))), r"found \(0, 4\)"),
         (lambda: Plane(np.zeros(3), np.eye(2), ("a", "b")), r"\(3,\) and \(2, 2\)"),
         (lambda: Plane(np.zeros(2), 2 * np.eye(2), ("a", "b")), "length 1"),
     ],

@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_a_number_stops_it_and_keeps_the_last_state(
         ),
         ({"images": np.zeros((480, 3, 8, 8), np.uint8)}, "of 3x16x16; those .* are 3x8x8"),
         ({"images": np.zeros((480, 1, 16, 16), np.uint8)}, "of 3x16x16; those .* are 1x16x16"),
-        ({"split": np.array(["val"] * 480)}, "leaves one side empty"),
+        ({"split": np.array(["val"] * 480)}, "at least two images"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(

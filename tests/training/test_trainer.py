@@ -43,6 +43,15 @@ STEPS_PER_EPOCH = 9
 DIVERGING = 1e6  # a learning rate that breaks any weights in a step
 
 
+def take_images(dataset: ImageDataset, **counts: int) -> ImageDataset:
+    """The first images of a data set, so many in each split, and one that is held out."""
+    split = np.repeat([*counts, "test"], [*counts.values(), 1])
+    count = len(split)
+    assert dataset.labels is not None
+    labels = dataset.labels[:count]
+    return replace(dataset, images=dataset.images[:count], labels=labels, split=split)
+
+
 def stop_after(steps: int) -> Callable[[], bool]:
     """A request to stop that comes after so many steps."""
     countdown = iter(range(steps - 1, -1, -1))
@@ -506,12 +515,31 @@ def test_only_the_train_split_is_read_and_each_part_for_its_purpose(
     assert not np.isin(np.concatenate(asked), digits.rows("test")).any()
 
 
-@pytest.mark.parametrize("fraction", [1e-6, 1 - 1e-6])
-def test_a_split_that_leaves_one_side_empty_is_refused(
-    digits: ImageDataset, fraction: float
+@pytest.mark.parametrize(("fraction", "validated"), [(1e-6, 1), (0.05, 1), (1 - 1e-6, -1)])
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_a_split_leaves_an_image_on_either_side(
+    digits: ImageDataset, count: int, fraction: float, validated: int
 ) -> None:
-    with pytest.raises(TrainingError, match="leaves one side empty; use more images"):
-        split_rows(digits, TrainConfig(dataset="digits", validation_fraction=fraction))
+    few = take_images(digits, train=count, val=1)
+    rows, validation_rows = split_rows(few, TrainConfig("digits", validation_fraction=fraction))
+    assert len(validation_rows) == validated % count
+    assert sorted([*rows, *validation_rows]) == few.rows("train").tolist()
+
+
+def test_the_val_split_validates_a_single_training_image(digits: ImageDataset) -> None:
+    single = take_images(digits, train=1, val=2)
+    rows, validation_rows = split_rows(single, TrainConfig("digits"))
+    assert rows.tolist() == [0]
+    assert validation_rows.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("counts", [(0, 5), (1, 0)])
+def test_too_few_images_to_train_and_validate_are_refused(
+    digits: ImageDataset, counts: tuple[int, int]
+) -> None:
+    train, val = counts
+    with pytest.raises(TrainingError, match=f"at least two images.* digits has {train}"):
+        split_rows(take_images(digits, train=train, val=val), TrainConfig("digits"))
 
 
 def test_a_model_for_pictures_of_other_channels_is_refused(

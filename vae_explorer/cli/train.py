@@ -14,12 +14,13 @@ from typing import Literal, NamedTuple, NoReturn, Self
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.checkpoints import CARD
+from vae_explorer.checkpoints import CARD, load_checkpoint
 from vae_explorer.cli.data import add_data_options, check_dataset, open_dataset, print_metrics
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, did_you_mean
+from vae_explorer.evaluation.limits import describe_limits
 from vae_explorer.models import build_model
 from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
@@ -29,7 +30,7 @@ from vae_explorer.runs.status import resume_arguments
 from vae_explorer.training.distributed import any_rank, create_accelerator, shut_down
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
-from vae_explorer.training.trainer import train
+from vae_explorer.training.trainer import describe_adaptations, train
 
 CONFIG_HELP = """
 A FILE.json for --config holds any field of vae_explorer/config.py, for instance
@@ -389,6 +390,9 @@ def _train(
     """Train until done or requested to end; return whether this process was requested to."""
     stop = StopRequest()
     silent = reporter.silent
+    if not silent:
+        for line in describe_adaptations(model_config, config, dataset):
+            print(line)
     with tqdm(unit="step", dynamic_ncols=True, disable=True if silent else None) as bar:
 
         def show(metrics: StepMetrics) -> None:
@@ -439,9 +443,13 @@ def _publish_best(
         epochs=read_epochs(run.path) if list_epochs(run.path) else None,
     )
     print_metrics(card.metrics)
+    limits = describe_limits(load_checkpoint(request.out)).values()
+    for line in limits:
+        print(line)
     run.mark_published()
     print(f"Published {request.out}. See it with: streamlit run app.py")
-    reporter.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
+    published = f"Epoch {best.epoch} was the best, and was published."
+    reporter.enter("finished", " ".join([published, *limits]))
 
 
 def _show_step(bar: tqdm, metrics: StepMetrics) -> None:

@@ -472,6 +472,42 @@ class VaeTrainer(BaseTrainer[Autoencoder, EpochMetrics]):
         return super().load_images(rows).contiguous(memory_format=torch.channels_last)
 
 
+def describe_adaptations(
+    model_config: ModelConfig, config: TrainConfig, dataset: ImageDataset
+) -> list[str]:
+    """Say how a training differs from others because of few images; nothing as a rule.
+
+    Parameters
+    ----------
+    model_config, config : ModelConfig, TrainConfig
+    dataset : ImageDataset
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+
+    Raises
+    ------
+    TrainingError
+        As `split_rows` does.
+    """
+    rows, validation_rows = split_rows(dataset, config)
+    found = []
+    if len(rows) == 1 and not np.isin(validation_rows, dataset.rows("train")).any():
+        found.append("There is one training image: the val split chooses the best epoch.")
+    batch_size = min(config.batch_size, len(rows))
+    single = model_config.activate_projection or (
+        model_config.architecture == "conv" and model_config.feature_size == 1
+    )
+    if batch_size == 1 and model_config.normalization == "batch" and single:
+        found.append(
+            "A batch of 1 image cannot be normalized where a layer has one value per channel: "
+            "there the running statistics are used."
+        )
+    return found
+
+
 def train(
     model_config: ModelConfig,
     config: TrainConfig,
