@@ -7,7 +7,7 @@ import json
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, Self
 
@@ -109,6 +109,34 @@ class TrainRequest:
             root=args.root,
             source=args.source,
             **{name: given[name] for name in _SWITCHES if name in given},
+        )
+
+    def complete(self, run: Run) -> Self:
+        """Fill in where the run to resume reads its data and how its model is called.
+
+        Raises
+        ------
+        ConfigError
+            If another source is named than the run began with.
+        """
+        status = run.read_status()
+        try:
+            began = None if status is None else self.parse(status.arguments)
+        except ConfigError:  # written by another version
+            began = None
+        if began is None:
+            return self
+        if self.source and began.source and self.source.resolve() != began.source.resolve():
+            raise ConfigError(
+                f"This run began with --source {began.source}. Resume it without --source, or "
+                "start another run (another --out)."
+            )
+        return replace(
+            self,
+            source=self.source or began.source,
+            root=began.root if self.root == workspace.DATA else self.root,
+            title=self.title or began.title,
+            replace=self.replace or began.replace,
         )
 
     @property
@@ -300,6 +328,8 @@ def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch; return the exit status."""
     request = TrainRequest.from_namespace(args)
     run = Run.named(request.out.name)
+    if request.resume:
+        request = request.complete(run)
     if request.resume and run.reconcile_published(request.out):
         print(f"Published {request.out} already.")
         return 0
@@ -321,7 +351,9 @@ def run_train(args: argparse.Namespace) -> int:
                 model_config.image_size,
                 root=request.root,
                 source=request.source,
+                channels=model_config.image_channels,
                 check=reporter.check,
+                silent=not is_main,
             )
         if is_main:
             _prepare_folder(run, request, model_config, config)

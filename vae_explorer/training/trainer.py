@@ -294,7 +294,8 @@ class BaseTrainer(ABC, Generic[Model, Epoch]):
             loss_sums=tuple(self.processes.mean(self.loss_sums).tolist()),
             seconds=self.seconds,
             history=self.history,
-            data=self.dataset.digest,
+            data=self.dataset.content or self.dataset.digest,
+            data_summary=self.dataset.summary,
         )
 
     def save_state(self) -> None:
@@ -307,7 +308,7 @@ class BaseTrainer(ABC, Generic[Model, Epoch]):
     def load_state(self) -> RunState[Epoch]:
         """Continue from the saved state; `DatasetError` if it was trained on other images."""
         state = read_state(self.run, self.metrics)
-        self.dataset.check_digest(state.data)
+        self.dataset.check_unchanged(state.data, state.data_summary)
         self.model.load_state_dict(state.weights)
         self.ema.load_state_dict(state.ema)
         self.best, self.step, self.history = state.best, state.step, state.history

@@ -14,6 +14,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from vae_explorer.errors import ModelFileError
 from vae_explorer.images import for_display, png_bytes, tile, zip_of_pngs
 from vae_explorer.preprocessing import MAX_BYTES
+from vae_explorer.ui.sidebar import show_inverted
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
@@ -99,10 +100,10 @@ def offer_images(
         smooth = select("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
 
         def write_png() -> bytes:
-            return png_bytes(tile(for_display(decode()), columns), scale, smooth)
+            return png_bytes(tile(for_display(decode(), show_inverted()), columns), scale, smooth)
 
         def write_zip() -> bytes:
-            images = for_display(decode())
+            images = for_display(decode(), show_inverted())
             names = [f"{name}-{k + 1:03d}" for k in range(len(images))]
             return zip_of_pngs(images, names, scale, smooth)
 

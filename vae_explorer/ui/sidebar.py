@@ -58,6 +58,11 @@ def current_checkpoint() -> Checkpoint:
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
 
 
+def show_inverted() -> bool:
+    """Say whether the images of the selected model are shown inverted."""
+    return current_checkpoint().card.is_inverted
+
+
 def _show_errors(errors: dict[str, str]) -> None:
     if not errors:
         return

@@ -23,6 +23,7 @@ from vae_explorer.latent.statistics import SMALLEST_HALF
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_components, get_decoded, key_of
 from vae_explorer.ui.explore.map_points import Pin
+from vae_explorer.ui.sidebar import show_inverted
 from vae_explorer.ui.stage.tiles import Setting
 from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
@@ -233,5 +234,5 @@ def _decode_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> D
         points = grid_points(centre, half * (_TILES - 1) / _TILES, _TILES)
         (left, bottom), (right, top) = centre - half, centre + half
     images = get_decoded(key_of(checkpoint.card), view.plane.to_latent(points))
-    url = data_url(tile(for_display(images), _TILES))
+    url = data_url(tile(for_display(images, show_inverted()), _TILES))
     return DecodedTiles(url, x0=float(left), x1=float(right), y0=float(bottom), y1=float(top))

@@ -227,7 +227,7 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
-    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE))[0]
+    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]
     return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
 
 

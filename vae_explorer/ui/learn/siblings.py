@@ -169,7 +169,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
                 "z": pack_floats(z),
                 "middle": middle.tolist(),
                 "half": half,
-                "ink": card.model.image_channels == 1,
+                "ink": card.is_inverted,
             }
         )
     data = {

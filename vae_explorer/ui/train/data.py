@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, find_prepared
-from vae_explorer.data.base import SPLITS
+from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
 from vae_explorer.data.files import open_image_files
 from vae_explorer.data.user_sets import (
     MAX_BYTES,
@@ -100,10 +100,8 @@ def _ask_for_own() -> TrainingData | None:
     if not is_at_this_machine() or (named := ask_for_path()) is None:
         return None
     path, pictures = named
-    if pictures < len(SPLITS):
-        st.error(
-            f"There are {pictures} pictures in {escape_markdown(str(path))}: too few to train on."
-        )
+    if pictures < FEWEST_IMAGES:
+        st.error(f"{escape_markdown(str(path))}: {say_too_few(pictures)}")
         return None
     return _own_data(path.stem, path, split_counts(pictures))
 

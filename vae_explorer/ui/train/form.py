@@ -11,11 +11,11 @@ import streamlit as st
 from vae_explorer import workspace
 from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
 from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
     FEW_IMAGES,
-    FEWEST_IMAGES,
     PRESETS,
     fitting_presets,
     suggest_hyperparameters,
@@ -197,10 +197,7 @@ def _find_problems(
 ) -> list[str]:
     problems = []
     if 0 < data.pictures < FEWEST_IMAGES:
-        problems.append(
-            f"These are {data.pictures} pictures; training takes {FEWEST_IMAGES} at least. Add "
-            "some to the zip or folder."
-        )
+        problems.append(say_too_few(data.pictures))
     try:
         check_name(name, taken)
     except ValueError as error:
