@@ -214,6 +214,28 @@ def test_data_that_does_not_fit_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("count", "batch_size"), [(2, 8), (4, 1)])
+@architectures
+def test_few_images_and_batches_of_one_train_a_classifier(
+    tmp_path: Path,
+    classifier_faces: ImageDataset,
+    architecture: str,
+    count: int,
+    batch_size: int,
+) -> None:
+    faces = replace(
+        classifier_faces,
+        images=classifier_faces.images[:6],
+        attributes=np.tile([True, False, True], (6, 1)),
+        split=np.repeat(["train", "val"], [count, 6 - count]),
+    )
+    network = replace(TINY[architecture], channels=(4, 4, 4, 4))
+    config = replace(TRAIN, epochs=1, batch_size=batch_size)
+    (epoch,) = train_classifier(network, config, faces, tmp_path / "run")
+    assert np.isfinite([epoch.train_loss, epoch.validation_loss]).all()
+    assert 0 <= epoch.validation_accuracy <= 1
+
+
 def test_a_run_that_cannot_be_resumed_says_so(
     tmp_path: Path, classifier_faces: ImageDataset
 ) -> None:

@@ -37,7 +37,7 @@ from vae_explorer.training.state import (
     read_weights,
     save_config,
 )
-from vae_explorer.training.trainer import train
+from vae_explorer.training.trainer import describe_adaptations, train
 
 STEPS_PER_EPOCH = 9
 DIVERGING = 1e6  # a learning rate that breaks any weights in a step
@@ -532,6 +532,32 @@ def test_the_val_split_validates_a_single_training_image(digits: ImageDataset) -
     rows, validation_rows = split_rows(single, TrainConfig("digits"))
     assert rows.tolist() == [0]
     assert validation_rows.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("activate_projection", [False, True])
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 8), (3, 1), (10, 4), (10, 8), (2, 2)])
+def test_batch_norm_trains_on_batches_of_one_image(
+    tmp_path: Path, digits: ImageDataset, count: int, batch_size: int, activate_projection: bool
+) -> None:
+    # A single one, one a batch, and one left over where the statistics are recomputed.
+    model_config = ModelConfig(
+        image_size=8,
+        image_channels=1,
+        latent_dim=2,
+        channels=(4, 4, 4),  # down to one pixel, where an image is one value per channel
+        normalization="batch",
+        activate_projection=activate_projection,
+    )
+    few = take_images(digits, train=count, val=1)
+    config = TrainConfig("digits", epochs=2, batch_size=batch_size, precision="float32")
+    (tmp_path / "run").mkdir()
+    history = list(train(model_config, config, few, tmp_path / "run"))
+    assert len(history) == 2
+    for tensor in load_state(tmp_path / "run").best.values():
+        assert torch.isfinite(tensor).all()
+    said = " ".join(describe_adaptations(model_config, config, few))
+    assert ("running statistics" in said) == (count <= 2 or batch_size == 1)
+    assert ("one training image" in said) == (count == 1)
 
 
 @pytest.mark.parametrize("counts", [(0, 5), (1, 0)])

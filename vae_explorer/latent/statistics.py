@@ -216,7 +216,7 @@ def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     # are equal, or closer than float32 can square, that is 0, and its quadtree of NaNs recurses
     # until the process is killed (SIGSEGV). Rows that differ in float16 are far enough apart. Of
     # huge ones the squares overflow.
-    is_huge = float(np.abs(z_mean[rows]).max(initial=0)) > np.finfo(np.float16).max
+    is_huge = np.abs(z_mean[rows]).max(initial=0) > float(np.finfo(np.float16).max)
     if is_huge or count_different(z_mean[rows]) < TSNE_DIFFERENT:
         return {}
     from sklearn.manifold import TSNE

@@ -52,8 +52,13 @@ def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[Rows, Rows]:
         )
     if len(rows) == 1:
         return rows, validation
-    held = min(max(1, round(len(rows) * config.validation_fraction)), len(rows) - 1)
+    held = count_validated(len(rows), config)
     return rows[held:], np.sort(rows[:held])
+
+
+def count_validated(count: int, config: TrainConfig) -> int:
+    """Return how many of the train split's images validate: at least one, where one is left."""
+    return min(max(1, round(count * config.validation_fraction)), max(count - 1, 0))
 
 
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
