@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ from vae_explorer.data.colour import (
     srgb_profile,
     to_srgb,
 )
-from vae_explorer.data.formats import FORMATS
+from vae_explorer.data.formats import FORMATS, HEAD_BYTES, is_image_head
 from vae_explorer.data.png import SIGNATURE, read_png
 from vae_explorer.data.samples import to_8_bits
 from vae_explorer.errors import ImageBombError, ImageError
@@ -33,6 +34,7 @@ register_heif_opener()
 # image (a damaged comment or EXIF entry), and would fill the log with the files of strangers.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 _ORIENTATION = 0x0112
 _TURNS = {  # by the value of that EXIF tag
@@ -129,7 +131,12 @@ def open_image(data: bytes) -> Image.Image:
         png = read_png(data)
         data = png.data
         said = {"icc_profile": png.profile, "bit_depth": png.bits}
-    with _reading("not a picture that can be read"):
+    is_known = is_image_head(data[:HEAD_BYTES])
+    with _reading(
+        "a picture with a kind of samples that is not read, or with damaged first bytes"
+        if is_known
+        else "not a picture that can be read"
+    ):
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     image.info.update(said)
     if image.format in ("HEIF", "AVIF") and not image.info.get("icc_profile"):
@@ -209,12 +216,12 @@ def _reading(problem: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise ImageBombError(str(error)) from error
-    except UnidentifiedImageError as error:  # its message is the address of an object
-        raise ImageError(f"{problem} (its first bytes are of no kind that is known)") from error
+    except UnidentifiedImageError as error:  # whose message is the address of an object
+        raise ImageError(problem) from error
     # Whatever a decoder raises means that the file is damaged: they meet numbers in it that they
     # did not expect, and divide by them, index with them, or decode them as text.
     except Exception as error:
-        raise ImageError(f"{problem} ({error or type(error).__name__})") from error
+        raise ImageError(f"{problem} ({str(error) or type(error).__name__})") from error
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
