@@ -34,6 +34,8 @@ from vae_explorer.errors import ImageBombError, ImageError, ImageRangeError
 SKIN = (200, 150, 125)
 IN_SRGB = {P3: (209, 147, 121), ADOBE_RGB: (217, 151, 125), PROPHOTO: (249, 154, 139)}
 LINEAR = make_grey_profile(1.0)
+# pytest's own filters are in force, in place of those of the module.
+QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 RAMP = np.tile(np.linspace(0, 1, 96), (48, 1))
 PHOTO = Image.fromarray(astronaut()).crop((150, 30, 310, 230))
 
@@ -346,7 +348,7 @@ SHORT = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # here pytest's own filters are in force
+@QUIET
 @pytest.mark.parametrize("form", SHORT)
 def test_damage_anywhere_gives_an_image_or_the_error_for_it(
     form: str, monkeypatch: pytest.MonkeyPatch
@@ -385,6 +387,7 @@ def test_damaged_files_print_nothing(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
+@QUIET
 def test_damaged_exif_is_no_damage_to_the_image() -> None:
     for exif in (b"Exif\0\0nonsense", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3"):
         np.testing.assert_array_equal(
