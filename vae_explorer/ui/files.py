@@ -11,6 +11,7 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from vae_explorer.data.formats import IMAGE_SUFFIXES
 from vae_explorer.errors import ModelFileError
 from vae_explorer.images import for_display, png_bytes, tile, zip_of_pngs
 from vae_explorer.preprocessing import MAX_BYTES
@@ -28,7 +29,7 @@ _MIME = {
     "jpg": "image/jpeg",
 }
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
-_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
+_TYPES = sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
 
 
 def keep_uploads_in_memory() -> None:
