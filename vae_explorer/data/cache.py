@@ -22,7 +22,14 @@ import psutil
 
 from vae_explorer import workspace
 from vae_explorer.config import read_json
-from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
+from vae_explorer.data.base import (
+    SPLITS,
+    ImageDataset,
+    Known,
+    Source,
+    list_left_out,
+    name_source,
+)
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
 from vae_explorer.images import LUMA
@@ -226,6 +233,10 @@ def write_cache(
             f"No picture of {spec.name} in {source.path} can be used. Of {len(damaged)} looked "
             f"at, the first: {reasons}."
         )
+    if spec.shares is not None and len(kept) < FEWEST_IMAGES:
+        lines = list_left_out({**damaged, **source.left_out}, most=3)
+        said = f" Left out: {'; '.join(lines)}." if lines else ""
+        raise DatasetError(say_too_few(len(kept), source.count) + said)
     if spec.shares is None:
         split = np.array([known.split for known in kept])
     else:
