@@ -185,6 +185,8 @@ def test_a_training_on_changed_data_is_not_resumed_and_loses_nothing(
     assert main(["train", *out, "--resume"]) != 0  # the source is remembered
     said = capsys.readouterr().err
     assert "then: 14 images; labels cat, dgo; now: 23 images; labels cat, dog" in said
+    assert main(["train", *out, "--resume", "--finish"]) != 0
+    assert not Path("checkpoints/pets").exists()
     assert Path("runs/pets/state.safetensors").read_bytes() == state
     (source / "dog").rename(source / "dgo")
     for number in range(20, 29):

@@ -457,6 +457,7 @@ def _publish_best(
 ) -> None:
     run = reporter.run
     state = run.load_state()
+    dataset.check_unchanged(state.data, state.data_summary)
     model = build_model(model_config).eval()
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
