@@ -46,7 +46,8 @@ with panel:
         )
     axes = choose_axes(checkpoint, kind)
     plane = span_plane(checkpoint, axes)
-    reach = float(np.ceil(np.abs(plane.to_plane(checkpoint.encodings.z_mean)).max()))
+    farthest = np.abs(plane.to_plane(checkpoint.encodings.z_mean)).max()
+    reach = max(1.0, float(np.ceil(farthest)))  # equal encodings are all at the mean
     usual = 3.0 if card.model.kind == "vae" else reach
     extent = Setting("extent", "Extent: half the width, in units of z", 0.1, max(reach, 4.0), usual)
     centre = [

@@ -75,7 +75,7 @@ with stage:
         edit=lambda size: edit.face(chosen.kept, size),
     )
     if whole:
-        show_photo(edit.photo(chosen.kept), "The whole photo, changed")
+        show_photo(np.asarray(edit.photo(chosen.kept).rgb), "The whole photo, changed")
     if user_faces:
         with st.expander("On all your faces", icon=":material/group:"):
             faces = np.stack([edit.face(kept, FACE_SIDE) for kept in user_faces])

@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from vae_explorer.figures import loss_figure
 from vae_explorer.ui.explore.overview import (
     offer_models,
     show_facts,
+    show_history,
+    show_limits,
     show_metrics,
     show_reconstructions,
     show_terms,
 )
 from vae_explorer.ui.header import current_checkpoint
-from vae_explorer.ui.page import open_page, theme
+from vae_explorer.ui.page import open_page
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
@@ -21,14 +22,10 @@ stage, panel = open_page(
 
 with stage:
     show_reconstructions(checkpoint)
-    st.plotly_chart(
-        loss_figure(checkpoint.history, template=theme(), height=330),
-        theme=None,
-        config={"displayModeBar": False},
-        key=f"losses-{card.name}",
-    )
+    show_history(checkpoint)
 with panel:
     show_metrics(card)
+    show_limits(checkpoint)
     show_facts(card)
     show_terms(card)
     offer_models(checkpoint)

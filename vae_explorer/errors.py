@@ -43,6 +43,10 @@ class ImageBombError(ImageError):
     """A decompression bomb: the header promises more pixels than Pillow's limit."""
 
 
+class ImageRangeError(ImageError):
+    """An image whose values do not tell which of them is white."""
+
+
 class NoFaceError(ImageError):
     """An image without a detectable face, given to a model of faces."""
 

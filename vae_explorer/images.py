@@ -25,16 +25,24 @@ LUMA = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in luminance: ITU-R BT.601."""
 
 
+def is_inverted(dataset: str, channels: int) -> bool:
+    """Say whether images of a data set are shown inverted: MNIST and its kin store ink as 1.
+
+    Images of a user are grey photos, or paper that is white already.
+    """
+    return channels == 1 and dataset != "folder"
+
+
 def for_display(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
     """Turn data into what is put on screen: grey images as dark ink on white paper.
 
-    MNIST and its kin store ink as 1; colour images are returned as they are.
+    Colour images are returned as they are.
 
     Parameters
     ----------
     images : (..., channels, height, width)
     ink_on_paper : bool
-        Whether grey images are inverted.
+        Whether grey images are inverted; see `is_inverted`.
 
     Returns
     -------
@@ -182,14 +190,38 @@ def zip_of_files(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def encode_image_file(pixels: NDArray[np.uint8], kind: ImageFormat) -> bytes:
-    """Write pixels (height, width, 3) as a file, with nothing in it beside them.
+def encode_image_file(
+    image: NDArray[np.uint8] | Image.Image,
+    kind: ImageFormat,
+    *,
+    profile: bytes | None = None,
+    **options: object,
+) -> bytes:
+    """Write an image as a file, with nothing in it beside pixels and profile.
 
-    A JPEG has its colours at full resolution.
+    Parameters
+    ----------
+    image : Image, or ndarray of uint8 (height, width, 3)
+    kind : {"png", "jpeg", "webp"}
+        By default, a JPEG has its colours at full resolution; JPEG and WebP have quality 95.
+    profile : bytes, optional
+        The ICC profile of its colours.
+    **options
+        Of Pillow's writer, in place of those defaults.
     """
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    defaults: dict[str, object] = {}
+    if kind == "jpeg":
+        defaults = {} if "qtables" in options else {"quality": 95}
+        defaults |= {"subsampling": 0}
+    elif kind == "webp":
+        # Exact: else the colours below what is transparent are lost.
+        defaults = {"quality": 95, "exact": True}
+    if profile is not None:
+        defaults |= {"icc_profile": profile}
     buffer = io.BytesIO()
-    options = {"png": {}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}[kind]
-    Image.fromarray(pixels).save(buffer, kind, **options)
+    image.save(buffer, kind, **(defaults | options))
     return buffer.getvalue()
 
 

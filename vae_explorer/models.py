@@ -55,6 +55,29 @@ def reparameterize(z_mean: Tensor, z_log_var: Tensor, noise: torch.Generator | T
     return z_mean + torch.exp(0.5 * z_log_var) * noise
 
 
+class _SingleValueBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalization by the running statistics where a batch has one value per channel.
+
+    A single value has no variance, and PyTorch raises an error for it in training. It is what one
+    image gives in a dense layer, or in a feature map of one pixel.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize (n, channels) or (n, channels, height, width)."""
+        if self.training and input.numel() == self.num_features:
+            statistics = self.running_mean, self.running_var
+            return F.batch_norm(input, *statistics, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+class BatchNorm1d(_SingleValueBatchNorm, nn.BatchNorm1d):
+    """Of dense layers."""
+
+
+class BatchNorm2d(_SingleValueBatchNorm, nn.BatchNorm2d):
+    """Of feature maps."""
+
+
 class Encoder(nn.Module):
     """Images to the parameters of their posterior."""
 
@@ -165,7 +188,7 @@ def _downsampling(config: ModelConfig) -> list[nn.Module]:
     for outputs in config.channels:  # (n, inputs, s, s) -> (n, outputs, s / 2, s / 2)
         padding = (config.kernel_size - 1) // 2
         layers.append(nn.Conv2d(inputs, outputs, config.kernel_size, stride=2, padding=padding))
-        layers += _normalization(config, nn.BatchNorm2d, outputs)
+        layers += _normalization(config, BatchNorm2d, outputs)
         layers.append(_activation(config))
         inputs = outputs
     return layers
@@ -178,7 +201,7 @@ def _upsampling(config: ModelConfig) -> list[nn.Module]:
     features = inputs * size**2
     layers: list[nn.Module] = [nn.Linear(config.latent_dim, features)]
     if config.activate_projection:
-        layers += _normalization(config, nn.BatchNorm1d, features)
+        layers += _normalization(config, BatchNorm1d, features)
         layers.append(_activation(config))
     layers.append(nn.Unflatten(1, (inputs, size, size)))
     for outputs in stages:  # (n, inputs, s, s) -> (n, outputs, 2 s, 2 s)
@@ -196,7 +219,7 @@ def _upsampling(config: ModelConfig) -> list[nn.Module]:
                     output_padding=kernel % 2,  # doubles the size for even and odd kernels alike
                 )
             )
-        layers += _normalization(config, nn.BatchNorm2d, outputs)
+        layers += _normalization(config, BatchNorm2d, outputs)
         layers.append(_activation(config))
         inputs = outputs
     output = _GreyOutput if config.image_channels == 1 else nn.Conv2d
@@ -236,7 +259,7 @@ def _mlp_decoder(config: ModelConfig) -> list[nn.Module]:
 
 
 def _normalization(
-    config: ModelConfig, layer: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], features: int
+    config: ModelConfig, layer: type[BatchNorm1d] | type[BatchNorm2d], features: int
 ) -> list[nn.Module]:
     return [layer(features)] if config.normalization == "batch" else []
 

@@ -7,10 +7,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.data.image_io import crop_centre, decode_image_file, open_image, to_rgb
-from vae_explorer.errors import ImageBombError, ImageError, NoFaceError, UploadError
+from vae_explorer.data.formats import HEAD_BYTES, is_image_head
+from vae_explorer.data.image_io import (
+    DecodedImage,
+    crop_centre,
+    decode,
+    decode_image_file,
+    open_image,
+)
+from vae_explorer.errors import (
+    ImageBombError,
+    ImageError,
+    ImageRangeError,
+    NoFaceError,
+    UploadError,
+)
 from vae_explorer.faces import align, find_faces
-from vae_explorer.images import LUMA, ImageFormat
+from vae_explorer.images import LUMA
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
@@ -24,7 +37,6 @@ _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%!PS": "PostScript",
     b"<": "SVG or a web page",
 }
-_KEPT: dict[str, ImageFormat] = {"JPEG": "jpeg", "WEBP": "webp", "HEIF": "jpeg", "AVIF": "jpeg"}
 _IMAGE_BRANDS = (b"hei", b"hev", b"mif", b"msf", b"avi")  # what such a file begins its name with
 
 # Of the conversion in section 2 of the paper that `fit_garment` cites.
@@ -45,7 +57,20 @@ FACES, GARMENTS = "celeba", "fashion-mnist"
 def read_upload(
     data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Decode an uploaded image, upright, in RGB, on white where it is transparent.
+    """Decode an uploaded image, upright, in sRGB, on white where it is transparent.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode "RGB": the `rgb` of what `read_photo` returns, whose parameters and errors it has.
+    """
+    return read_photo(data, max_bytes=max_bytes, max_pixels=max_pixels).rgb
+
+
+def read_photo(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> DecodedImage:
+    """Decode an uploaded image that is to be saved again.
 
     Parameters
     ----------
@@ -53,11 +78,6 @@ def read_upload(
         The file as it came, whatever it is. Of an animation the first frame is taken.
     max_bytes, max_pixels : int
         What is refused beyond, before anything is decoded.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Mode "RGB".
 
     Raises
     ------
@@ -88,21 +108,14 @@ def read_upload(
                 f"{MIN_SIDE}. Choose a larger one."
             )
         try:
-            return to_rgb(image)
+            return decode(image)
+        except ImageRangeError as error:
+            raise UploadError(f"This {image.format} image is not used, because {error}.") from error
         except ImageError as error:
             raise UploadError(
                 f"This {image.format} picture is damaged or cut short: it ends or breaks before "
                 "its last pixel. Copy or save it again, and choose that."
             ) from error
-
-
-def kept_format(data: bytes) -> ImageFormat:
-    """Return the format to save an upload's image in again: its own, or the nearest one.
-
-    What is animated or rare elsewhere becomes PNG; what is lossy and rare, JPEG.
-    """
-    with open_image(data) as image:
-        return _KEPT.get(image.format or "", "png")
 
 
 def fit_garment(picture: Image.Image, image_size: int) -> NDArray[np.float32]:
@@ -229,6 +242,8 @@ def _name_kind(data: bytes) -> str:
     for start, kind in _FOREIGN.items():
         if data.lstrip().startswith(start):
             return f"{kind}, which is not read here"
+    if is_image_head(data[:HEAD_BYTES]):
+        return "an image of a kind that is not read here, or its first bytes are damaged"
     return "not a picture, or its first bytes are damaged"
 
 

@@ -104,8 +104,6 @@ RECIPES: dict[str, dict[str, JsonValue]] = {
 }
 """How a published model is trained where nothing else is said: fields of `TrainConfig`."""
 
-FEWEST_IMAGES = 20
-"""With fewer, a split or the rows to choose the best epoch by are left empty."""
 FEW_IMAGES = 200
 """Below, say what to expect."""
 _WIDTHS = (32, 64, 128, 256, 256)

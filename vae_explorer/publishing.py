@@ -184,6 +184,7 @@ def describe_dataset(dataset: ImageDataset) -> DatasetInfo:
         citation=spec.citation,
         url=spec.url,
         image_size=dataset.images.shape[-1],
+        content=dataset.content,
     )
 
 

@@ -149,7 +149,7 @@ def test_no_usable_picture_is_an_error_with_the_reason(tmp_path, register):
 
 def test_too_few_pictures_to_split_are_an_error(tmp_path, register):
     register(lambda root, size, source: made_source(2))
-    with pytest.raises(DatasetError, match="three are the least"):
+    with pytest.raises(DatasetError, match="at least 3 are needed"):
         prepare("made", tmp_path)
 
 

@@ -95,3 +95,24 @@ def test_where_nothing_judges_the_plain_vectors_are_taken_as_they_are() -> None:
     has = train.attributes[:, 0]
     wanted = train.z_mean[has].mean(axis=0) - train.z_mean[~has].mean(axis=0)
     np.testing.assert_allclose(vectors["attribute_vector.Smiling"], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("train_has", "held_out_has"),
+    [("all", "all"), ("none", "none"), ("one", "all"), ("same", "all"), ("same", "none")],
+)
+def test_attributes_that_all_or_none_have_are_left_out(
+    networks: Planted, train_has: str, held_out_has: str
+) -> None:
+    train, held_out = encode("train", 0).take(np.arange(30)), encode("val", 1).take(np.arange(3))
+    for encodings, has in ((train, train_has), (held_out, held_out_has)):
+        assert encodings.attributes is not None
+        same = np.arange(len(encodings.row_id))[:, None] % 2 == 0
+        encodings.attributes[:] = {"all": True, "none": False}.get(has, same)
+        if has == "one":
+            encodings.attributes[:] = np.arange(len(encodings.row_id))[:, None] == 0
+    arrays, metrics = choose_vectors(networks, train, held_out, NAMES, 0)
+    assert bool(arrays) == (train_has in ("one", "same"))
+    assert bool(metrics) == (bool(arrays) and held_out_has == "none")
+    assert all(np.isfinite(vector).all() for vector in arrays.values())
+    assert all(np.isfinite(metric.value).all() for metric in metrics.values())

@@ -188,3 +188,45 @@ def test_half_of_the_pictures_cost_less_than_the_middle_percentile(
     errors = np.square(decode(vae, encode(vae, images)[0]) - images).sum((1, 2, 3))
     found = evaluate(vae, digits).metrics["squared_error_percentiles"].value
     assert found == pytest.approx(np.percentile(errors, range(0, 101, 5)), rel=1e-4)
+
+
+# Few images, and plain ones
+
+
+@pytest.mark.parametrize("kind", ["vae", "autoencoder"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("held_out", [1, 2, 5])
+@pytest.mark.parametrize("value", [0, 127, None])
+@pytest.mark.filterwarnings("error")
+def test_metrics_of_few_or_plain_images_are_finite(
+    kind: str, channels: int, held_out: int, value: int | None
+) -> None:
+    config = ModelConfig(
+        image_size=8, image_channels=channels, latent_dim=2, channels=(4,), kind=kind
+    )
+    shape = (held_out + 1, channels, 8, 8)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    if value is not None:
+        images[:] = value
+    split = np.array(["train"] + ["test"] * held_out)
+    dataset = ImageDataset("folder", images, None, (), None, (), split, ())
+    measured = measure(build_model(config).eval(), dataset)
+    for number in measured.values():
+        assert np.isfinite(number).all()
+    assert ("active_units" in measured) == (kind == "vae" and held_out > 1)
+
+
+def test_a_reconstruction_without_error_has_no_psnr() -> None:
+    config = ModelConfig(image_size=8, image_channels=1, latent_dim=2, channels=(4,))
+    model = build_model(config).eval()
+    with torch.no_grad():
+        model.decoder.body[-1].weight.zero_()
+        model.decoder.body[-1].bias.fill_(-200)  # black, whatever z is
+    images = np.zeros((3, 1, 8, 8), np.uint8)
+    split = np.array(["train", "test", "test"])
+    dataset = ImageDataset("folder", images, None, (), None, (), split, ())
+    assert "psnr" not in measure(model, dataset)
+    images[1, :, 0, 0] = 255
+    metric = evaluate(model, dataset).metrics["psnr"]
+    assert metric.value == pytest.approx(10 * np.log10(64))
+    assert "without 1 exact ones" in metric.protocol

@@ -67,3 +67,14 @@ def test_one_dimension_will_do() -> None:
     z = np.random.default_rng(0).exponential(size=(3_000, 1))
     y, _ = gaussianize(z, fit_layers(z))
     assert kstest(y[:, 0], "norm").statistic < 0.05
+
+
+@pytest.mark.parametrize("kind", ["equal", "two places", "on a plane"])
+def test_rows_without_a_spread_in_all_directions_have_no_layers(kind: str) -> None:
+    rows = np.full((2_000, 3), 0.3)
+    if kind == "two places":
+        rows[::2] = -0.7
+    if kind == "on a plane":
+        rows[:, :2] = np.random.default_rng(0).standard_normal((2_000, 2))
+    with pytest.raises(np.linalg.LinAlgError):
+        fit_layers(rows)

@@ -107,9 +107,14 @@ def test_scores_move_a_principal_plane_along_the_other_components(encodings):
     np.testing.assert_allclose(moved.origin - pca.mean, 1.5 * pca.components[3])
 
 
-def test_encodings_that_are_all_the_same_explain_nothing():
-    pca = principal_components(np.ones((5, 3)))
-    np.testing.assert_array_equal(pca.explained_variance_ratio, 0)
+@pytest.mark.parametrize("value", [0, 1, 0.1])
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_encodings_that_are_all_the_same_explain_nothing(rows, value):
+    encodings = np.full((rows, 3), value)
+    pca = principal_components(encodings)
+    np.testing.assert_array_equal(pca.explained_variance_ratio.round(12) % 1, 0)
+    np.testing.assert_allclose(pca.components @ pca.components.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(pca.plane().to_plane(encodings), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,7 @@ def test_encodings_that_are_all_the_same_explain_nothing():
         (lambda: coordinate_plane(3, 1, 1), "two different"),
         (lambda: coordinate_plane(3, 0, 1, origin=[0, 0]), r"\(3,\); found \(2,\)"),
         (lambda: principal_components(np.eye(3)).plane(0, 3), "no component 3"),
-        (lambda: principal_components(np.ones((1, 4))), r"found \(1, 4\)"),
+        (lambda: principal_components(np.ones((0, 4))), r"found \(0, 4\)"),
         (lambda: Plane(np.zeros(3), np.eye(2), ("a", "b")), r"\(3,\) and \(2, 2\)"),
         (lambda: Plane(np.zeros(2), 2 * np.eye(2), ("a", "b")), "length 1"),
     ],

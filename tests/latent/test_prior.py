@@ -74,9 +74,25 @@ def test_a_handful_of_rows_will_do() -> None:
     assert np.isfinite(sample_prior(fit_prior(z), 3, 1.0, 0)).all()
 
 
-def test_one_row_is_too_few() -> None:
-    with pytest.raises(ValueError, match=r"two encodings .* found \(1, 2\)"):
-        fit_prior(np.zeros((1, 2)))
+def test_no_row_is_too_few() -> None:
+    with pytest.raises(ValueError, match=r"one encoding .* found \(0, 2\)"):
+        fit_prior(np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3, 128])
+@pytest.mark.parametrize("rows", [1, 2, 3, 12, 2_600])
+@pytest.mark.parametrize("kind", ["equal", "two places", "mirrored"])
+def test_few_or_equal_rows_have_a_prior_around_them(rows: int, latent_dim: int, kind: str) -> None:
+    if rows * latent_dim > 10_000:
+        rows = 70  # more rows of so many dimensions take long, and no other path
+    z = np.full((rows, latent_dim), 0.7)
+    if kind == "two places":
+        z[::2] = -0.2
+    prior = fit_prior(z, mirrored=-z if kind == "mirrored" else None)
+    check_prior(prior, latent_dim)
+    drawn = sample_prior(prior, 200, 1.0, 0)
+    assert drawn.shape == (200, latent_dim) and np.isfinite(drawn).all()
+    assert np.abs(drawn).max() < (0.8 if kind == "equal" else 4)
 
 
 def test_arrays_that_do_not_fit_are_refused(prior: dict[str, np.ndarray]) -> None:

@@ -3,7 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.latent.statistics import correlations, ks_distances, sample_posteriors
+from vae_explorer.latent.statistics import (
+    SMALLEST_HALF,
+    TSNE_DIFFERENT,
+    correlations,
+    count_different,
+    embed,
+    ks_distances,
+    nearest,
+    sample_posteriors,
+    square_around,
+    uncovered_samples,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -37,3 +48,66 @@ def test_correlations_are_those_of_numpy_and_zero_for_what_is_constant() -> None
         for j in range(2):
             assert r[i, j] == pytest.approx(np.corrcoef(z[:, i], classes[:, j])[0, 1])
     assert (r[2] == 0).all() and (r[:, 2] == 0).all()
+
+
+def few_or_equal(kind: str, rows: int, latent_dim: int) -> np.ndarray:
+    """Encodings of which few or none differ, or by next to nothing."""
+    z = np.random.default_rng(1).standard_normal((rows, latent_dim)).astype(np.float32)
+    base = np.tile(z[:1], (rows, 1))
+    made = {
+        "equal": base,
+        "zero": np.zeros_like(z),
+        "half equal": np.where(np.arange(rows)[:, None] < rows / 2, base, z),
+        "all but one": np.where(np.arange(rows)[:, None] < rows - 1, base, z),
+        "two places": np.where(np.arange(rows)[:, None] % 2, base, -base),
+        "but for rounding": base * np.float32(1 + 1e-7) ** np.arange(rows)[:, None],
+        "closer than float32 can square": 1e-30 * z,
+        "on a line": z[:, :1] * base[:1],
+        "huge": 1e30 * z,
+        "different": z,
+    }
+    return made[kind].astype(np.float32)
+
+
+KINDS = (
+    "equal",
+    "zero",
+    "half equal",
+    "all but one",
+    "two places",
+    "but for rounding",
+    "closer than float32 can square",
+    "on a line",
+    "huge",
+    "different",
+)
+
+
+@pytest.mark.parametrize("latent_dim", [2, 3, 128])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 12, 40])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tsne_of_few_or_equal_encodings_is_finite_or_left_out(
+    kind: str, rows: int, latent_dim: int
+) -> None:
+    # scikit-learn ends the process (SIGSEGV) for the first of these, or raises an error.
+    z = few_or_equal(kind, rows, latent_dim)
+    arrays = embed(z, seed=0)
+    different = count_different(z)
+    assert bool(arrays) == (latent_dim > 2 and different >= TSNE_DIFFERENT and kind != "huge")
+    if arrays:
+        assert arrays["tsne"].shape == (rows, 2)
+        assert np.isfinite(arrays["tsne"]).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "huge"])
+def test_statistics_of_few_or_equal_encodings_are_finite(kind: str, rows: int) -> None:
+    z = few_or_equal(kind, rows, 3)
+    middle_and_half = square_around(z[:, :2])
+    assert np.isfinite(middle_and_half).all() and middle_and_half[2] >= SMALLEST_HALF
+    assert np.isfinite(ks_distances(z)).all()
+    assert np.isfinite(correlations(z, np.ones((rows, 2), bool))).all()
+    assert uncovered_samples(z, 10)[1].shape == (10,)
+    found, distances = nearest(z, z, rows)
+    assert sorted(found[0]) == list(range(rows))
+    assert np.isfinite(distances).all()

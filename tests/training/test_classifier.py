@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_a_number_stops_it_and_keeps_the_last_state(
         ),
         ({"images": np.zeros((480, 3, 8, 8), np.uint8)}, "of 3x16x16; those .* are 3x8x8"),
         ({"images": np.zeros((480, 1, 16, 16), np.uint8)}, "of 3x16x16; those .* are 1x16x16"),
-        ({"split": np.array(["val"] * 480)}, "leaves one side empty"),
+        ({"split": np.array(["val"] * 480)}, "at least two images"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(
@@ -212,6 +212,28 @@ def test_data_that_does_not_fit_is_refused(
             )
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(2, 8), (4, 1)])
+@architectures
+def test_few_images_and_batches_of_one_train_a_classifier(
+    tmp_path: Path,
+    classifier_faces: ImageDataset,
+    architecture: str,
+    count: int,
+    batch_size: int,
+) -> None:
+    faces = replace(
+        classifier_faces,
+        images=classifier_faces.images[:6],
+        attributes=np.tile([True, False, True], (6, 1)),
+        split=np.repeat(["train", "val"], [count, 6 - count]),
+    )
+    network = replace(TINY[architecture], channels=(4, 4, 4, 4))
+    config = replace(TRAIN, epochs=1, batch_size=batch_size)
+    (epoch,) = train_classifier(network, config, faces, tmp_path / "run")
+    assert np.isfinite([epoch.train_loss, epoch.validation_loss]).all()
+    assert 0 <= epoch.validation_accuracy <= 1
 
 
 def test_a_run_that_cannot_be_resumed_says_so(

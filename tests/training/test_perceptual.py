@@ -15,6 +15,7 @@ from vae_explorer.training.perceptual import (
     GlobalDiscriminator,
     PatchDiscriminator,
     PerceptualLosses,
+    feature_distance,
     logistic_generator_loss,
 )
 
@@ -160,3 +161,10 @@ def test_a_global_discriminator_is_kept_from_being_steep_now_and_then(
     assert torch.equal(gradients[0], gradients[1])
     assert torch.equal(gradients[2], gradients[3])
     assert not torch.allclose(gradients[1], gradients[2])
+
+
+def test_features_of_zero_have_a_finite_distance() -> None:
+    zero, one = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    assert feature_distance([zero], [one]) == 1
+    assert feature_distance([zero], [zero]) == 0
+    assert feature_distance([one], [zero]) == 1

@@ -37,10 +37,19 @@ from vae_explorer.training.state import (
     read_weights,
     save_config,
 )
-from vae_explorer.training.trainer import train
+from vae_explorer.training.trainer import describe_adaptations, train
 
 STEPS_PER_EPOCH = 9
 DIVERGING = 1e6  # a learning rate that breaks any weights in a step
+
+
+def take_images(dataset: ImageDataset, **counts: int) -> ImageDataset:
+    """The first images of a data set, so many in each split, and one that is held out."""
+    split = np.repeat([*counts, "test"], [*counts.values(), 1])
+    count = len(split)
+    assert dataset.labels is not None
+    labels = dataset.labels[:count]
+    return replace(dataset, images=dataset.images[:count], labels=labels, split=split)
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
@@ -312,11 +321,12 @@ def test_a_run_is_not_resumed_on_other_pictures(
 ) -> None:
     before = (half_way / "state.safetensors").read_bytes()
     for other in (
-        replace(digits, images=255 - np.asarray(digits.images)),
-        replace(digits, images=digits.images[:-9], split=digits.split[:-9]),
-        replace(digits, split=digits.split[::-1]),
+        replace(digits, images=255 - np.asarray(digits.images), content=""),
+        replace(digits, images=digits.images[:-9], split=digits.split[:-9], content=""),
+        replace(digits, split=digits.split[::-1], content=""),
+        replace(digits, content="0" * 64, split=digits.split[::-1]),
     ):
-        with pytest.raises(DatasetError, match="other pictures than those it began with"):
+        with pytest.raises(DatasetError, match="have changed since this training began"):
             list(train(tiny_vae_config, tiny_train_config, other, half_way, resume=True))
     assert (half_way / "state.safetensors").read_bytes() == before
 
@@ -506,12 +516,57 @@ def test_only_the_train_split_is_read_and_each_part_for_its_purpose(
     assert not np.isin(np.concatenate(asked), digits.rows("test")).any()
 
 
-@pytest.mark.parametrize("fraction", [1e-6, 1 - 1e-6])
-def test_a_split_that_leaves_one_side_empty_is_refused(
-    digits: ImageDataset, fraction: float
+@pytest.mark.parametrize(("fraction", "validated"), [(1e-6, 1), (0.05, 1), (1 - 1e-6, -1)])
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_a_split_leaves_an_image_on_either_side(
+    digits: ImageDataset, count: int, fraction: float, validated: int
 ) -> None:
-    with pytest.raises(TrainingError, match="leaves one side empty; use more images"):
-        split_rows(digits, TrainConfig(dataset="digits", validation_fraction=fraction))
+    few = take_images(digits, train=count, val=1)
+    rows, validation_rows = split_rows(few, TrainConfig("digits", validation_fraction=fraction))
+    assert len(validation_rows) == validated % count
+    assert sorted([*rows, *validation_rows]) == few.rows("train").tolist()
+
+
+def test_the_val_split_validates_a_single_training_image(digits: ImageDataset) -> None:
+    single = take_images(digits, train=1, val=2)
+    rows, validation_rows = split_rows(single, TrainConfig("digits"))
+    assert rows.tolist() == [0]
+    assert validation_rows.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("activate_projection", [False, True])
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 8), (3, 1), (10, 4), (10, 8), (2, 2)])
+def test_batch_norm_trains_on_batches_of_one_image(
+    tmp_path: Path, digits: ImageDataset, count: int, batch_size: int, activate_projection: bool
+) -> None:
+    # A single one, one a batch, and one left over where the statistics are recomputed.
+    model_config = ModelConfig(
+        image_size=8,
+        image_channels=1,
+        latent_dim=2,
+        channels=(4, 4, 4),  # down to one pixel, where an image is one value per channel
+        normalization="batch",
+        activate_projection=activate_projection,
+    )
+    few = take_images(digits, train=count, val=1)
+    config = TrainConfig("digits", epochs=2, batch_size=batch_size, precision="float32")
+    (tmp_path / "run").mkdir()
+    history = list(train(model_config, config, few, tmp_path / "run"))
+    assert len(history) == 2
+    for tensor in load_state(tmp_path / "run").best.values():
+        assert torch.isfinite(tensor).all()
+    said = " ".join(describe_adaptations(model_config, config, few))
+    assert ("running statistics" in said) == (count <= 2 or batch_size == 1)
+    assert ("one training image" in said) == (count == 1)
+
+
+@pytest.mark.parametrize("counts", [(0, 5), (1, 0)])
+def test_too_few_images_to_train_and_validate_are_refused(
+    digits: ImageDataset, counts: tuple[int, int]
+) -> None:
+    train, val = counts
+    with pytest.raises(TrainingError, match=f"at least two images.* digits has {train}"):
+        split_rows(take_images(digits, train=train, val=val), TrainConfig("digits"))
 
 
 def test_a_model_for_pictures_of_other_channels_is_refused(

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from vae_explorer.config import ModelConfig, TrainConfig, read_json
-from vae_explorer.errors import CardError
+from vae_explorer.errors import CardError, DatasetError
+from vae_explorer.images import is_inverted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -50,6 +51,8 @@ class DatasetInfo:
     url: str
     image_size: int
     """Height and width of the prepared images in pixels, before any padding for the model."""
+    content: str = ""
+    """`ImageDataset.content` of what it was trained on; empty in cards of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,25 @@ class ModelCard:
                 raise CardError(f"sha256 must name files of this folder; found {file!r}.")
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise CardError(f"sha256.{file} must be 64 hexadecimal digits; found {digest!r}.")
+
+    def check_data(self, content: str) -> None:
+        """Check that data prepared now are those that the model was trained on, if that is known.
+
+        Raises
+        ------
+        DatasetError
+            If they are others: the encodings' rows would name other images.
+        """
+        if self.dataset.content and content and content != self.dataset.content:
+            raise DatasetError(
+                f"{self.dataset.title} has changed since {self.name} was trained on it. Restore "
+                "the earlier images, or train a model on the present ones."
+            )
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether the model's images are shown inverted."""
+        return is_inverted(self.dataset.name, self.model.image_channels)
 
     @cached_property
     def fingerprint(self) -> str:

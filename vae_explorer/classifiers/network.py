@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vae_explorer.config import Config
 from vae_explorer.errors import ConfigError
+from vae_explorer.models import BatchNorm2d
 
 CHANNELS = {"strided": (32, 64, 128, 160), "residual": (48, 96, 160, 192)}
 """Of the shipped classifiers, by architecture."""
@@ -97,10 +98,10 @@ class ResidualBlock(Block):
     def __init__(self, inputs: int, outputs: int, *, pool: bool) -> None:
         super().__init__()
         self.first = nn.Sequential(
-            nn.BatchNorm2d(inputs),
+            BatchNorm2d(inputs),
             nn.SiLU(),
             nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
             nn.SiLU(),
         )
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
@@ -199,7 +200,7 @@ def _residual(config: ClassifierConfig) -> tuple[nn.Module, nn.ModuleList, nn.Mo
         ResidualBlock(inputs[index], outputs, pool=index < final)
         for index, outputs in enumerate(config.channels)
     )
-    last = nn.Sequential(nn.BatchNorm2d(config.channels[-1]), nn.SiLU())
+    last = nn.Sequential(BatchNorm2d(config.channels[-1]), nn.SiLU())
     linear = nn.Linear(config.channels[-1], len(config.attributes))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
     return stem, blocks, last, head
@@ -207,4 +208,4 @@ def _residual(config: ClassifierConfig) -> tuple[nn.Module, nn.ModuleList, nn.Mo
 
 def _normalized(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(convolution, BatchNorm2d(outputs), nn.ReLU())

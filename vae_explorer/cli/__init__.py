@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     prepared = subparsers.add_parser("prepare", help="fetch a data set and cache it for training")
     prepared.add_argument("dataset", help=", ".join(DATASETS))
     prepared.add_argument("--size", type=int, help="pixels a side, where the set leaves it open")
+    prepared.add_argument("--channels", type=int, help="1 to have colour images in grey")
     prepared.set_defaults(command=run_prepare)
 
     trained = subparsers.add_parser(

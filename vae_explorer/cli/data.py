@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vae_explorer import workspace
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
 from vae_explorer.data import DATASETS, ImageDataset, prepare
+from vae_explorer.data.base import list_left_out
 from vae_explorer.errors import ConfigError, DatasetError, did_you_mean
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.publishing import reevaluate
@@ -20,12 +22,12 @@ from vae_explorer.publishing import reevaluate
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Fetch and cache a data set."""
-    dataset = open_dataset(args.dataset, args.size, root=args.root, source=args.source)
+    dataset = open_dataset(
+        args.dataset, args.size, root=args.root, source=args.source, channels=args.channels
+    )
     parts = (f"{len(dataset.rows(split)):,} {split}" for split in ("train", "val", "test"))
     size = "x".join(str(side) for side in dataset.images.shape[1:])
     print(f"{len(dataset.images):,} images of {size}: {', '.join(parts)}")
-    if dataset.damaged:
-        print(f"{len(dataset.damaged)} damaged and left out: {', '.join(dataset.damaged[:20])}")
     return 0
 
 
@@ -33,7 +35,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a checkpoint; with --write, publish it anew with these numbers."""
     checkpoint = load_checkpoint(args.checkpoint)
     data = checkpoint.card.dataset
-    dataset = open_dataset(data.name, data.image_size, root=args.root, source=args.source)
+    dataset = open_dataset(
+        data.name,
+        data.image_size,
+        root=args.root,
+        source=args.source,
+        channels=checkpoint.card.model.image_channels,
+    )
+    checkpoint.card.check_data(dataset.content)
     samples = args.importance_samples
     if samples < 0:
         raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
@@ -84,9 +93,13 @@ def open_dataset(
     *,
     root: Path,
     source: Path | None,
+    channels: int | None = None,
     check: Callable[[], None] = lambda: None,
+    silent: bool = False,
 ) -> ImageDataset:
-    """Open a data set, and prepare it first if that was not done yet.
+    """Open a data set, and prepare it first if that was not done yet or its source has changed.
+
+    What was left out of it is printed to standard error.
 
     Parameters
     ----------
@@ -98,8 +111,12 @@ def open_dataset(
         Folder of prepared data.
     source : Path or None
         Folder or zip of images.
+    channels : int, optional
+        1 to have colour images in grey.
     check : callable
         Called while the data are prepared; raises to interrupt that.
+    silent : bool
+        Whether nothing is printed.
     """
     check_dataset(name)
     size = None if DATASETS[name].image_size else size
@@ -110,7 +127,21 @@ def open_dataset(
             bar.total = total
             bar.update(done - bar.n)
 
-        return prepare(name, root, size=size, source=source, progress=show)
+        dataset = prepare(
+            name,
+            root,
+            size=size,
+            source=source,
+            channels=channels,
+            progress=show,
+            report=lambda message: None if silent else tqdm.write(message, file=sys.stderr),
+        )
+    if dataset.left_out and not silent:
+        count = len(dataset.left_out)
+        files = "1 file was" if count == 1 else f"{count:,} files were"
+        lines = list_left_out(dataset.left_out)
+        print(f"{files} left out of the data:", *lines, sep="\n  ", file=sys.stderr)
+    return dataset
 
 
 def print_metrics(metrics: Mapping[str, Metric]) -> None:

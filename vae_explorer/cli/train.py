@@ -7,19 +7,20 @@ import json
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, Self
 
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.checkpoints import CARD
+from vae_explorer.checkpoints import CARD, load_checkpoint
 from vae_explorer.cli.data import add_data_options, check_dataset, open_dataset, print_metrics
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, did_you_mean
+from vae_explorer.evaluation.limits import describe_limits
 from vae_explorer.models import build_model
 from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
@@ -29,7 +30,7 @@ from vae_explorer.runs.status import resume_arguments
 from vae_explorer.training.distributed import any_rank, create_accelerator, shut_down
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
-from vae_explorer.training.trainer import train
+from vae_explorer.training.trainer import describe_adaptations, train
 
 CONFIG_HELP = """
 A FILE.json for --config holds any field of vae_explorer/config.py, for instance
@@ -108,6 +109,34 @@ class TrainRequest:
             root=args.root,
             source=args.source,
             **{name: given[name] for name in _SWITCHES if name in given},
+        )
+
+    def complete(self, run: Run) -> Self:
+        """Fill in where the run to resume reads its data and how its model is called.
+
+        Raises
+        ------
+        ConfigError
+            If another source is named than the run began with.
+        """
+        status = run.read_status()
+        try:
+            began = None if status is None else self.parse(status.arguments)
+        except ConfigError:  # written by another version
+            began = None
+        if began is None:
+            return self
+        if self.source and began.source and self.source.resolve() != began.source.resolve():
+            raise ConfigError(
+                f"This run began with --source {began.source}. Resume it without --source, or "
+                "start another run (another --out)."
+            )
+        return replace(
+            self,
+            source=self.source or began.source,
+            root=began.root if self.root == workspace.DATA else self.root,
+            title=self.title or began.title,
+            replace=self.replace or began.replace,
         )
 
     @property
@@ -299,6 +328,8 @@ def run_train(args: argparse.Namespace) -> int:
     """Train or resume, then publish the best epoch; return the exit status."""
     request = TrainRequest.from_namespace(args)
     run = Run.named(request.out.name)
+    if request.resume:
+        request = request.complete(run)
     if request.resume and run.reconcile_published(request.out):
         print(f"Published {request.out} already.")
         return 0
@@ -320,7 +351,9 @@ def run_train(args: argparse.Namespace) -> int:
                 model_config.image_size,
                 root=request.root,
                 source=request.source,
+                channels=model_config.image_channels,
                 check=reporter.check,
+                silent=not is_main,
             )
         if is_main:
             _prepare_folder(run, request, model_config, config)
@@ -389,6 +422,9 @@ def _train(
     """Train until done or requested to end; return whether this process was requested to."""
     stop = StopRequest()
     silent = reporter.silent
+    if not silent:
+        for line in describe_adaptations(model_config, config, dataset):
+            print(line)
     with tqdm(unit="step", dynamic_ncols=True, disable=True if silent else None) as bar:
 
         def show(metrics: StepMetrics) -> None:
@@ -421,6 +457,7 @@ def _publish_best(
 ) -> None:
     run = reporter.run
     state = run.load_state()
+    dataset.check_unchanged(state.data, state.data_summary)
     model = build_model(model_config).eval()
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
@@ -439,9 +476,13 @@ def _publish_best(
         epochs=read_epochs(run.path) if list_epochs(run.path) else None,
     )
     print_metrics(card.metrics)
+    limits = describe_limits(load_checkpoint(request.out)).values()
+    for line in limits:
+        print(line)
     run.mark_published()
     print(f"Published {request.out}. See it with: streamlit run app.py")
-    reporter.enter("finished", f"Epoch {best.epoch} was the best, and was published.")
+    published = f"Epoch {best.epoch} was the best, and was published."
+    reporter.enter("finished", " ".join([published, *limits]))
 
 
 def _show_step(bar: tqdm, metrics: StepMetrics) -> None:

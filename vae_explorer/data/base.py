@@ -15,6 +15,7 @@ import numpy as np
 from vae_explorer.errors import DatasetError
 
 _SOME = 64  # images that stand for all
+_NAMED_LABELS = 8  # in a summary
 
 SPLITS = ("train", "val", "test")
 
@@ -42,6 +43,11 @@ class ImageDataset:
         "train", "val" or "test".
     damaged : tuple of str
         Names of the images left out because they could not be read.
+    left_out : mapping of str to str
+        Why each file was left out, by name: the damaged ones, and what is no image.
+    content : str
+        64 hexadecimal digits of all images, labels, attributes and the split; empty where the
+        cache was written before it was computed.
     source_name : str
         What the folder or zip is called that they came from; empty where no ``--source`` is named.
     """
@@ -55,6 +61,8 @@ class ImageDataset:
     split: np.ndarray
     damaged: tuple[str, ...]
     source_name: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    content: str = ""
 
     @property
     def held_out(self) -> str:
@@ -63,26 +71,46 @@ class ImageDataset:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits that tell these images from others, by some of them."""
+        """16 hexadecimal digits that tell these images from others, by some of them.
+
+        What caches and runs without `content` are compared by.
+        """
         some = np.linspace(0, len(self.split) - 1, min(len(self.split), _SOME)).astype(np.int64)
         parts = hashlib.sha256(np.ascontiguousarray(self.split).tobytes())
         parts.update(repr((self.name, self.images.shape, self.label_names)).encode())
         parts.update(self.take(some).tobytes())
         return parts.hexdigest()[:16]
 
-    def check_digest(self, before: str) -> None:
-        """Check that these are the images of a `digest`; an empty one is not known.
+    @property
+    def summary(self) -> str:
+        """How many images there are, and their labels: "30 images; labels cat, dog"."""
+        count = f"{len(self.split):,} images"
+        if not self.label_names:
+            return f"{count}; no labels"
+        more = ", …" if len(self.label_names) > _NAMED_LABELS else ""
+        return f"{count}; labels {', '.join(self.label_names[:_NAMED_LABELS])}{more}"
+
+    def check_unchanged(self, before: str, summary: str = "") -> None:
+        """Check that these are the data of a `content` or `digest`; an empty one is not known.
+
+        Parameters
+        ----------
+        before : str
+        summary : str
+            What the data were then, if that is known.
 
         Raises
         ------
         DatasetError
             If they are others.
         """
-        if before not in ("", self.digest):
-            raise DatasetError(
-                "These are other pictures than those it began with. Bring those back and go on, "
-                "or start again with what is here now."
-            )
+        if before in ("", self.content, self.digest):
+            return
+        then = f" (then: {summary}; now: {self.summary})" if summary else ""
+        raise DatasetError(
+            f"The data have changed since this training began{then}. Restore the earlier images "
+            "and resume, or start again with the present ones (--restart)."
+        )
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of one split, ascending, as int64 (m,); none where the set has no such split.

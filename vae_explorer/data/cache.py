@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -21,16 +22,28 @@ import psutil
 
 from vae_explorer import workspace
 from vae_explorer.config import read_json
-from vae_explorer.data.base import SPLITS, ImageDataset, Known, Source, name_source
+from vae_explorer.data.base import (
+    SPLITS,
+    ImageDataset,
+    Known,
+    Source,
+    list_left_out,
+    name_source,
+)
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
+from vae_explorer.images import LUMA
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
 SIZES = range(8, 513)
 
 FORMAT_VERSION = 1
+MOST_LEFT_OUT = 1_000
+"""Files that `dataset.json` names."""
 PROGRESS_EVERY = 100  # images
+FEWEST_IMAGES = len(SPLITS)
+"""That make a data set: one for each split."""
 Progress = Callable[[int, int | None], None]
 
 
@@ -40,12 +53,15 @@ def prepare(
     *,
     size: int | None = None,
     source: Path | None = None,
+    channels: int | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] = lambda _message: None,
     seed: int = 0,
 ) -> ImageDataset:
     """Write the cache of a data set, or open it where it is there already.
 
-    A cache does not follow later changes of its source: delete its folder to read it anew.
+    A cache is written again when its source has changed since: files, their sizes or times of
+    modification, or the tables beside them.
 
     Parameters
     ----------
@@ -59,8 +75,12 @@ def prepare(
         the rest default to 64.
     source : Path, optional
         Where the originals lie, for the sets that are not downloaded.
+    channels : int, optional
+        1 to have colour images in grey; by default the set's own.
     progress : callable (done, total), optional
         Called now and then with the number of images done.
+    report : callable (sentence), optional
+        Called if an earlier cache is out of date.
     seed : int
         Of the split, where none is published.
 
@@ -70,34 +90,47 @@ def prepare(
         If the originals or the arguments are not as they should be, if the cache was made from
         another source or with another seed, if it is damaged, or if this copy writes nothing.
     """
-    place = _Place.find(name, root, size, source)
+    place = _Place.find(name, root, size, source, channels)
     if not is_read_only():
         place.remove_abandoned()
-    if not place.folder.is_dir():
+    if place.folder.is_dir() and place.is_stale():
+        report(f"{place.title} has changed since it was prepared, so it is prepared again.")
+        place.write(progress, seed)
+    elif not place.folder.is_dir():
         place.write(progress, seed)
     return place.open(seed)
 
 
 def load_dataset(
-    name: str, root: Path | None = None, *, size: int | None = None, source: Path | None = None
+    name: str,
+    root: Path | None = None,
+    *,
+    size: int | None = None,
+    source: Path | None = None,
+    channels: int | None = None,
 ) -> ImageDataset:
     """Open the cache of a data set. A set that comes with a package is prepared at once.
 
     Parameters
     ----------
-    name, root, size, source
+    name, root, size, source, channels
         As for `prepare`.
 
     Raises
     ------
     DatasetError
-        If there is no cache, naming the command that writes it; or if it is damaged.
+        If there is no cache, or its source has changed since, naming the command that writes it;
+        or if it is damaged.
     """
-    place = _Place.find(name, root, size, source)
+    place = _Place.find(name, root, size, source, channels)
     if place.folder.is_dir():
+        if place.is_stale():
+            raise DatasetError(
+                f"{place.title} has changed since it was prepared. Run `{place.command}`."
+            )
         return place.open()
     if place.spec.bundled:
-        return prepare(name, root, size=size, source=source)
+        return prepare(name, root, size=size, source=source, channels=channels)
     raise DatasetError(
         f"{place.spec.title} is not prepared in {place.folder}. Run `{place.command}`."
     )
@@ -108,15 +141,21 @@ def find_prepared(
 ) -> dict[int, CacheInfo]:
     """Return what a data set's caches say of themselves, by the size of their images.
 
-    Nothing but each `dataset.json` is read. What is damaged, or of another source, is left out.
+    Nothing but each `dataset.json` is read. What is damaged, of another source, or older than the
+    last change of `source`, is left out.
     """
     wanted = None if source is None else str(source.expanduser().resolve())
     found = {}
     for folder in _cache_folders(name, root, source):
-        with suppress(CacheError):
-            info = read_info(folder)
-            if wanted in (None, info.source):
-                found[info.size] = info
+        with suppress(CacheError, DatasetError):
+            info, spec = read_info(folder), DATASETS[name]
+            if info.channels != spec.channels:
+                continue
+            if source is not None:
+                place = root or workspace.DATA
+                if info.source != wanted or _has_changed(info, spec, place, source):
+                    continue
+            found[info.size] = info
     return dict(sorted(found.items()))
 
 
@@ -145,6 +184,12 @@ class CacheInfo:
     attribute_names: list[str]
     damaged: list[str]
     seed: int | None
+    left_out: dict[str, str] | None = None
+    """Why each file was left out, by name; as many as `MOST_LEFT_OUT`."""
+    source_digest: str = ""
+    """`Source.digest` of what it was made from; empty in caches of earlier versions."""
+    content: str = ""
+    """`ImageDataset.content`; empty in caches of earlier versions."""
 
 
 def write_cache(
@@ -154,6 +199,7 @@ def write_cache(
     *,
     size: int,
     seed: int,
+    channels: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Stream a source into the files of a cache; `dataset.json` comes last.
@@ -165,6 +211,8 @@ def write_cache(
     spec : DatasetSpec
     source : Source
         Its records load as uint8 (spec.channels, size, size).
+    channels : int, optional
+        1 to write colour images in grey.
     size : int
         Side of the images in pixels.
     seed : int
@@ -176,39 +224,61 @@ def write_cache(
     DatasetError
         If no image can be used, or too few to split.
     """
-    shape = (spec.channels, size, size)
-    kept, damaged = _write_images(folder / "images.npy", source, shape, progress)
+    content = hashlib.sha256()
+    shape = (channels or spec.channels, size, size)
+    kept, damaged = _write_images(folder / "images.npy", source, shape, progress, content)
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:3])
         raise DatasetError(
             f"No picture of {spec.name} in {source.path} can be used. Of {len(damaged)} looked "
             f"at, the first: {reasons}."
         )
+    if spec.shares is not None and len(kept) < FEWEST_IMAGES:
+        lines = list_left_out({**damaged, **source.left_out}, most=3)
+        said = f" Left out: {'; '.join(lines)}." if lines else ""
+        raise DatasetError(say_too_few(len(kept), source.count) + said)
     if spec.shares is None:
         split = np.array([known.split for known in kept])
     else:
         split = draw_split(len(kept), spec.shares, seed)
-    np.save(folder / "split.npy", split)
     label_names = source.label_names or spec.label_names
+    arrays = {"split": split}
     if label_names:
-        np.save(folder / "labels.npy", np.array([known.label for known in kept], dtype=np.int64))
+        arrays["labels"] = np.array([known.label for known in kept], dtype=np.int64)
     if source.attribute_names:
-        attributes = np.array([known.attributes for known in kept], dtype=bool)
-        np.save(folder / "attributes.npy", attributes)
+        arrays["attributes"] = np.array([known.attributes for known in kept], dtype=bool)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+        content.update(array.tobytes())
+    content.update(repr((shape, label_names, source.attribute_names)).encode())
+    left_out = dict(itertools.islice({**damaged, **source.left_out}.items(), MOST_LEFT_OUT))
     info = CacheInfo(
         format_version=FORMAT_VERSION,
         name=spec.name,
         source=None if source.path is None else str(source.path),
-        channels=spec.channels,
+        channels=shape[0],
         size=size,
         counts=_count(split),
         label_names=list(label_names),
         attribute_names=list(source.attribute_names),
         damaged=list(damaged),
         seed=None if spec.shares is None else seed,
+        left_out=left_out,
+        source_digest=source.digest,
+        content=content.hexdigest(),
     )
     text = json.dumps(asdict(info), indent=2, ensure_ascii=False)
     (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+
+
+def say_too_few(count: int, of: int | None = None) -> str:
+    """Say that a number of usable images does not make a data set."""
+    found = f"{count:,}" if of in (None, count) else f"{count:,} of {of:,}"
+    images = "usable image" if count == 1 and of in (None, 1) else "usable images"
+    return (
+        f"{found} {images}: at least {FEWEST_IMAGES} are needed, one each for training, "
+        "validation and test. Add more images."
+    )
 
 
 def draw_split(count: int, shares: tuple[float, float, float], seed: int) -> np.ndarray:
@@ -223,11 +293,8 @@ def draw_split(count: int, shares: tuple[float, float, float], seed: int) -> np.
     DatasetError
         If there are fewer than three rows.
     """
-    if count < len(SPLITS):
-        raise DatasetError(
-            f"{count} usable pictures are too few: three are the least, one each to train on, "
-            "to validate and to hold out. Add some."
-        )
+    if count < FEWEST_IMAGES:
+        raise DatasetError(say_too_few(count))
     _, val, test = (max(1, round(share * count)) for share in shares)
     split = np.full(count, "train")
     order = np.random.default_rng(seed).permutation(count)
@@ -287,6 +354,8 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
         split=split,
         damaged=tuple(info.damaged),
         source_name=name_source(Path(info.source or "")) if needs_source else "",
+        left_out=info.left_out or dict.fromkeys(info.damaged, "damaged"),
+        content=info.content,
     )
 
 
@@ -297,12 +366,20 @@ class _Place:
     spec: DatasetSpec
     root: Path
     size: int
+    channels: int
     source: Path | None
     folder: Path
     command: str
 
     @classmethod
-    def find(cls, name: str, root: Path | None, size: int | None, source: Path | None) -> _Place:
+    def find(
+        cls,
+        name: str,
+        root: Path | None,
+        size: int | None,
+        source: Path | None,
+        channels: int | None,
+    ) -> _Place:
         root = workspace.DATA if root is None else root
         if name not in DATASETS:
             raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
@@ -318,11 +395,32 @@ class _Place:
             command += f" --source {shlex.quote(str(source))}"
             source = source.expanduser().resolve()
         side = _check_size(spec, size)
-        folder = root / "cache" / f"{_cache_key(spec, source)}-{side}"
-        return cls(spec, root, side, source, folder, command)
+        planes = _check_channels(spec, channels)
+        if planes != spec.channels:
+            command += f" --channels {planes}"
+        folder = root / "cache" / f"{_cache_key(spec, source, planes)}-{side}"
+        return cls(spec, root, side, planes, source, folder, command)
+
+    @property
+    def title(self) -> str:
+        """What messages call the data."""
+        return self.spec.title if self.source is None else str(self.source)
+
+    def is_stale(self) -> bool:
+        """Whether the cache was made of a source that is there, and has changed since."""
+        try:
+            info = read_info(self.folder)
+        except CacheError:
+            return False  # `open` explains it
+        if self.source is not None and info.source != str(self.source):
+            return False  # likewise
+        return _has_changed(info, self.spec, self.root, self.source)
 
     def write(self, progress: Progress | None, seed: int) -> None:
-        """Fill a sibling folder, and rename it into place."""
+        """Fill a sibling folder, and rename it into place; what was there goes.
+
+        A process that has the earlier files mapped keeps them.
+        """
         try:
             refuse_when_read_only(f"preparing {self.spec.title}")
         except ReadOnlyError as error:
@@ -331,7 +429,22 @@ class _Place:
         partial = self.folder.with_name(f"{self._partial_prefix}{os.getpid()}.{uuid.uuid4().hex}")
         try:
             partial.mkdir(parents=True)
-            write_cache(partial, self.spec, found, size=self.size, seed=seed, progress=progress)
+            write_cache(
+                partial,
+                self.spec,
+                found,
+                size=self.size,
+                seed=seed,
+                channels=self.channels,
+                progress=progress,
+            )
+            if self.spec.digest and self.spec.digest(self.root, self.source) != found.digest:
+                raise DatasetError(
+                    f"{self.title} changed while it was read. Run `{self.command}` again when "
+                    "nothing writes there any more."
+                )
+            if self.folder.is_dir() and self.is_stale():
+                self.folder.rename(f"{partial}.old")
             partial.rename(self.folder)
         except OSError as error:
             if not self.folder.is_dir():  # else another process was faster: its cache serves
@@ -341,6 +454,7 @@ class _Place:
                 ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(f"{partial}.old", ignore_errors=True)
 
     def open(self, seed: int | None = None) -> ImageDataset:
         """Open what lies there, if it is what was asked for."""
@@ -388,20 +502,58 @@ def _check_size(spec: DatasetSpec, size: int | None) -> int:
     return size or DEFAULT_SIZE
 
 
+def _check_channels(spec: DatasetSpec, channels: int | None) -> int:
+    if channels is None or channels == spec.channels:
+        return spec.channels
+    if channels == 1:
+        return 1
+    raise DatasetError(
+        f"{spec.title} comes in grey: image_channels must be 1 (--image-channels 1); found "
+        f"{channels}."
+    )
+
+
+def _has_changed(info: CacheInfo, spec: DatasetSpec, root: Path, source: Path | None) -> bool:
+    """Whether a source that is still there differs from what a cache was made of."""
+    if spec.digest is None:
+        return False
+    try:
+        if info.source_digest:
+            return spec.digest(root, source) != info.source_digest
+        if not spec.needs_source:
+            return False
+        # Of an earlier version, which did not follow changes: see at least what there is now.
+        found = spec.read(root, info.size, source)
+        return (
+            found.count != sum(info.counts.values()) + len(info.damaged)
+            or list(found.label_names) != info.label_names
+            or list(found.attribute_names) != info.attribute_names
+        )
+    except DatasetError:
+        return False  # the originals are gone, or unreadable: the cache is what is left of them
+
+
 def _cache_folders(name: str, root: Path | None, source: Path | None) -> list[Path]:
     root = workspace.DATA if root is None else root
-    key = _cache_key(DATASETS[name], source)
-    found = (root / "cache").glob(f"{key}-*")
-    return [folder for folder in found if folder.name.removeprefix(f"{key}-").isdigit()]
+    spec = DATASETS[name]
+    # Those in grey, too.
+    keys = {_cache_key(spec, source, channels) for channels in (1, spec.channels)}
+    return [
+        folder
+        for key in keys
+        for folder in (root / "cache").glob(f"{key}-*")
+        if folder.name.removeprefix(f"{key}-").isdigit()
+    ]
 
 
-def _cache_key(spec: DatasetSpec, source: Path | None) -> str:
+def _cache_key(spec: DatasetSpec, source: Path | None, channels: int) -> str:
+    name = spec.name if channels == spec.channels else f"{spec.name}-grey"
     if source is None or not spec.needs_source:
-        return spec.name
+        return name
     source = source.expanduser().resolve()
     slug = re.sub(r"[^\w]+", "-", name_source(source).lower()).strip("-") or "pictures"
     # Of folders of one name in different places, each has its own.
-    return f"{spec.name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
+    return f"{name}-{slug}-{hashlib.sha256(str(source).encode()).hexdigest()[:8]}"
 
 
 def _count(split: np.ndarray) -> dict[str, int]:
@@ -410,7 +562,11 @@ def _count(split: np.ndarray) -> dict[str, int]:
 
 
 def _write_images(
-    path: Path, source: Source, shape: tuple[int, int, int], progress: Progress | None
+    path: Path,
+    source: Source,
+    shape: tuple[int, int, int],
+    progress: Progress | None,
+    content: hashlib._Hash,
 ) -> tuple[list[Known], dict[str, str]]:
     """Write what can be read; return what is known of it, and what was wrong with the others."""
     kept: list[Known] = []
@@ -425,14 +581,22 @@ def _write_images(
             except ImageError as error:
                 damaged[record.name] = str(error)
                 continue
+            if shape[0] == 1 and len(image) == 3:
+                image = _to_grey(image)
             if image.dtype != np.uint8 or image.shape != shape:
                 raise TypeError(f"{record.name} is {image.dtype} {image.shape}, not uint8 {shape}")
-            file.write(image.tobytes())
+            file.write(data := image.tobytes())
+            content.update(data)
             kept.append(Known(record.split, record.label, record.attributes))
         _write_header(file, len(kept), shape)
     if progress:
         progress(source.count, source.count)
     return kept, damaged
+
+
+def _to_grey(image: np.ndarray) -> np.ndarray:
+    """Return the luma (1, height, width) of an image (3, height, width), ITU-R BT.601."""
+    return np.rint(np.tensordot(LUMA, image, axes=1)).astype(np.uint8)[None]
 
 
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, int, int]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vae_explorer.data.base import Source
 from vae_explorer.data.builtin import read_digits, read_torchvision
-from vae_explorer.data.celeba import read_celeba
-from vae_explorer.data.folder import read_folder
+from vae_explorer.data.celeba import digest_celeba, read_celeba
+from vae_explorer.data.folder import digest_folder, read_folder
 
 DIGIT_NAMES = tuple("0123456789")
 
@@ -39,6 +39,9 @@ class DatasetSpec:
         Finds the images and streams them; raises `DatasetError` if it cannot.
     label_names : tuple of str
         Empty where the names come from the source, or there are no labels.
+    digest : callable (root, source) -> str, or None
+        Computes what `Source.digest` would be, without reading an image; None where the archives
+        are published and checked.
     shares : tuple of three floats, or None
         Shares of train, val and test in a seeded split; None where the split is published.
     short_title : str
@@ -63,6 +66,7 @@ class DatasetSpec:
     image_size: int | None
     read: Callable[[Path, int, Path | None], Source]
     label_names: tuple[str, ...] = ()
+    digest: Callable[[Path, Path | None], str] | None = None
     shares: tuple[float, float, float] | None = None
     short_title: str = ""
     bundled: bool = False
@@ -151,6 +155,7 @@ _SPECS = (
         channels=3,
         image_size=None,
         read=read_celeba,
+        digest=digest_celeba,
     ),
     DatasetSpec(
         name="folder",
@@ -162,6 +167,7 @@ _SPECS = (
         channels=3,
         image_size=None,
         read=read_folder,
+        digest=digest_folder,
         shares=(0.8, 0.1, 0.1),
         needs_source=True,
     ),

@@ -25,13 +25,20 @@ from typing import BinaryIO
 
 from vae_explorer import workspace
 from vae_explorer.config import read_json
-from vae_explorer.data.base import SPLITS, Source
-from vae_explorer.data.cache import PROGRESS_EVERY, Progress, draw_split, remove_prepared
+from vae_explorer.data.base import Source
+from vae_explorer.data.cache import (
+    FEWEST_IMAGES,
+    PROGRESS_EVERY,
+    Progress,
+    draw_split,
+    remove_prepared,
+    say_too_few,
+)
 from vae_explorer.data.files import open_image_files
-from vae_explorer.data.folder import ATTRIBUTES_FILE, LABELS_FILE, read_folder
+from vae_explorer.data.folder import read_folder
 from vae_explorer.data.registry import DATASETS
 from vae_explorer.errors import DatasetError, ImageError
-from vae_explorer.workspace import check_name, refuse_when_read_only
+from vae_explorer.workspace import atomic_write, check_name, is_read_only, refuse_when_read_only
 
 USER_SETS = "own"
 MAX_BYTES = 200 * 2**20  # of the zip; larger sets are named by their folder
@@ -61,6 +68,8 @@ class UserSet:
     others: int
     """Files that are no images, archives in the archive among them; they are not looked into."""
     other_names: tuple[str, ...]
+    stamp: tuple[int, ...] = ()
+    """Size of the zip in bytes, and its time of modification in ns."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,8 +121,7 @@ def add_user_set(
             path = folder / f"{name}.zip"
             _copy(file, path)
             found = _look_through(name, path, progress)
-            text = json.dumps(asdict(found) | {"source": path.name}, indent=2, ensure_ascii=False)
-            (folder / "set.json").write_text(text + "\n", encoding="utf-8")
+            _write(found, folder)
             # Of a set of that name that was deleted by hand: its caches would be taken for this.
             remove_prepared("folder", root, source=root / USER_SETS / name / path.name)
     except OSError as error:
@@ -130,8 +138,13 @@ def list_user_sets(root: Path | None = None) -> list[UserSet]:
     found = []
     for path in sorted((root / USER_SETS).glob("*/set.json")):
         try:
-            found.append(_read(path.parent))
-        except (OSError, ValueError):
+            each = _read(path.parent)
+            if each.stamp != _stamp(each.source) and not is_read_only():
+                # The zip was replaced by hand, or copied here: what was found in it may not hold.
+                each = replace(_look_through(each.name, each.source, None), source=each.source)
+                _write(each, path.parent)
+            found.append(each)
+        except (OSError, ValueError, DatasetError):
             continue
     return found
 
@@ -164,6 +177,18 @@ def _read(folder: Path) -> UserSet:
     return replace(found, name=folder.name, source=source)
 
 
+def _write(found: UserSet, folder: Path) -> None:
+    values = asdict(found) | {"source": found.source.name}
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    with atomic_write(folder / "set.json") as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def _copy(file: BinaryIO, path: Path) -> None:
     """Copy the zip, as long as it is neither too long nor too full to be opened."""
     size, entries, tail = 0, 0, b""
@@ -192,11 +217,7 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
         raise DatasetError("This file is no zip, or it is cut short. Zip a folder of pictures.")
     try:
         with open_image_files(path) as image_files:
-            names, pictures, unpacked = (
-                image_files.names,
-                set(image_files.pictures),
-                image_files.unpacked_bytes,
-            )
+            unpacked = image_files.unpacked_bytes
         if unpacked > MAX_UNPACKED_BYTES:
             raise DatasetError(
                 f"This zip unpacks to {unpacked / 2**30:.3g} GB, more than the "
@@ -207,14 +228,13 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
         usable, damaged = _try_images(source, progress)
     except DatasetError as error:
         said = str(error).replace(str(path), "this zip").replace(path.name, "this zip")
-        raise DatasetError(said[0].upper() + said[1:]) from error
-    if usable < len(SPLITS):
+        if said.startswith("this zip"):
+            said = said.replace("this", "This", 1)
+        raise DatasetError(said) from error
+    if usable < FEWEST_IMAGES:
         reasons = "".join(f" {file}: {reason}." for file, reason in list(damaged.items())[:3])
-        raise DatasetError(
-            f"{usable} of {len(pictures)} pictures in this zip can be read, and {len(SPLITS)} are "
-            f"the least: one each to train on, to validate and to hold out.{reasons}"
-        )
-    others = [n for n in names if n not in pictures | {LABELS_FILE, ATTRIBUTES_FILE}]
+        raise DatasetError(say_too_few(usable, source.count) + reasons)
+    others = list(source.left_out)
     return UserSet(
         name=name,
         source=path,
@@ -224,6 +244,7 @@ def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
         damaged_names=tuple(damaged)[:_NAMED],
         others=len(others),
         other_names=tuple(others[:_NAMED]),
+        stamp=_stamp(path),
     )
 
 

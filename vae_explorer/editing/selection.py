@@ -125,7 +125,8 @@ def choose_vectors(
         offered for editing, `KIND_vector.NAME`. An attribute that all train faces share, or
         none has, has no vector. Those that are not offered have the regression's.
     metrics : dict of str to Metric
-        `drift.NAME.KIND`, and `drift_of.NAME` for the default, by attribute.
+        `drift.NAME.KIND`, and `drift_of.NAME` for the default, by attribute; none for an
+        attribute that all held-out faces have.
     """
     offered = {name for group in OFFERED.values() for name in group}
     arrays: dict[str, NDArray[np.float32]] = {}
@@ -139,9 +140,11 @@ def choose_vectors(
         arrays[ATTRIBUTE_VECTOR + name] = made[best][0]
         if name not in offered:
             continue
+        arrays |= {f"{kind}_vector.{name}": vector for kind, (vector, _) in made.items()}
         without = _faces_without(held_out, names, name, MEASURED_ON, seed)
+        if not len(without):  # then nothing can be measured
+            continue
         for kind, (vector, _) in made.items():
-            arrays[f"{kind}_vector.{name}"] = vector
             wanted, others = names.index(name), others_of(name, names)
             found = measure_drift(networks.predict, without, vector, wanted, others)
             metrics |= _describe(name, kind, found, held_out, default=kind == best)
@@ -294,11 +297,12 @@ def _make(
 
 
 def _span(train: Encodings, names: Sequence[str]) -> NDArray[np.float32]:
-    """Return the regression's vector of each attribute (k, d) that some faces have."""
+    """Return the regression's vector of each attribute (k, d) that some faces have, not all."""
     assert train.attributes is not None
     z, attributes = train.z_mean, train.attributes
     known = [name for name, has in zip(names, attributes.T, strict=True) if 0 < has.mean() < 1]
-    return np.stack([regression_vector(z, attributes, names, name) for name in known])
+    vectors = [regression_vector(z, attributes, names, name) for name in known]
+    return np.stack(vectors) if vectors else np.zeros((0, z.shape[1]), np.float32)
 
 
 def _faces_without(

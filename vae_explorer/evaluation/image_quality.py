@@ -29,7 +29,9 @@ Images = NDArray[np.floating]
 
 WINDOW = 11
 """Side in pixels of what `ssim` looks through, and so of the smallest images it takes."""
+_SMALLEST = 6  # pixels a side: halved, they have one that is not at the edge
 _HIGHEST = 7 / 16  # cycles a pixel; 1/2 is the most there can be
+_PLAIN = 1e-20  # what rounding leaves of plain images; one pixel's smallest step gives far more
 
 
 def measure_image_quality(
@@ -165,7 +167,8 @@ def _measure_likeness(
     if min(originals.shape[2:]) >= WINDOW:
         found["ssim"] = (float(ssim(reconstructions, originals).mean()), "1 for the same image")
     for name, measure in (("sharpness", sharpness), ("highest_frequencies", highest_frequencies)):
-        if there := measure(originals):  # of plain images nothing is a share
+        there = measure(originals) if min(originals.shape[2:]) >= _SMALLEST else 0
+        if there > _PLAIN:  # of plain images nothing is a share
             found[name] = (measure(reconstructions) / there, of_originals)
     return {name: Metric(name, value, unit, protocol) for name, (value, unit) in found.items()}
 

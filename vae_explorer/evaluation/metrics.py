@@ -102,7 +102,10 @@ def _reconstruction_metrics(
             squared_error.append(error.flatten(1).sum(1))
     errors = torch.cat(squared_error).double()
     pixels = math.prod(config.image_shape)
-    psnr = (-10 * torch.log10(errors / pixels)).mean()
+    ratios = -10 * torch.log10(errors / pixels)
+    finite = ratios[~torch.isinf(ratios)]  # a reconstruction without any error has no PSNR
+    exact = len(ratios) - len(finite)
+    averaged = f"averaged over images, without {exact} exact ones" if exact else "then averaged"
     sampling = f"one posterior sample an image, seed {seed}"
     if encodings.z_log_var is None:
         sampling = "from z_mean"
@@ -124,7 +127,7 @@ def _reconstruction_metrics(
                 "squared pixel values in [0, 1], summed per image",
                 f"decode(z_mean) against the image; {protocol}",
             ),
-            Metric("psnr", float(psnr), "dB", f"per image, then averaged; {protocol}"),
+            Metric("psnr", float(finite.mean()), "dB", f"per image, {averaged}; {protocol}"),
             Metric(
                 "squared_error_percentiles",
                 tuple(np.percentile(errors.cpu().numpy(), PERCENTILES).tolist()),
@@ -132,6 +135,7 @@ def _reconstruction_metrics(
                 f"0th, 5th ... 100th; decode(z_mean) against the image; {protocol}",
             ),
         )
+        if metric.name != "psnr" or len(finite)
     }
 
 
@@ -143,7 +147,7 @@ def _posterior_metrics(
     z_log_var = torch.from_numpy(encodings.z_log_var).double()
     kl_per_dimension = kl_divergence(z_mean, z_log_var).mean(0)
     kl = float(kl_per_dimension.sum())
-    active = int((z_mean.var(0) > ACTIVE_VARIANCE).sum())
+    active = int((z_mean.var(0, correction=min(1, len(z_mean) - 1)) > ACTIVE_VARIANCE).sum())
     return {
         metric.name: metric
         for metric in (
@@ -167,6 +171,7 @@ def _posterior_metrics(
                 f"variance of z_mean over the images above {ACTIVE_VARIANCE}; {protocol}",
             ),
         )
+        if metric.name != "active_units" or len(z_mean) > 1  # a single one has no variance
     }
 
 

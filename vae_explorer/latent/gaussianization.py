@@ -27,6 +27,8 @@ _GRID = np.linspace(-3, 3, 25)
 _ROTATION_ROWS = 20_000
 _ROTATION_STEPS = 30
 _NARROWEST = 1e-3
+_ROUNDING = 1e-7
+"""Root of float64's precision, and more: what a covariance says of a narrower spread is noise."""
 
 Arrays = Mapping[str, NDArray[np.floating]]
 
@@ -49,6 +51,11 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
         d), whose rows are the new coordinates; "prior_knots" (layers, d, 25): what a rotated
         coordinate is where the transformed one is -3, -2.75 ... 3.
 
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the rows are equal, or lie on a plane.
+
     References
     ----------
     Chen & Gopinath 2000, "Gaussianization" (https://papers.nips.cc/paper/1856-gaussianization);
@@ -58,6 +65,9 @@ def fit_layers(z: ArrayLike, layers: int = LAYERS, seed: int = 0) -> dict[str, N
     rows = np.asarray(z, np.float64)
     centre = rows.mean(axis=0)
     scale = np.linalg.cholesky(np.cov(rows.T).reshape(rows.shape[1], -1))
+    pivots = np.diag(scale)
+    if pivots.min() <= max(_ROUNDING * pivots.max(), _ROUNDING**2 * np.abs(rows).max()):
+        raise np.linalg.LinAlgError("The rows lie on a plane, but for rounding.")
     x = np.linalg.solve(scale, (rows - centre).T).T
     rng = stream(seed, RandomStream.GAUSSIANIZATION_ROTATIONS)
     rotations, quantiles = [], []

@@ -91,23 +91,25 @@ class PrincipalComponents:
 def principal_components(z_mean: ArrayLike) -> PrincipalComponents:
     """Find the principal components of encodings: the eigenvectors of their covariance.
 
+    Equal encodings, a single one among them, spread in no direction: any axes will do.
+
     Parameters
     ----------
     z_mean : (n, d)
-        At least two rows.
+        At least one row.
 
     Raises
     ------
     ValueError
-        If there are fewer.
+        If there is none.
 
     References
     ----------
     Jolliffe, "Principal Component Analysis", 2nd edition, 2002.
     """
     encodings = np.asarray(z_mean, np.float64)
-    if encodings.ndim != 2 or len(encodings) < 2:
-        raise ValueError(f"Two encodings (n, d) are needed at least; found {encodings.shape}.")
+    if encodings.ndim != 2 or not len(encodings):
+        raise ValueError(f"One encoding (n, d) is needed at least; found {encodings.shape}.")
     mean = encodings.mean(axis=0)
     centred = encodings - mean
     # Of the (d, d) matrix: an SVD of all (n, d) encodings takes twenty times as long. PCA of

@@ -45,6 +45,10 @@ FEWEST = 2_000
 """Rows below which there are neither layers nor a bandwidth."""
 TOLERANCE = 1e-3
 """A fit is done when a step adds less than this to the log-likelihood of a row, per dimension."""
+_FEWEST_TO_FIT = 3
+"""Rows: a mixture takes two, and one is held out."""
+_NARROWEST = 1e-6
+"""Share of the rows' variance that is added instead, where that is not enough."""
 REGULARISATION = 1e-4
 """Added to the diagonal of every covariance, so that none collapses onto a few rows."""
 
@@ -75,7 +79,7 @@ def fit_prior(
     Parameters
     ----------
     z_mean : (n, d)
-        Of the train split; at least two. Of more than `MOST_ROWS` so many are drawn.
+        Of the train split; at least one. Of more than `MOST_ROWS` so many are drawn.
     seed : int
         Of the rows that choose, and of where the Gaussians start.
     mirrored : (n, d), optional
@@ -91,7 +95,7 @@ def fit_prior(
     Raises
     ------
     ValueError
-        If there are fewer than two encodings.
+        If there are none.
 
     References
     ----------
@@ -99,9 +103,11 @@ def fit_prior(
     (https://arxiv.org/abs/1903.12436), section 4: ex-post density estimation.
     """
     sides = [np.asarray(side) for side in (z_mean, mirrored) if side is not None]
-    if sides[0].ndim != 2 or len(sides[0]) < 2:
+    if sides[0].ndim != 2 or not len(sides[0]):
         shape = sides[0].shape
-        raise ValueError(f"A prior is fitted to two encodings (n, d) or more; found {shape}.")
+        raise ValueError(f"A prior is fitted to one encoding (n, d) or more; found {shape}.")
+    if len(sides[0]) < _FEWEST_TO_FIT:  # none could be held out: counted often enough instead
+        sides = [np.repeat(side, _FEWEST_TO_FIT, axis=0) for side in sides]
     if len(sides[0]) > MOST_ROWS:
         drawn = stream(seed, RandomStream.PRIOR_ROWS).permutation(len(sides[0]))[:MOST_ROWS]
         sides = [side[drawn] for side in sides]
@@ -130,7 +136,10 @@ def fit_prior(
         means_init=mixture.means_,
         precisions_init=mixture.precisions_,
     )
-    mixture.fit(every)
+    try:
+        mixture.fit(every)
+    except ValueError:
+        mixture = _fit_narrow(every, mixture.n_components, seed)
     return {
         WEIGHTS: mixture.weights_.astype(np.float32),
         MEANS: mixture.means_.astype(np.float32),
@@ -307,7 +316,10 @@ def _find_layers(
     """Return layers that make a few Gaussians fit better; none where they do not."""
     if len(inner) < max(FEWEST, ROWS_PER_DIMENSION * inner.shape[1]):
         return {}
-    layers = fit_layers(inner, seed=seed)
+    try:
+        layers = fit_layers(inner, seed=seed)
+    except np.linalg.LinAlgError:  # equal rows, or rows on a plane: their covariance is singular
+        return {}
     some = stream(seed, RandomStream.PRIOR_SUBSAMPLE).permutation(inner)[:CHOOSING_ROWS]
     count = [k for k in _affordable(some) if k <= 10][-1]
     straight, log_determinant = gaussianize(outer, layers)
@@ -322,13 +334,31 @@ def _affordable(rows: NDArray[np.floating]) -> list[int]:
 
 
 def _fit_mixture(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
+    try:
+        return _new_mixture(rows, count, seed, REGULARISATION).fit(rows)
+    except ValueError:
+        return _fit_narrow(rows, count, seed)
+
+
+def _fit_narrow(rows: NDArray[np.floating], count: int, seed: int) -> GaussianMixture:
+    """Fit to rows whose covariances are singular in single precision: a few, or few places.
+
+    In double precision, and regularised by their own spread.
+    """
+    wide = rows.astype(np.float64)
+    regularisation = max(REGULARISATION, _NARROWEST * float(wide.var(axis=0).max()))
+    return _new_mixture(wide, count, seed, regularisation).fit(wide)
+
+
+def _new_mixture(
+    rows: NDArray[np.floating], count: int, seed: int, regularisation: float
+) -> GaussianMixture:
     from sklearn.mixture import GaussianMixture
 
-    mixture = GaussianMixture(
+    return GaussianMixture(
         count,
         tol=TOLERANCE * rows.shape[1],
-        reg_covar=REGULARISATION,
+        reg_covar=regularisation,
         random_state=seed,
         init_params="k-means++",
     )
-    return mixture.fit(rows)

@@ -13,9 +13,13 @@ _SHARE = 0.99  # of N(0, I): what lies beyond is out of reach
 
 TSNE_ROWS = 3_000
 """Encodings that are embedded; more take minutes."""
+TSNE_DIFFERENT = 4
+"""Different encodings that t-SNE needs: with fewer, the perplexity is below one neighbour."""
 
 _INSIDE = 0.998  # share of the points that a square shows, with a margin
 _MARGIN = 1.05
+SMALLEST_HALF = 1e-3
+"""Half the side of the smallest square, which equal points have."""
 
 
 def ks_distances(z: ArrayLike) -> NDArray[np.float64]:
@@ -181,6 +185,13 @@ def nearest(
     return np.take_along_axis(chosen, order, axis=1), distances
 
 
+def count_different(z: ArrayLike) -> int:
+    """Count the different rows of latents (n, d), as checkpoints store them, in float16."""
+    with np.errstate(over="ignore"):
+        stored = np.asarray(z).astype(np.float16)
+    return len(np.unique(stored, axis=0))
+
+
 def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """t-SNE (van der Maaten & Hinton 2008) of a seeded subset, where z has no plane of its own.
 
@@ -193,14 +204,23 @@ def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to ndarray
-        "tsne" float32 (m, 2) and "tsne_rows" (m,); empty for two dimensions.
+        "tsne" float32 (m, 2) and "tsne_rows" (m,); empty for two dimensions, for fewer than
+        `TSNE_DIFFERENT` different encodings, and for encodings beyond the range of float16, which
+        no checkpoint stores.
     """
     if z_mean.shape[1] <= 2:
         return {}
-    from sklearn.manifold import TSNE
-
     count = min(TSNE_ROWS, len(z_mean))
     rows = np.sort(stream(seed, RandomStream.TSNE_ROWS).choice(len(z_mean), count, replace=False))
+    # scikit-learn divides the first principal component by its standard deviation. Where the rows
+    # are equal, or closer than float32 can square, that is 0, and its quadtree of NaNs recurses
+    # until the process is killed (SIGSEGV). Rows that differ in float16 are far enough apart. Of
+    # huge ones the squares overflow.
+    is_huge = np.abs(z_mean[rows]).max(initial=0) > float(np.finfo(np.float16).max)
+    if is_huge or count_different(z_mean[rows]) < TSNE_DIFFERENT:
+        return {}
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (count - 1) / 3)
     plane = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(z_mean[rows])
     return {"tsne": plane.astype(np.float32), "tsne_rows": rows}
@@ -209,5 +229,5 @@ def embed(z_mean: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def square_around(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the middle and half the side of a square with nearly all points (n, 2): (3,)."""
     low, high = np.quantile(points, [1 - _INSIDE, _INSIDE], axis=0)
-    half = max(float((high - low).max()) / 2 * _MARGIN, 1e-3)
+    half = max(float((high - low).max()) / 2 * _MARGIN, SMALLEST_HALF)
     return np.array([*((low + high) / 2), half])

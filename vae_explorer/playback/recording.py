@@ -15,7 +15,7 @@ from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_che
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError, did_you_mean
-from vae_explorer.images import for_display, tile, to_pil
+from vae_explorer.images import for_display, is_inverted, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback.packed import DECODERS, decode_epoch, load_epochs, select_epochs
@@ -57,6 +57,8 @@ class Playback:
     kept: EpochSnapshots
     history: Mapping[str, NDArray[np.float64]]
     """Columns of the epochs' metrics; none where they are not to be had."""
+    inverted: bool = True
+    """Whether grey images are shown inverted."""
 
     @cached_property
     def frame(self) -> NDArray[np.float64]:
@@ -117,16 +119,18 @@ def load_playback(source: Source, runs: Path) -> Playback:
         kept = load_epochs(checkpoint)
         if kept is None:
             raise RunError(f"{source.name} carries no epochs any more. Reload the page.")
-        return Playback(source.title, checkpoint.card.model, kept, checkpoint.history)
+        card = checkpoint.card
+        return Playback(source.title, card.model, kept, checkpoint.history, card.is_inverted)
     run = next((f for f in runs.iterdir() if f.name == source.name), None)
     if run is None:
         raise RunError(did_you_mean("run", source.name, [f.name for f in runs.iterdir()]))
-    model, _ = load_config(run)
+    model, config = load_config(run)
     try:
         history = history_columns(load_state(run).history)
     except RunError:
         history = {}  # the curves alone are missing: the first epoch is being saved
-    return Playback(source.title, model, read_epochs(run), history)
+    inverted = is_inverted(config.dataset, model.image_channels)
+    return Playback(source.title, model, read_epochs(run), history, inverted)
 
 
 def between(values: NDArray[np.generic], position: float) -> NDArray[np.float64]:
@@ -162,7 +166,9 @@ def render_animation(
         With a decoded grid beside the map where decoders were kept.
     """
     kept, grids = recording.kept, recording.decode_grids()
-    mosaics = np.array([_mosaic(images, recording.tiles) for images in grids.values()])
+    mosaics = np.array(
+        [_mosaic(images, recording.tiles, recording.inverted) for images in grids.values()]
+    )
     wide = 2 * SIDE + _GAP if grids else SIDE
     strip = wide // kept.reconstructions.shape[1]
     inks = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in colours], np.uint8)
@@ -186,7 +192,7 @@ def render_animation(
         for row, pictures in enumerate((kept.originals, redrawn)):
             if len(pictures) == 0:
                 continue
-            images = for_display(pictures.astype(np.float32) / 255)
+            images = for_display(pictures.astype(np.float32) / 255, recording.inverted)
             line = to_pil(tile(images, len(images))).convert("RGB")
             canvas.paste(line.resize((strip * len(images), strip)), (0, _below(row, strip)))
         shown.append(np.asarray(canvas))
@@ -203,8 +209,8 @@ def _below(row: int, strip: int) -> int:
     return _HEAD + SIDE + _GAP + row * strip
 
 
-def _mosaic(images: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
-    return tile(for_display(images), columns)
+def _mosaic(images: NDArray[np.float32], columns: int, inverted: bool) -> NDArray[np.float32]:
+    return tile(for_display(images, inverted), columns)
 
 
 def _scatter(

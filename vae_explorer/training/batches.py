@@ -28,7 +28,9 @@ WHOLE_BATCH = slice(None)
 
 
 def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[Rows, Rows]:
-    """Split the train split into training rows and validation rows.
+    """Split the train split into training rows and validation rows, at least one of each.
+
+    Where the train split is a single image, the val split validates, which is otherwise not used.
 
     Returns
     -------
@@ -38,17 +40,25 @@ def split_rows(dataset: ImageDataset, config: TrainConfig) -> tuple[Rows, Rows]:
     Raises
     ------
     TrainingError
-        If one of the two is empty.
+        If there is no image to train on, or none to validate with.
     """
     generator = stream(config.seed, RandomStream.VALIDATION_SPLIT)
     rows = generator.permutation(dataset.rows("train"))
-    held = round(len(rows) * config.validation_fraction)
-    if not 0 < held < len(rows):
+    validation = dataset.rows("val")
+    if not len(rows) or len(rows) + len(validation) < 2:
         raise TrainingError(
-            f"A validation_fraction of {config.validation_fraction:g} of {len(rows)} training "
-            "images leaves one side empty; use more images, or another fraction."
+            "Training takes at least two images, one of them to validate with; the train split of "
+            f"{dataset.name} has {len(rows)}. Add images."
         )
+    if len(rows) == 1:
+        return rows, validation
+    held = count_validated(len(rows), config)
     return rows[held:], np.sort(rows[:held])
+
+
+def count_validated(count: int, config: TrainConfig) -> int:
+    """Return how many of the train split's images validate: at least one, where one is left."""
+    return min(max(1, round(count * config.validation_fraction)), max(count - 1, 0))
 
 
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:

@@ -276,17 +276,19 @@ def feature_distance(features: Sequence[Tensor], targets: Sequence[Tensor]) -> T
     -------
     Tensor
         Scalar: the mean squared difference of each layer, divided by the mean square of its
-        targets, summed over the layers. Features of zero give 1 per layer.
+        targets, summed over the layers. Features of zero give 1 per layer; targets of zero, which
+        have no scale, count as they are.
 
     References
     ----------
     Hou, Shen, Sun & Qiu 2017, "Deep Feature Consistent Variational Autoencoder"
     (https://arxiv.org/abs/1610.00291), equation 4; here each layer is normalized.
     """
-    distances = [
-        (ours.float() - theirs.float()).square().mean() / theirs.float().square().mean()
-        for ours, theirs in zip(features, targets, strict=True)
-    ]
+    distances = []
+    for ours, theirs in zip(features, targets, strict=True):
+        scale = theirs.float().square().mean()
+        scale = torch.where(scale > 0, scale, 1)
+        distances.append((ours.float() - theirs.float()).square().mean() / scale)
     return torch.stack(distances).sum()
 
 

@@ -109,7 +109,10 @@ class RunState(Generic[Epoch]):
     """Wall time of the current epoch's steps."""
     history: list[Epoch] = field(default_factory=list)
     data: str = ""
-    """`ImageDataset.digest` of the training data; empty in states of earlier versions."""
+    """`ImageDataset.content` of the training data, or its `digest` where the cache has none; empty
+    in states of earlier versions."""
+    data_summary: str = ""
+    """`ImageDataset.summary` of the training data; empty in states of earlier versions."""
 
 
 GROUPS = {
@@ -145,6 +148,7 @@ def save_state(run: Path, state: RunState[Epoch]) -> None:
         "seconds": state.seconds,
         "history": [asdict(metrics) for metrics in state.history],
         "data": state.data,
+        "data_summary": state.data_summary,
     }
     with atomic_write(run / STATE) as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(counters)})
@@ -199,6 +203,7 @@ def read_state(run: Path, metrics: type[Epoch]) -> RunState[Epoch]:
             seconds=counters["seconds"],
             history=[metrics(**values) for values in counters["history"]],
             data=counters.get("data", ""),
+            data_summary=counters.get("data_summary", ""),
         )
     except FileNotFoundError:
         raise RunError(

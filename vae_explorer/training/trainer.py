@@ -294,7 +294,8 @@ class BaseTrainer(ABC, Generic[Model, Epoch]):
             loss_sums=tuple(self.processes.mean(self.loss_sums).tolist()),
             seconds=self.seconds,
             history=self.history,
-            data=self.dataset.digest,
+            data=self.dataset.content or self.dataset.digest,
+            data_summary=self.dataset.summary,
         )
 
     def save_state(self) -> None:
@@ -307,7 +308,7 @@ class BaseTrainer(ABC, Generic[Model, Epoch]):
     def load_state(self) -> RunState[Epoch]:
         """Continue from the saved state; `DatasetError` if it was trained on other images."""
         state = read_state(self.run, self.metrics)
-        self.dataset.check_digest(state.data)
+        self.dataset.check_unchanged(state.data, state.data_summary)
         self.model.load_state_dict(state.weights)
         self.ema.load_state_dict(state.ema)
         self.best, self.step, self.history = state.best, state.step, state.history
@@ -470,6 +471,42 @@ class VaeTrainer(BaseTrainer[Autoencoder, EpochMetrics]):
     def load_images(self, rows: Rows) -> Tensor:
         """Return images (n, channels, height, width) in [0, 1], in the convolutions' layout."""
         return super().load_images(rows).contiguous(memory_format=torch.channels_last)
+
+
+def describe_adaptations(
+    model_config: ModelConfig, config: TrainConfig, dataset: ImageDataset
+) -> list[str]:
+    """Say how a training differs from others because of few images; nothing as a rule.
+
+    Parameters
+    ----------
+    model_config, config : ModelConfig, TrainConfig
+    dataset : ImageDataset
+
+    Returns
+    -------
+    list of str
+        A sentence each.
+
+    Raises
+    ------
+    TrainingError
+        As `split_rows` does.
+    """
+    rows, validation_rows = split_rows(dataset, config)
+    found = []
+    if len(rows) == 1 and not np.isin(validation_rows, dataset.rows("train")).any():
+        found.append("There is one training image: the val split chooses the best epoch.")
+    batch_size = min(config.batch_size, len(rows))
+    single = model_config.activate_projection or (
+        model_config.architecture == "conv" and model_config.feature_size == 1
+    )
+    if batch_size == 1 and model_config.normalization == "batch" and single:
+        found.append(
+            "A batch of 1 image cannot be normalized where a layer has one value per channel: "
+            "there the running statistics are used."
+        )
+    return found
 
 
 def train(

@@ -16,7 +16,7 @@ from vae_explorer.catalog.reconstructions import load_run_model
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
-from vae_explorer.data import DatasetError, ImageDataset, load_dataset
+from vae_explorer.data import DatasetError, ImageDataset, find_prepared, load_dataset
 from vae_explorer.export import export_onnx
 from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
@@ -68,17 +68,24 @@ def get_run_model(folder: Path, config: ModelConfig, written: int) -> Autoencode
 
 def find_originals(card: ModelCard) -> ImageDataset | None:
     """Open the data set a checkpoint was trained on; None if it was not prepared here."""
-    return find_dataset(card.dataset.name, card.dataset.image_size)
+    dataset = find_dataset(card.dataset.name, card.dataset.image_size)
+    try:
+        card.check_data("" if dataset is None else dataset.content)
+    except DatasetError:
+        return None  # the rows of the encodings are other images now
+    return dataset
 
 
 def find_dataset(name: str, image_size: int) -> ImageDataset | None:
     """Open a data set; None if it was not prepared here."""
+    found = find_prepared(name).get(image_size)
     try:
-        return _open_dataset(name, image_size)
+        return _open_dataset(name, image_size, "" if found is None else found.content)
     except DatasetError:
         return None
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _open_dataset(name: str, image_size: int) -> ImageDataset:
+def _open_dataset(name: str, image_size: int, content: str) -> ImageDataset:
+    del content  # what it is cached under: the data may be prepared again
     return load_dataset(name, size=image_size)

@@ -11,9 +11,11 @@ from starlette.formparsers import MultiPartParser
 from streamlit import config
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from vae_explorer.data.formats import IMAGE_SUFFIXES
 from vae_explorer.errors import ModelFileError
 from vae_explorer.images import for_display, png_bytes, tile, zip_of_pngs
 from vae_explorer.preprocessing import MAX_BYTES
+from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import is_read_only
@@ -27,7 +29,7 @@ _MIME = {
     "jpg": "image/jpeg",
 }
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
-_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
+_TYPES = sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
 
 
 def keep_uploads_in_memory() -> None:
@@ -99,10 +101,10 @@ def offer_images(
         smooth = select("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
 
         def write_png() -> bytes:
-            return png_bytes(tile(for_display(decode()), columns), scale, smooth)
+            return png_bytes(tile(for_display(decode(), show_inverted()), columns), scale, smooth)
 
         def write_zip() -> bytes:
-            images = for_display(decode())
+            images = for_display(decode(), show_inverted())
             names = [f"{name}-{k + 1:03d}" for k in range(len(images))]
             return zip_of_pngs(images, names, scale, smooth)
 

@@ -106,6 +106,11 @@ def current_checkpoint() -> Checkpoint:
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
 
 
+def show_inverted() -> bool:
+    """Say whether the images of the selected model are shown inverted."""
+    return current_checkpoint().card.is_inverted
+
+
 def _follow(page: str, default: str, cards: Cards, offered: Cards, errors: Container[str]) -> None:
     """Set the picker when a page is opened, or when the selected model is gone."""
     opened = st.session_state.get(_PAGE) != page

@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.support.checkpoints import put_faces
+from tests.support.files import ADOBE_RGB, P3, write_image
 from tests.support.session import Files, Open, Picture, Session, read_floats, read_picture
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.data.image_io import decode_image_file
 from vae_explorer.editing.recipe import Recipe, write_recipe
-from vae_explorer.faces import edit_photo, find_faces
+from vae_explorer.faces import align, edit_photo, find_faces
+from vae_explorer.faces.geometry import invert, transform_points
 from vae_explorer.ui.faces.picker import example_photo
 
 PAGE, MODEL = "edit", "faces"
@@ -209,6 +212,91 @@ def test_a_photo_keeps_its_format_and_loses_what_the_camera_wrote(
     assert not saved.getexif()
     assert np.abs(np.asarray(saved, int) - np.asarray(image, int)).mean() < 4  # upright
     assert find_faces(saved)
+
+
+def photo_file(form: str, mode: str = "RGB", **options: object) -> bytes:
+    """The example, as another file has it: with a frame around that is transparent if it can be."""
+    image = example_photo()[0].convert(mode)
+    if mode.endswith("A"):
+        alpha = Image.new("L", image.size)
+        alpha.paste(255, (40, 0, 470, 512))
+        image.putalpha(alpha)
+    return write_image(image, form, **options)
+
+
+def edited(session: Session, files: Files, name: str, data: bytes) -> tuple[str, bytes]:
+    """Upload a photo, make it smile, and save it: the file's name, and the file."""
+    session.visit("your_photo", model=MODEL)
+    session.app.file_uploader[0].set_value((name, data, "application/octet-stream"))
+    session.run().visit(PAGE, model=MODEL)
+    move(session, Smiling=2.0)
+    (saved,) = (name for name in files if name.startswith("edited.") and name != "edited.zip")
+    return saved, files[saved]()
+
+
+def outside_of_the_crop(image: Image.Image) -> np.ndarray:
+    """All of a photo but the upright box around the aligned face, and a JPEG's blocks at it."""
+    (face, *_) = find_faces(image)
+    matrix = invert(align(image, face, 64).matrix)
+    places = transform_points(matrix, np.array([[0, 0], [64, 0], [0, 64], [64, 64]], float))
+    (left, top), (right, bottom) = places.min(axis=0) - 17, places.max(axis=0) + 17
+    there = np.ones(image.size[::-1], bool)
+    there[max(0, int(top)) : int(bottom), max(0, int(left)) : int(right)] = False
+    return there
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "mode", "profile", "saved_as"),
+    [
+        ("cut-out.png", "PNG", "RGBA", None, "edited.png"),
+        ("cut-out.png", "PNG", "LA", None, "edited.png"),
+        ("p3.png", "PNG", "RGBA", P3, "edited.png"),
+        ("grey.png", "PNG", "L", None, "edited.png"),
+        ("p3.jfif", "JPEG", "RGB", P3, "edited.jpg"),
+        ("grey.jpe", "JPEG", "L", None, "edited.jpg"),
+        ("phone.mpo", "MPO", "RGB", P3, "edited.jpg"),
+        ("photo.webp", "WEBP", "RGBA", ADOBE_RGB, "edited.webp"),
+        ("photo.hif", "HEIF", "RGB", P3, "edited.jpg"),
+        ("scan.tif", "TIFF", "RGB", ADOBE_RGB, "edited.png"),
+    ],
+)
+def test_a_photo_comes_back_as_it_came_but_for_the_face(
+    session: Session,
+    files: Files,
+    name: str,
+    form: str,
+    mode: str,
+    profile: bytes | None,
+    saved_as: str,
+) -> None:
+    options: dict[str, object] = {} if profile is None else {"icc_profile": profile}
+    if form == "WEBP":
+        options |= {"lossless": True, "exact": True}
+    if form == "MPO":
+        options |= {"save_all": True, "append_images": [Image.new("RGB", (64, 64))]}
+    upload = photo_file(form, mode, **options)
+    file, data = edited(session, files, name, upload)
+    assert file == saved_as
+    with Image.open(io.BytesIO(upload)) as before, Image.open(io.BytesIO(data)) as after:
+        assert after.mode == mode
+        assert after.info.get("icc_profile") == profile
+        there = outside_of_the_crop(decode_image_file(upload) if profile else before)
+        difference = np.abs(np.asarray(before, int) - np.asarray(after, int))
+        assert difference[there].mean() < (1 if saved_as == "edited.jpg" else 1e-9)
+        assert difference[~there].mean() > 0.1
+        if mode.endswith("A"):
+            assert not difference[..., -1].any()
+
+
+def test_the_whole_photo_is_shown_as_it_is_saved(
+    session: Session, pictures: list[Picture], files: Files
+) -> None:
+    _, data = edited(session, files, "grey.png", photo_file("PNG", "L"))
+    pictures.clear()
+    session.set(whole=True)
+    whole = max((picture.pixels for picture in pictures), key=np.size)
+    assert (np.ptp(whole, axis=2) <= 2).all()  # as grey as what is saved, but for the JPEG
+    assert np.abs(whole - np.asarray(decode_image_file(data), int)).mean() < 3
 
 
 def test_the_change_is_saved_as_an_animation_and_side_by_side(

@@ -238,9 +238,10 @@ def test_a_zip_that_is_refused_says_why_and_keeps_the_others(open_app: Open, own
 
 
 def test_too_few_pictures_cannot_be_started(open_app: Open, own_folder: Path):
-    session = upload(open_app(PAGE, train_data="yours"), zipped(8))
-    assert "8 pictures; training takes 20 at least" in errors(session)
-    assert not can_start(session)
+    session = upload(open_app(PAGE, train_data="yours"), zipped(2))
+    assert "2 usable images: at least 3 are needed" in errors(session)
+    assert START not in session.labels()
+    assert can_start(upload(open_app(PAGE, train_data="yours"), zipped(3)))
 
 
 def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path):

@@ -117,6 +117,8 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
         st.caption(describe_posterior(encodings.z_mean[row], z_log_var) + outlines)
     neighbours = find_neighbours(checkpoint, row)
+    if not len(neighbours):  # the only encoding
+        return
     st.caption(f"Nearest in z, as the model decodes them{_count_labels(checkpoint, neighbours)}")
     show_image_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
@@ -183,7 +185,10 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
 
 
 def find_neighbours(checkpoint: Checkpoint, row: int) -> np.ndarray:
-    """Return the rows (6,) whose `z_mean` is nearest to that of `row`, without `row` itself."""
+    """Return the rows (6,) whose `z_mean` is nearest to that of `row`, without `row` itself.
+
+    Fewer where there are not so many.
+    """
     z_mean = checkpoint.encodings.z_mean
     found, _ = nearest(z_mean[[row]], z_mean, min(_NEIGHBOURS + 1, len(z_mean)))
     return found[0][found[0] != row][:_NEIGHBOURS]

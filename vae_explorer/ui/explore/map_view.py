@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.evaluation.limits import describe_limits
 from vae_explorer.figures import DecodedTiles
 from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.latent.interpolation import from_p_values
@@ -18,9 +19,11 @@ from vae_explorer.latent.planes import (
     grid_points,
     posterior_ellipse,
 )
+from vae_explorer.latent.statistics import SMALLEST_HALF
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.cache import get_components, get_decoded, key_of
 from vae_explorer.ui.explore.map_points import Pin
+from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.stage.tiles import Setting
 from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
@@ -102,6 +105,10 @@ def choose_view(checkpoint: Checkpoint) -> MapView:
             "stays at the mean. Dimensions: any two of z. t-SNE: neighbours stay neighbours, but "
             "distances mean nothing and there is no way back to z: for looking only.",
         )
+    limits = describe_limits(checkpoint)
+    for about in ("encodings", "tsne"):
+        if about in limits:
+            st.caption(limits[about])
     if kind == "tsne" and checkpoint.tsne is not None and checkpoint.tsne_rows is not None:
         st.caption("t-SNE is for looking only: its points cannot be decoded back.")
         return MapView(checkpoint.tsne, checkpoint.tsne_rows, None, ("t-SNE 1", "t-SNE 2"))
@@ -140,7 +147,7 @@ def other_settings(checkpoint: Checkpoint, axes: Axes) -> dict[Setting, np.ndarr
         directions = get_components(key_of(checkpoint.card)).components
     else:
         directions = np.eye(checkpoint.card.model.latent_dim)
-    reach = float(np.ceil(np.abs(checkpoint.encodings.z_mean).max()))
+    reach = max(1.0, float(np.ceil(np.abs(checkpoint.encodings.z_mean).max())))
     return {
         Setting(f"{axes.kind}{k + 1}", name, -reach, reach, 0.0): directions[k]
         for k, name in axes.others.items()
@@ -222,9 +229,10 @@ def _decode_tiles(checkpoint: Checkpoint, view: MapView, *, p_values: bool) -> D
         left, right, bottom, top = 0.0, 1.0, 0.0, 1.0
     else:
         low, high = view.points.min(axis=0), view.points.max(axis=0)
-        centre, half = (low + high) / 2, float((high - low).max()) / 2
+        centre = (low + high) / 2
+        half = max(float((high - low).max()) / 2, SMALLEST_HALF)  # equal encodings: one point
         points = grid_points(centre, half * (_TILES - 1) / _TILES, _TILES)
         (left, bottom), (right, top) = centre - half, centre + half
     images = get_decoded(key_of(checkpoint.card), view.plane.to_latent(points))
-    url = data_url(tile(for_display(images), _TILES))
+    url = data_url(tile(for_display(images, show_inverted()), _TILES))
     return DecodedTiles(url, x0=float(left), x1=float(right), y0=float(bottom), y1=float(top))

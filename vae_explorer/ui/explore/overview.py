@@ -13,9 +13,12 @@ from vae_explorer.catalog.library import MAX_TITLE, delete_checkpoint, is_shippe
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
+from vae_explorer.evaluation.limits import describe_limits
+from vae_explorer.figures import loss_figure
 from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import offer_originals, take_originals
+from vae_explorer.ui.page import theme
 from vae_explorer.ui.stage.views import show_image_row
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
@@ -65,6 +68,9 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     """Show held-out images, if they were prepared here, above their reconstructions."""
     card, encodings = checkpoint.card, checkpoint.encodings
     unseen = np.flatnonzero(encodings.split != "train")
+    if not len(unseen):
+        st.caption("No held-out picture is stored with this model.")
+        return
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
     originals = find_originals(card)
@@ -78,6 +84,17 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     show_image_row(reconstructions, scale)
 
 
+def show_history(checkpoint: Checkpoint) -> None:
+    """Show the losses of the training, where they are stored."""
+    try:
+        figure = loss_figure(checkpoint.history, template=theme(), height=330)
+    except ValueError as reason:
+        st.caption(escape_markdown(str(reason)))
+        return
+    key = f"losses-{checkpoint.card.name}"
+    st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key=key)
+
+
 def show_metrics(card: ModelCard) -> None:
     """Show the card's scalar metrics, each with its meaning and how it was measured."""
     shown = [name for name in _METRICS if name in card.metrics]
@@ -89,6 +106,12 @@ def show_metrics(card: ModelCard) -> None:
             unit = _SHORT_UNITS.get(metric.unit, metric.unit.removesuffix(" latent dimensions"))
             explained = f"{meaning}\n\nMeasured in {metric.unit} on the {metric.protocol}."
             place.metric(title, f"{value} {unit}", help=explained)
+
+
+def show_limits(checkpoint: Checkpoint) -> None:
+    """Say what the model lacks because its images are few or equal."""
+    for limit in describe_limits(checkpoint).values():
+        st.caption(escape_markdown(limit))
 
 
 def show_facts(card: ModelCard) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.editing.recipe import (
     BEST,
     MAX_BYTES,
@@ -216,8 +217,8 @@ class Edit:
     vectors: dict[str, np.ndarray]
     """The recipe's directions, (latent_dim,) each."""
 
-    def photo(self, kept: SessionFace) -> Pixels:
-        """Return the whole photo with its face changed, uint8 (height, width, 3)."""
+    def photo(self, kept: SessionFace) -> DecodedImage:
+        """Return the whole photo with its face changed, as its file has it."""
         face = kept.face or whole_face(kept.photo.width)
         image = edit_photo(
             kept.photo,
@@ -227,7 +228,7 @@ class Edit:
             self.recipe.detail,
             vectors=self.vectors,
         )
-        return np.asarray(image)
+        return kept.source.with_change(image)
 
     def face(self, kept: SessionFace, size: int = _SIDE, share: float = 1.0) -> Pixels:
         """Return the aligned face with a share of the change, uint8 (size, size, 3)."""
@@ -257,7 +258,7 @@ class Edit:
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
             f"Photo, {kept.photo.width} × {kept.photo.height}": (
-                f"edited.{_ENDING[kept.format]}",
+                f"edited.{_ENDING[kept.source.kind]}",
                 lambda: self._write(kept),
             ),
             "Face": ("face.png", lambda: encode_image_file(self.face(kept), "png")),
@@ -269,10 +270,12 @@ class Edit:
         return files
 
     def _write(self, kept: SessionFace) -> bytes:
-        return encode_image_file(self.photo(kept), kept.format)
+        return self.photo(kept).encode()
 
     def _write_all(self, faces: Sequence[SessionFace]) -> bytes:
-        names = [f"{number:02d}.{_ENDING[kept.format]}" for number, kept in enumerate(faces, 1)]
+        names = [
+            f"{number:02d}.{_ENDING[kept.source.kind]}" for number, kept in enumerate(faces, 1)
+        ]
         return zip_of_files(dict(zip(names, map(self._write, faces), strict=True)))
 
 

@@ -11,11 +11,12 @@ import streamlit as st
 from PIL import Image
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.errors import UploadError
 from vae_explorer.faces import Face, face_from_eyes, find_faces
-from vae_explorer.images import ImageFormat, image_url, to_pil
+from vae_explorer.images import image_url, to_pil
 from vae_explorer.inference import decode
-from vae_explorer.preprocessing import kept_format, read_upload
+from vae_explorer.preprocessing import read_photo
 from vae_explorer.sampling import available_priors, sample_latents
 from vae_explorer.ui.faces.picker import example_photo
 from vae_explorer.ui.faces.session_faces import (
@@ -42,7 +43,8 @@ class Photo:
     """The current photo, and the faces found in it."""
 
     name: str
-    image: Image.Image
+    source: DecodedImage
+    """As its file has it."""
     found: tuple[Face, ...] = ()
     marked: Face | None = None
     """The face whose eyes the user has marked."""
@@ -51,8 +53,11 @@ class Photo:
     """Whether the next clicks mark the two eyes."""
     generated: bool = False
     """Whether it is a generated face, which is aligned already."""
-    format: ImageFormat = "png"
-    """Format of the uploaded file."""
+
+    @property
+    def image(self) -> Image.Image:
+        """The photo: RGB, upright."""
+        return self.source.rgb
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -70,10 +75,10 @@ class Photo:
     def face(self) -> SessionFace | None:
         """The selected face, if there is one."""
         if self.generated:
-            return SessionFace(self.name, self.image, None)
+            return SessionFace(self.name, self.source, None)
         if not self.faces:
             return None
-        return SessionFace(self.name, self.image, self.faces[self.chosen], self.format)
+        return SessionFace(self.name, self.source, self.faces[self.chosen])
 
 
 def current_photo() -> Photo:
@@ -88,7 +93,7 @@ def is_example(photo: Photo) -> bool:
 
 def ask_for_photo(checkpoint: Checkpoint) -> None:
     """Ask for a photo, by upload, camera or sample; an unusable one leaves the last one."""
-    source = st.segmented_control(
+    way = st.segmented_control(
         "A face",
         list(_SOURCES),
         format_func=_SOURCES.__getitem__,
@@ -97,11 +102,11 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
         required=True,
         width="stretch",
     )
-    if source == "sample":
+    if way == "sample":
         _offer_samples(checkpoint)
         return
     turn = st.session_state.get(_UPLOAD, 0)
-    if source == "camera":
+    if way == "camera":
         file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
         explain_privacy()
     else:
@@ -109,13 +114,13 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
-        image, format = read_upload(file.getvalue()), kept_format(file.getvalue())
+        source = read_photo(file.getvalue())
     except UploadError as error:
         st.error(str(error))
         return
     st.session_state[_READ] = file.file_id
-    found = tuple(find_faces(image))
-    _set_photo(Photo("Photo", image, found, marks_eyes=not found, format=format))
+    found = tuple(find_faces(source.rgb))
+    _set_photo(Photo("Photo", source, found, marks_eyes=not found))
 
 
 def show_found(photo: Photo, height: int) -> None:
@@ -186,7 +191,7 @@ def forget_photo() -> None:
 @st.cache_resource(show_spinner=False)
 def _example() -> Photo:
     image, face = example_photo()
-    return Photo("Astronaut", image, (face,))
+    return Photo("Astronaut", DecodedImage(image), (face,))
 
 
 def _offer_samples(checkpoint: Checkpoint) -> None:
@@ -215,7 +220,8 @@ def _take_astronaut() -> None:
 def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
-    _set_photo(Photo("Made up", to_pil(decode(checkpoint.model, z)[0]), generated=True))
+    image = to_pil(decode(checkpoint.model, z)[0])
+    _set_photo(Photo("Made up", DecodedImage(image), generated=True))
 
 
 def _set_photo(photo: Photo) -> None:
@@ -256,8 +262,8 @@ def _rename(kept: SessionFace, key: str) -> None:
 
 def _remove(kept: SessionFace) -> None:
     remove_face(kept.id)
-    if current_photo().image is kept.photo and all(
-        other.photo is not kept.photo for other in session_faces()
+    if current_photo().source is kept.source and all(
+        other.source is not kept.source for other in session_faces()
     ):
         forget_photo()
 

@@ -14,6 +14,7 @@ from skimage.data import data_dir
 
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.errors import CheckpointError
 from vae_explorer.evaluation.metrics import PERCENTILES
 from vae_explorer.faces import Face, find_faces
@@ -224,8 +225,9 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
         z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
-    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE))[0]
-    return ChosenFace(option, z[0], SessionFace(option, to_pil(shown).convert("RGB"), None))
+    shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]
+    image = DecodedImage(to_pil(shown).convert("RGB"))
+    return ChosenFace(option, z[0], SessionFace(option, image, None))
 
 
 def _encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
@@ -237,7 +239,8 @@ def _encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
 
 @st.cache_resource(show_spinner=False)
 def _astronaut() -> SessionFace:
-    return SessionFace(_ASTRONAUT, *example_photo())
+    image, face = example_photo()
+    return SessionFace(_ASTRONAUT, DecodedImage(image), face)
 
 
 def _models_of_faces() -> list[ModelCard]:

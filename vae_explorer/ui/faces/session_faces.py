@@ -13,8 +13,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.faces import Face, align
-from vae_explorer.images import ImageFormat
 
 _FACES = "tray"
 _MOST = 12  # faces
@@ -27,14 +27,17 @@ class SessionFace:
     """A face found in a photo, or a generated one."""
 
     name: str
-    photo: Image.Image
-    """RGB, upright."""
+    source: DecodedImage
+    """The photo as its file has it."""
     face: Face | None
     """Where it is in the photo; None if the photo is an aligned face."""
-    format: ImageFormat = "png"
-    """Format of the uploaded file."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     _crops: dict[int, Image.Image] = field(default_factory=dict, repr=False)
+
+    @property
+    def photo(self) -> Image.Image:
+        """The photo: RGB, upright."""
+        return self.source.rgb
 
     def crop(self, size: int) -> Image.Image:
         """Return the aligned face, size x size."""
@@ -60,7 +63,7 @@ def session_faces() -> list[SessionFace]:
 def add_face(wanted: SessionFace) -> None:
     """Add a face, unless it is there already; without room, remove another one."""
     faces = session_faces()
-    if any(kept.photo is wanted.photo and kept.face is wanted.face for kept in faces):
+    if any(kept.source is wanted.source and kept.face is wanted.face for kept in faces):
         return
     names = {kept.name for kept in faces}
     numbered = (f"{wanted.name} {number}" for number in range(2, len(names) + 3))
@@ -102,5 +105,5 @@ def _make_room(faces: list[SessionFace]) -> list[SessionFace]:
 
 
 def _count_pixels(faces: list[SessionFace]) -> int:
-    photos = {id(kept.photo): kept.photo for kept in faces}
-    return sum(photo.width * photo.height for photo in photos.values())
+    photos = (image for kept in faces for image in (kept.photo, kept.source.pixels))
+    return sum(image.width * image.height for image in {id(each): each for each in photos}.values())

@@ -23,6 +23,7 @@ VIEWS = {
 }
 """Labels of the figures, by name in the URL."""
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
+ASSUMED_NLL = 0.25  # nats per value, of a model that was not evaluated
 BLUE, ORANGE, TEAL = CLASS_COLOURS[0], CLASS_COLOURS[1], CLASS_COLOURS[9]
 
 
@@ -102,9 +103,10 @@ def _constants() -> Mapping[str, object]:
 
 
 def _describe(card: ModelCard) -> Mapping[str, object]:
-    kl = card.metrics.get("kl")
+    kl, reconstruction = card.metrics.get("kl"), card.metrics.get("reconstruction")
+    values = card.model.image_size**2 * card.model.image_channels
     return {
-        "values": card.model.image_size**2 * card.model.image_channels,
-        "reconstruction": card.metrics["reconstruction"].value,
+        "values": values,
+        "reconstruction": reconstruction.value if reconstruction else ASSUMED_NLL * values,
         "kl": kl.value if kl else ASSUMED_KL,
     }

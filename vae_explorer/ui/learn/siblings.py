@@ -13,7 +13,7 @@ from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.figures import CLASS_COLOURS, panels_figure
-from vae_explorer.latent.statistics import share_far_from_prior
+from vae_explorer.latent.statistics import SMALLEST_HALF, share_far_from_prior
 from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.page import close_page, theme
@@ -95,9 +95,13 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
     """
     cards, _ = list_checkpoints()
     family: list[Checkpoint] = []
+    shown = get_checkpoint(key_of(card)).encodings.row_id[:_POINTS]
     for other in comparable(cards.values(), card):
         with suppress(CheckpointError):
-            family.append(get_checkpoint(key_of(other)))
+            found = get_checkpoint(key_of(other))
+            # Of data that grew between two trainings, each model encodes others.
+            if np.array_equal(found.encodings.row_id[:_POINTS], shown):
+                family.append(found)
     if len(family) > _MOST:  # the one that was chosen is among them
         family = [c for c in family if c.card.name != card.name][: _MOST - 1]
         family.append(get_checkpoint(key_of(card)))
@@ -117,10 +121,11 @@ def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
     labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
     pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
     rng = stream(pair, RandomStream.IMAGE_PAIR)
+    count = len(checkpoint.encodings.row_id)
     if labels is None:
-        first, second = rng.choice(len(checkpoint.encodings.row_id), 2, replace=False)
+        first, second = rng.choice(count, 2, replace=count < 2)
         return int(first), int(second)
-    options = {name: name for name in names}
+    options = {names[label]: names[label] for label in np.unique(labels)}  # encoded ones
     left, right = st.columns(2)
     with left:
         start = select("from", "From", options, _TRUNK, dropdown=True)
@@ -164,7 +169,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
                 "z": pack_floats(z),
                 "middle": middle.tolist(),
                 "half": half,
-                "ink": card.model.image_channels == 1,
+                "ink": card.is_inverted,
             }
         )
     data = {
@@ -212,7 +217,8 @@ def _disambiguate(family: Sequence[Checkpoint]) -> dict[str, Checkpoint]:
 def _frame(z: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the middle and half the side of a square that nearly all encodings are in."""
     low, high = np.quantile(z, [1 - _CAUGHT, _CAUGHT], axis=0)
-    return (low + high) / 2, float((high - low).max() / 2 * 1.05)
+    half = max(float((high - low).max() / 2 * 1.05), SMALLEST_HALF)
+    return (low + high) / 2, half
 
 
 def _first(family: Mapping[str, Checkpoint]) -> Checkpoint:

@@ -23,6 +23,7 @@ from vae_explorer.images import data_url, for_display, image_url, tile
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import Plane
 from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
+from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.stage.component import Callback, draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, pack_floats, pack_plane
@@ -226,12 +227,12 @@ def show_image(image: np.ndarray, caption: str, width: int = 112) -> None:
     The caption is Markdown.
     """
     scale = max(1, width // image.shape[-1])
-    _show_scaled(for_display(image), scale, caption)
+    _show_scaled(for_display(image, show_inverted()), scale, caption)
 
 
 def show_image_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side, as one image."""
-    _show_scaled(tile(for_display(images), len(images), gap=4), scale)
+    _show_scaled(tile(for_display(images, show_inverted()), len(images), gap=4), scale)
 
 
 def show_photo(pixels: np.ndarray, caption: str) -> None:
@@ -254,7 +255,7 @@ def describe_model(card: ModelCard) -> dict[str, object]:
     return {
         "checkpoint": card.name,
         "latent_dim": card.model.latent_dim,
-        "ink": card.model.image_channels == 1,
+        "ink": card.is_inverted,
     }
 
 
@@ -287,7 +288,7 @@ def _show_still_grid(
     size, rows = images.shape[-1], -(-len(z) // columns)
     scale = max(1, min(_GRID_WIDTH // (columns * size), height // (rows * size)))
     figure = mosaic_figure(
-        data_url(tile(for_display(images), columns), scale),
+        data_url(tile(for_display(images, card.is_inverted), columns), scale),
         (rows, columns),
         min(size * scale, _GRID_WIDTH // columns),
         captions=captions or [""] * len(z),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, find_prepared
-from vae_explorer.data.base import SPLITS
+from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
 from vae_explorer.data.files import open_image_files
 from vae_explorer.data.user_sets import (
     MAX_BYTES,
@@ -29,6 +29,7 @@ from vae_explorer.workspace import suggest_name
 
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)
+_COLOURS = {"colour": "Colour", "grey": "Grayscale"}
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,18 @@ def _ask_for_own() -> TrainingData | None:
         st.rerun()
     if not is_at_this_machine() or (named := ask_for_path()) is None:
         return None
-    path, pictures = named
-    if pictures < len(SPLITS):
-        st.error(
-            f"There are {pictures} pictures in {escape_markdown(str(path))}: too few to train on."
-        )
+    path, pictures, left_out = named
+    if left_out:
+        st.caption(escape_markdown(_say_left_out(len(left_out), list(left_out), "left out")))
+    if pictures < FEWEST_IMAGES:
+        st.error(f"{escape_markdown(str(path))}: {say_too_few(pictures)}")
         return None
     return _own_data(path.stem, path, split_counts(pictures))
 
 
 def _own_data(title: str, source: Path, counts: Mapping[str, int]) -> TrainingData:
-    return TrainingData("folder", title, DATASETS["folder"].channels, _OWN_SIZES, counts, source)
+    channels = 1 if select("colour", "Colour", _COLOURS) == "grey" else 3
+    return TrainingData("folder", title, channels, _OWN_SIZES, counts, source)
 
 
 def _can_be_had(spec: DatasetSpec) -> bool:
@@ -174,8 +176,16 @@ def ask_for_zip(root: Path) -> UserSet | None:
     return None
 
 
-def ask_for_path() -> tuple[Path, int] | None:
-    """Let a folder or zip be named, by a person at this machine; return it and its images."""
+def ask_for_path() -> tuple[Path, int, tuple[str, ...]] | None:
+    """Let a folder or zip be named, by a person at this machine.
+
+    Returns
+    -------
+    path : Path
+    images : int
+    left_out : tuple of str
+        Names of the files that are left out.
+    """
     text = st.text_input(
         "Or a folder of pictures on this machine",
         key="own_path",
@@ -187,7 +197,7 @@ def ask_for_path() -> tuple[Path, int] | None:
         return None
     try:
         path = Path(text.strip()).expanduser()
-        return path, _count(str(path))
+        return path, *_look_into(str(path))
     except (DatasetError, OSError, RuntimeError) as error:
         st.error(escape_markdown(str(error)))
         return None
@@ -216,11 +226,7 @@ def show_own_set(own: UserSet, root: Path) -> None:
         (own.damaged, own.damaged_names, "damaged"),
         (own.others, own.other_names, "of another kind"),
     ]
-    names = []
-    for count, first, what in left_out:
-        if count:
-            more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
-            names.append(f"{count:,} {what} ({', '.join(first[:_NAMED])}{more})")
+    names = [_say_left_out(*each) for each in left_out if each[0]]
     if names:
         said += f" Left out: {'; '.join(names)}."
     words, button = st.columns([0.78, 0.22], vertical_alignment="center")
@@ -233,6 +239,11 @@ def show_own_set(own: UserSet, root: Path) -> None:
         st.button(
             "Delete them", type="primary", on_click=_delete, args=(own.name, root), width="stretch"
         )
+
+
+def _say_left_out(count: int, first: Sequence[str], what: str) -> str:
+    more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
+    return f"{count:,} {what} ({', '.join(first[:_NAMED])}{more})"
 
 
 def _keep(file: UploadedFile, root: Path) -> UserSet:
@@ -257,6 +268,6 @@ def _delete(name: str, root: Path) -> None:
 
 
 @st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for pictures …")
-def _count(path: str) -> int:
+def _look_into(path: str) -> tuple[int, tuple[str, ...]]:
     with open_image_files(Path(path)) as image_files:
-        return len(image_files.pictures)
+        return len(image_files.pictures), tuple(image_files.left_out)

@@ -11,11 +11,11 @@ import streamlit as st
 from vae_explorer import workspace
 from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
 from vae_explorer.errors import ConfigError, ReadOnlyError
 from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
     FEW_IMAGES,
-    FEWEST_IMAGES,
     PRESETS,
     fitting_presets,
     suggest_hyperparameters,
@@ -23,6 +23,7 @@ from vae_explorer.presets import (
 )
 from vae_explorer.publishing import default_title
 from vae_explorer.runs.status import command_line
+from vae_explorer.training.batches import count_validated
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.data import TrainingData, choose_data
 from vae_explorer.ui.widgets import float_slider, int_input, select
@@ -93,10 +94,11 @@ def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int
     """Show the numbers of images, parameters and epochs of a training."""
     encoder, decoder = count_model_parameters(model)
     train = counts.get("train", 0)
-    validated = round(train * config.validation_fraction)
+    validated = count_validated(train, config)
+    choosing = validated or counts.get("val", 0)  # see `split_rows`
     held_out = counts.get("test") or counts.get("val", 0)
     st.markdown(
-        f"**{train - validated:,} pictures** to learn from; {validated:,} more choose the best "
+        f"**{train - validated:,} pictures** to learn from; {choosing:,} more choose the best "
         f"epoch, {held_out:,} judge it"
     )
     st.markdown(
@@ -197,10 +199,7 @@ def _find_problems(
 ) -> list[str]:
     problems = []
     if 0 < data.pictures < FEWEST_IMAGES:
-        problems.append(
-            f"These are {data.pictures} pictures; training takes {FEWEST_IMAGES} at least. Add "
-            "some to the zip or folder."
-        )
+        problems.append(say_too_few(data.pictures))
     try:
         check_name(name, taken)
     except ValueError as error:

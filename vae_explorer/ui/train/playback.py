@@ -156,7 +156,7 @@ def _pack(source: Source) -> dict[str, object]:
     labels = np.zeros(len(kept.row_id)) if kept.labels is None else kept.labels
     per_column = max(1, _TALLEST // recording.model.image_size)
     columns = -(-len(kept.numbers) // per_column)
-    strips = np.stack([_row(pictures) for pictures in kept.reconstructions])
+    strips = np.stack([_row(pictures, recording.inverted) for pictures in kept.reconstructions])
     history, originals = recording.history, _originals(source, recording)
     return {
         "id": f"{source.key} {source.fingerprint}",
@@ -171,13 +171,15 @@ def _pack(source: Source) -> dict[str, object]:
         "axes": list(kept.plane.names),
         "rings": recording.model.kind == "vae" and recording.model.latent_dim == 2,
         "grid": {
-            "sheet": _sheet([_picture(g, recording.tiles) for g in grids.values()], 4),
+            "sheet": _sheet(
+                [_picture(g, recording.tiles, recording.inverted) for g in grids.values()], 4
+            ),
             "epochs": list(grids),
         }
         if grids
         else None,
         "strips": _sheet(list(strips), columns),
-        "originals": _sheet([_row(originals)], 1) if len(originals) else None,
+        "originals": _sheet([_row(originals, recording.inverted)], 1) if len(originals) else None,
         "curves": {
             name: history[column].tolist()
             for name, column in (
@@ -200,13 +202,13 @@ def _originals(source: Source, recording: Playback) -> np.ndarray:
     return dataset.take(kept.picture_id, recording.model.image_size)
 
 
-def _row(pictures: np.ndarray) -> np.ndarray:
+def _row(pictures: np.ndarray, inverted: bool) -> np.ndarray:
     """Tile uint8 images (k, channels, height, width) in a row: (height, width, 3)."""
-    return _picture(pictures.astype(np.float32) / 255, len(pictures))
+    return _picture(pictures.astype(np.float32) / 255, len(pictures), inverted)
 
 
-def _picture(images: np.ndarray, columns: int) -> np.ndarray:
-    pixels = to_uint8(tile(for_display(images), columns))
+def _picture(images: np.ndarray, columns: int, inverted: bool) -> np.ndarray:
+    pixels = to_uint8(tile(for_display(images, inverted), columns))
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 

@@ -17,7 +17,7 @@ import streamlit as st
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import RunError
 from vae_explorer.figures.style import CLASS_COLOURS
-from vae_explorer.images import data_url, for_display, tile
+from vae_explorer.images import data_url, for_display, is_inverted, tile
 from vae_explorer.runs.run import Run
 from vae_explorer.runs.status import RunStatus
 from vae_explorer.training.snapshots import list_epochs, read_epochs
@@ -100,7 +100,8 @@ def _read_epoch(run: str, number: int, stamp: int) -> Mapping[str, object]:
     del number, stamp  # what it is cached under: a later epoch, or the same of another training
     folder = Path(run)
     kept = read_epochs(folder, latest=True)
-    model, _ = Run(folder).load_config()
+    model, config = Run(folder).load_config()
+    inverted = is_inverted(config.dataset, model.image_channels)
     rows = np.linspace(0, len(kept.row_id) - 1, min(POINTS, len(kept.row_id))).astype(int)
     points = kept.points[-1][rows]
     own_plane = model.latent_dim == 2
@@ -120,8 +121,8 @@ def _read_epoch(run: str, number: int, stamp: int) -> Mapping[str, object]:
         "strip": {
             "count": len(kept.originals),
             "side": kept.originals.shape[-1],
-            "original": _join(kept.originals),
-            "reconstructed": _join(kept.reconstructions[-1]),
+            "original": _join(kept.originals, inverted),
+            "reconstructed": _join(kept.reconstructions[-1], inverted),
         },
     }
 
@@ -136,6 +137,6 @@ def _half_side(points: np.ndarray, *, rings: bool) -> float:
     return max(reach, 3.2) if rings else max(reach, 1e-3)
 
 
-def _join(pictures: np.ndarray) -> str:
+def _join(pictures: np.ndarray, inverted: bool) -> str:
     """Return uint8 images (k, channels, height, width) side by side, as a page shows them."""
-    return data_url(tile(for_display(pictures.astype(np.float32) / 255), len(pictures)))
+    return data_url(tile(for_display(pictures.astype(np.float32) / 255, inverted), len(pictures)))

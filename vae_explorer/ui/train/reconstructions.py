@@ -17,7 +17,7 @@ from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.errors import CheckpointError, RunError
-from vae_explorer.images import data_url, for_display, tile
+from vae_explorer.images import data_url, for_display, is_inverted, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
@@ -77,6 +77,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
     best = max((d for d in data.values() if d), key=lambda d: d.images.shape[-1], default=None)
     if best is None and cards:
         offer_originals(next(iter(cards.values())))
+    inverted = is_inverted(shown[0].dataset, shown[0].model.image_channels)
     names, strips = name_rows(rows), []
     if best is not None and len(ids):
         strips.append(_Strip("Held-out pictures", best.take(ids).astype(np.float32) / 255, None))
@@ -91,7 +92,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
             close = psnr(images, originals.take(ids) / 255)
         strips.append(_Strip(names[row.id], images, close))
     if strips:
-        st.html(_STYLE + _write_table(strips))
+        st.html(_STYLE + _write_table(strips, inverted))
     _explain(rows, shown, strips)
 
 
@@ -147,11 +148,13 @@ def _reconstruct(
     return None
 
 
-def _write_table(strips: Sequence[_Strip]) -> str:
+def _write_table(strips: Sequence[_Strip], inverted: bool) -> str:
     lines = []
     for strip in strips:
         scale = max(1, _SIDE // strip.images.shape[-1])
-        mosaic = tile(for_display(strip.images), len(strip.images), gap=1 if scale > 1 else 2)
+        mosaic = tile(
+            for_display(strip.images, inverted), len(strip.images), gap=1 if scale > 1 else 2
+        )
         close = "" if strip.psnr is None else f"{strip.psnr:.1f} dB"
         lines.append(
             f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
