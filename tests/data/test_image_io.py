@@ -247,7 +247,10 @@ def test_a_dark_image_of_16_bits_stays_dark(values: np.ndarray) -> None:
         ((RAMP * 1.1 - 0.1).astype("f4"), "from -0.1 to 1"),
         (np.where(RAMP > 0.5, np.nan, RAMP).astype("f4"), "not finite"),
         (np.where(RAMP > 0.5, np.inf, RAMP).astype("f4"), "not finite"),
-        (np.repeat((RAMP * 4095).astype("u2")[..., None], 3, axis=2), "end at 4,095 of 65,535"),
+        (
+            np.repeat((RAMP * 4095).astype("u2")[..., None], 3, axis=2),
+            "end at 4,095",
+        ),
     ],
 )
 def test_what_is_ambiguous_is_refused_with_the_reason(samples: np.ndarray, reason: str) -> None:
