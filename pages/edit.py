@@ -63,7 +63,10 @@ with settings:
     with st.container(horizontal=True):
         offer_recipes(recipe, checkpoint)
         offer_files(edit.files(chosen.kept, user_faces))
-    st.caption("Saved upright and without EXIF: neither place nor camera is in the file.")
+    st.caption(
+        "Saved in the photo's own format and colours, upright and without EXIF: neither place nor "
+        "camera is in the file."
+    )
 with stage:
     show_edit(
         chosen,

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.files import P3
 from vae_explorer.images import (
     data_url,
+    encode_image_file,
     for_display,
     png_bytes,
     tile,
@@ -131,3 +133,25 @@ def test_a_zip_holds_one_png_a_name_and_no_clock(faces):
 def test_a_zip_needs_one_name_of_its_own_for_each_image(faces, names):
     with pytest.raises(ValueError, match="5 images"):
         zip_of_pngs(faces, names)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_an_image_file_holds_pixels_and_a_profile_and_nothing_else(kind, faces):
+    image = Image.fromarray(np.kron(to_uint8(faces)[0], np.ones((8, 8, 1), np.uint8)))
+    image.info = {"exif": b"Exif", "icc_profile": P3, "comment": b"me"}
+    with Image.open(io.BytesIO(encode_image_file(image, kind, profile=P3))) as file:
+        assert file.format == kind.upper()
+        assert file.info["icc_profile"] == P3
+        assert not file.getexif()
+        assert (
+            np.abs(np.asarray(file, int) - np.asarray(image, int)).mean() < 9
+        )  # colours are halved in WebP
+
+
+def test_the_options_of_an_image_file_win_over_its_defaults(faces):
+    pixels = to_uint8(faces)[0]
+    with Image.open(io.BytesIO(encode_image_file(pixels, "webp", lossless=True))) as file:
+        np.testing.assert_array_equal(np.asarray(file), pixels)
+    tables = [[7] * 64, [9] * 64]
+    with Image.open(io.BytesIO(encode_image_file(pixels, "jpeg", qtables=tables))) as file:
+        assert list(file.quantization.values()) == tables

@@ -22,6 +22,7 @@ from tests.support.files import (
     PROPHOTO,
     SRGB,
     make_grey_profile,
+    make_ink_profile,
     png_chunk,
     with_chunks,
     write_image,
@@ -100,6 +101,28 @@ def test_grey_of_16_bits_and_grey_with_transparency_have_a_profile_too() -> None
     np.testing.assert_allclose(colour(write_image(deep, "PNG", icc_profile=LINEAR)), wanted, atol=1)
     clear = Image.new("LA", (40, 48), (100, 255))
     np.testing.assert_array_equal(colour(write_image(clear, "PNG", icc_profile=LINEAR)), wanted)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("ink", [(60, -10, 20), (45, 30, 10), (80, 0, -15)])
+def test_a_profile_of_inks_is_converted(ink: tuple[int, int, int], form: str) -> None:
+    lightness, a, b = ink
+    steps = (lightness + 16) / 116 + np.array([a / 500, 0, -b / 200])
+    xyz = np.where(steps > 6 / 29, steps**3, 3 * (6 / 29) ** 2 * (steps - 4 / 29))
+    # From D50 to linear sRGB, by Lindbloom.
+    matrix = [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ]
+    light = matrix @ (xyz * (0.9642, 1, 0.8249))
+    wanted = np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
+    options = {"quality": 100, "subsampling": 0} if form == "JPEG" else {}
+    image = Image.new("CMYK", (40, 48), (255, 0, 0, 0))
+    data = write_image(image, form, icc_profile=make_ink_profile(ink), **options)
+    np.testing.assert_allclose(colour(data), 255 * wanted, atol=2)
+    saved = decoded(data).encode()  # in sRGB, and it says so
+    np.testing.assert_allclose(colour(saved), 255 * wanted, atol=3)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
@@ -247,7 +270,10 @@ def test_a_dark_image_of_16_bits_stays_dark(values: np.ndarray) -> None:
         ((RAMP * 1.1 - 0.1).astype("f4"), "from -0.1 to 1"),
         (np.where(RAMP > 0.5, np.nan, RAMP).astype("f4"), "not finite"),
         (np.where(RAMP > 0.5, np.inf, RAMP).astype("f4"), "not finite"),
-        (np.repeat((RAMP * 4095).astype("u2")[..., None], 3, axis=2), "end at 4,095 of 65,535"),
+        (
+            np.repeat((RAMP * 4095).astype("u2")[..., None], 3, axis=2),
+            "end at 4,095",
+        ),
     ],
 )
 def test_what_is_ambiguous_is_refused_with_the_reason(samples: np.ndarray, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from itertools import product
 
 import numpy as np
 from PIL import Image
@@ -34,6 +35,20 @@ def make_profile(
 def make_grey_profile(gamma: float) -> bytes:
     """Write an ICC profile of grey."""
     return _pack_profile(b"GRAY", {"kTRC": _curve(gamma)})
+
+
+def make_ink_profile(ink: tuple[int, int, int]) -> bytes:
+    """Write an ICC profile of CMYK in which any C, M or Y is one ink of this L*, a* and b*."""
+    paper, black = (100, 0, 0), (0, 0, 0)
+    corners = [
+        black if key else ink if any(inks) else paper for *inks, key in product((0, 1), repeat=4)
+    ]
+    grid = b"".join(bytes([round(2.55 * li), a + 128, b + 128]) for li, a, b in corners)
+    ramp = bytes(range(256))
+    head = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + _fixed(np.eye(3).ravel())
+    profile = bytearray(_pack_profile(b"CMYK", {"A2B0": head + 4 * ramp + grid + 3 * ramp}))
+    profile[8:12], profile[12:16], profile[20:24] = b"\2\x40\0\0", b"prtr", b"Lab "
+    return bytes(profile)
 
 
 def write_image(image: Image.Image, form: str, **options: object) -> bytes:

@@ -25,7 +25,7 @@ _EXACT = (10, 14, 24)
 _WHITES = (1.0, 255.0, 4095.0, 65535.0)
 _FILLED = 0.25  # of a range, for it to be an image's
 _BEYOND = 0.02
-_ADVICE = "save it with 8 bits, or with values that reach from black to white"
+_ADVICE = "save it with 8 bits"
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of TIFF
 _UNSIGNED, _SIGNED = 1, 2
 
@@ -78,19 +78,22 @@ def to_8_bits(image: Image.Image) -> Image.Image:
 
 def _check_colours(image: Image.Image, tags: dict[int, tuple[int, ...]]) -> None:
     """Refuse samples of which Pillow has thrown away what counts."""
+    is_signed = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _SIGNED
+    is_deep = image.info.get("bit_depth") == 16 or max(tags.get(_BITS, (8,))) == 16
+    if not is_signed and not (is_deep and image.mode in ("RGB", "RGBA")):
+        return
     ranges = np.reshape(image.getextrema(), (-1, 2))  # a pair for each band
-    if tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _SIGNED and ranges[0, 1] > 127:
+    if is_signed and ranges[:, 1].max() > 127:
         raise ImageRangeError(f"it has negative values: {_ADVICE}")
-    deep = image.info.get("bit_depth") == 16 or max(tags.get(_BITS, (8,))) == 16
-    if not deep or image.mode not in ("RGB", "RGBA"):
+    if not is_deep:
         return
     # Only the upper 8 bits are left.
     peak = int(ranges[:3, 1].max())
     is_black_shape = peak == 0 and image.mode == "RGBA"
     if peak < 256 * _FILLED and not is_black_shape:
         raise ImageRangeError(
-            f"its 16-bit values end at {256 * peak + 255:,} of 65,535, so it is nearly black or "
-            f"has fewer bits: {_ADVICE}"
+            f"its values end at {256 * peak + 255:,}, so it is either dark or has fewer than 16 "
+            f"bits: {_ADVICE}"
         )
 
 
@@ -105,8 +108,7 @@ def _find_white(values: NDArray[np.integer], bits: int) -> int:
     if peak == 0 or any(peak == 2**depth - 1 for depth in _EXACT):
         return max(peak, 1)
     raise ImageRangeError(
-        f"its values end at {peak:,}, so it is not known whether it is dark or has fewer bits than "
-        f"{bits}: {_ADVICE}"
+        f"its values end at {peak:,}, so it is either dark or has fewer than {bits} bits: {_ADVICE}"
     )
 
 

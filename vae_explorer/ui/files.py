@@ -29,7 +29,8 @@ _MIME = {
     "jpg": "image/jpeg",
 }
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
-_TYPES = sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+_COMMON = ("jpg", "png", "heic", "webp")  # there is room to show so many
+_TYPES = (*_COMMON, *sorted({suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES} - {*_COMMON}))
 
 
 def keep_uploads_in_memory() -> None:
