@@ -107,8 +107,8 @@ def current_checkpoint() -> Checkpoint:
 
 
 def show_inverted() -> bool:
-    """Say whether the images of the selected model are shown inverted."""
-    return current_checkpoint().card.is_inverted
+    """Say whether the images of the selected model are shown inverted; they are without one."""
+    return _CURRENT not in st.session_state or current_checkpoint().card.is_inverted
 
 
 def _follow(page: str, default: str, cards: Cards, offered: Cards, errors: Container[str]) -> None:
