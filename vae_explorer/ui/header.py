@@ -131,7 +131,9 @@ def _follow(page: str, default: str, cards: Cards, offered: Cards, errors: Conta
     linked, selected = requested or st.query_params.get("model"), st.session_state.get("model")
     wanted = linked if opened and linked is not None else selected
     if wanted is not None and wanted not in cards and wanted not in errors:
-        add_notice(f"there is no model {escape_markdown(wanted)} here")
+        named = escape_markdown(wanted)
+        is_linked = opened and wanted == linked
+        add_notice(f"there is no model {named} here" if is_linked else f"{named} is no longer here")
     elif opened and linked is not None and linked in cards and linked not in offered:
         add_notice(f"{escape_markdown(cards[linked].title)} cannot be shown on this page")
     if opened or selected not in offered:
