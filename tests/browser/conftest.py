@@ -102,7 +102,9 @@ def load_modules(new_context: Callable[..., BrowserContext]) -> Callable[..., Pa
 def open_page(
     app_url: str, new_context: Callable[..., BrowserContext]
 ) -> Iterator[Callable[..., Page]]:
-    """Return `open_page(path="", *, dark=False, phone=False, cut_off=None)`: a page that has run.
+    """Return `open_page(path="", *, dark=…, phone=…, moving=…, cut_off=None)`: a page that has run.
+
+    By default the latent map rests, where else a cursor would demonstrate it, and all else moves.
 
     While `cut_off()`, only the app's own socket gets through, none of the extra routes. The test
     fails at its end if a page wrote an error to the console, threw one, shows one, or asked anyone
@@ -132,13 +134,17 @@ def open_page(
         *,
         dark: bool = False,
         phone: bool = False,
+        moving: bool | None = None,
         cut_off: Callable[[], bool] | None = None,
     ) -> Page:
+        if moving is None:
+            moving = not re.match(r"(latent_map)?(\?|$)", path)
         context = new_context(
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 720},
             device_scale_factor=2 if phone else 1,
             has_touch=phone,
             color_scheme="dark" if dark else "light",
+            reduced_motion="no-preference" if moving else "reduce",
         )
         context.on("weberror", lambda error: faults.append(f"thrown: {error.error}"))
         context.on("console", hear)

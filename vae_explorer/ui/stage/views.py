@@ -109,6 +109,7 @@ def show_map(
         "pinned": pinned,
         "visitor": None if visitor is None else visitor.tolist(),
         "clicks_pin": dragmode in ("pan", "zoom"),
+        "hint": "Move over the map to decode any location. Click a point for details.",
         "description": "Latent map: arrow keys move a crosshair, Enter pins, Escape frees.",
         **describe_model(card),
     }

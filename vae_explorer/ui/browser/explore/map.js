@@ -2,6 +2,7 @@
 
 import { announce, paint, wholeMultiple } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
+import { demonstrate, showHint } from "../lib/demonstration.js";
 import { addFullScreen, arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
 import { normalCdf, planeToLatent, probit } from "../lib/latents.js";
 import { appPath, createFeed, createSource } from "../lib/source.js";
@@ -43,6 +44,7 @@ export function createMap(host) {
   addFullScreen(host, host);
 
   let data, send, feed, figure, source, latents, channel, unfollow;
+  let stopDemonstration = null;
   let at = null; // {px, py} of the crosshair in the plot area
   let away = true; // whether the pointer is outside the plot area
   let frame = 0; // the animation frame that moves the crosshair
@@ -141,6 +143,20 @@ export function createMap(host) {
     spread.style.width = `${2 * long}px`;
     spread.style.height = `${2 * small}px`;
     spread.style.transform = `translate(${px - long}px, ${py - small}px) rotate(${-Math.atan2(2 * b, a - c) / 2}rad)`;
+  }
+
+  /** Where the demonstration goes, in px of the plot area: a point of each visible class. */
+  function landmarks() {
+    const box = area();
+    if (!box) return [];
+    const [x, y] = axes();
+    return plot._fullData
+      .filter((trace) => trace.visible === true && trace.customdata && trace.x.length)
+      .map((trace) => [
+        ((trace.x[0] - x[0]) / (x[1] - x[0])) * box.width,
+        ((y[1] - trace.y[0]) / (y[1] - y[0])) * box.height,
+      ])
+      .filter(([px, py]) => px > 0 && py > 0 && px < box.width && py < box.height);
   }
 
   function draw(images, request) {
@@ -286,8 +302,12 @@ export function createMap(host) {
         plot.on(moved, placeVisitor);
       }
       placeVisitor();
+      if (stopDemonstration) return;
+      stopDemonstration = demonstrate(landmarks, (px, py) => look(px, py, performance.now()));
+      if (data.hint) showHint(host, data.hint);
     },
     destroy() {
+      stopDemonstration?.();
       unfollow?.();
       window.removeEventListener("pointerup", onRelease);
       window.Plotly?.purge(plot);
