@@ -53,7 +53,7 @@ def test_any_number_of_pictures_is_as_in_pytorch(
 def test_the_files_say_what_they_are(exported: Path) -> None:
     for path in exported.iterdir():
         props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
-        assert props["title"] == "Digits, 8×8, VAE, 2-D"
+        assert props["title"] == "Digits 8×8 VAE (2-D)"
         assert props["licence"]
     assert sorted(path.name for path in exported.iterdir()) == ["decoder.onnx", "encoder.onnx"]
 

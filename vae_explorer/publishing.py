@@ -95,7 +95,7 @@ def publish(
     card = ModelCard(
         format_version=FORMAT_VERSION,
         name=out.name,
-        title=title or default_title(spec.short_title or spec.title, model.config),
+        title=title or default_title(spec.title, model.config),
         dataset=describe_dataset(dataset),
         model=model.config,
         train=config,
@@ -161,10 +161,11 @@ def reevaluate(
 
 
 def default_title(dataset_title: str, model: ModelConfig) -> str:
-    """Name a model as people say it: "Fashion, VAE, 2-D"."""
+    """Name a model: "Fashion-MNIST VAE (2-D)", "CelebA VAE 64×64 (128-D)"."""
     kind = "VAE" if model.kind == "vae" else "autoencoder"
-    network = ", MLP" if model.architecture == "mlp" else ""
-    return f"{dataset_title}, {kind}, {model.latent_dim}-D{network}"
+    network = " MLP" if model.architecture == "mlp" else ""
+    size = f" {model.image_size}×{model.image_size}" if model.image_channels == 3 else ""
+    return f"{dataset_title.replace(',', '')}{network} {kind}{size} ({model.latent_dim}-D)"
 
 
 class _Measured(NamedTuple):

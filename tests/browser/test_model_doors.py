@@ -77,7 +77,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     page.get_by_role("button", name="Delete this one").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("the model elsewhere is no longer here")).to_be_visible()
-    expect(title).to_have_text("Fashion, VAE, 2-D")
+    expect(title).to_have_text("Fashion-MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]
 
     expect(page.get_by_text("comes with the project, so it can be neither")).to_be_attached()

@@ -93,7 +93,7 @@ def test_a_beta_of_zero_has_a_colour_below_the_others() -> None:
 
 def test_fifty_models_are_all_named_by_the_pointer_and_some_beside_their_points() -> None:
     rng = np.random.default_rng(0)
-    names = [f"Fashion, VAE, 2-D, number {k}" for k in range(50)]
+    names = [f"Fashion-MNIST VAE (2-D), number {k}" for k in range(50)]
     figure = rate_distortion_figure(
         names, rng.random(50), rng.random(50), beta=np.ones(50), kinds=["vae"] * 50
     )

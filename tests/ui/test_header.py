@@ -18,9 +18,9 @@ PAGES = ("latent_map", "overview", "decoded_grid", "generate")
 def test_models_go_by_their_titles(open_app: Open):
     session = open_app(model=DEEP)
     assert session.widget("model").options == [
-        "Digits, 8×8, autoencoder, 2-D",
-        "Digits, 8×8, VAE, 2-D",
-        "Digits, 8×8, VAE, 5-D",
+        "Digits 8×8 autoencoder (2-D)",
+        "Digits 8×8 VAE (2-D)",
+        "Digits 8×8 VAE (5-D)",
     ]
 
 
@@ -32,9 +32,9 @@ def test_two_models_of_one_title_are_told_apart_by_their_folders(
         put(checkpoint_root / VAE, shelf / name)
     session = open_app()
     assert session.widget("model").options == [
-        "Digits, 8×8, VAE, 2-D (first)",
-        "Digits, 8×8, autoencoder, 2-D",
-        "Digits, 8×8, VAE, 2-D (second)",
+        "Digits 8×8 VAE (2-D) (first)",
+        "Digits 8×8 autoencoder (2-D)",
+        "Digits 8×8 VAE (2-D) (second)",
     ]
     assert session.set(model="second").views() == ["map-second"]
 
@@ -66,7 +66,7 @@ def test_a_folder_dropped_in_appears_at_the_next_rerun(
     assert session.run().widget("model").value == "first"
     put(checkpoint_root / AUTOENCODER, shelf / "another", title="Brand new")
     session.run()
-    assert session.widget("model").options == ["Brand new", "Digits, 8×8, VAE, 2-D"]
+    assert session.widget("model").options == ["Brand new", "Digits 8×8 VAE (2-D)"]
     assert session.widget("model").value == "first"  # what was looked at stays
 
 

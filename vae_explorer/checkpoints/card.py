@@ -63,7 +63,7 @@ class ModelCard:
     name: str
     """The folder's name: who renames the folder renames the model."""
     title: str
-    """What people call it: "Fashion, VAE, 2-D"."""
+    """What people call it: "Fashion-MNIST VAE (2-D)"."""
     dataset: DatasetInfo
     model: ModelConfig
     train: TrainConfig

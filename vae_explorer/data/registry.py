@@ -44,8 +44,6 @@ class DatasetSpec:
         are published and checked.
     shares : tuple of three floats, or None
         Shares of train, val and test in a seeded split; None where the split is published.
-    short_title : str
-        What the titles of models call it, where that is shorter than `title`.
     bundled : bool
         Comes with an installed package and is small: prepared on first use, without asking.
     needs_source : bool
@@ -68,7 +66,6 @@ class DatasetSpec:
     label_names: tuple[str, ...] = ()
     digest: Callable[[Path, Path | None], str] | None = None
     shares: tuple[float, float, float] | None = None
-    short_title: str = ""
     bundled: bool = False
     needs_source: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +94,6 @@ _SPECS = (
     DatasetSpec(
         name="fashion-mnist",
         title="Fashion-MNIST",
-        short_title="Fashion",
         licence="MIT",
         terms="May be used, changed and shared freely, as long as the licence text goes along.",
         citation=(

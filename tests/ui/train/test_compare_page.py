@@ -27,9 +27,9 @@ from vae_explorer.training.state import save_config
 PAGE = "compare"
 VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 TITLES = {
-    VAE: "Digits, 8×8, VAE, 2-D",
-    DEEP: "Digits, 8×8, VAE, 5-D",
-    AUTOENCODER: "Digits, 8×8, autoencoder, 2-D",
+    VAE: "Digits 8×8 VAE (2-D)",
+    DEEP: "Digits 8×8 VAE (5-D)",
+    AUTOENCODER: "Digits 8×8 autoencoder (2-D)",
 }
 
 
