@@ -60,7 +60,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     wait_for_run(page)
     assert "model=my-digits-2" in page.url
     picker = page.get_by_role("combobox", name="Model")
-    expect(picker).to_have_value("MNIST, VAE, 2-D (my-digits-2)")
+    expect(picker).to_have_value("MNIST VAE (2-D) (my-digits-2)")
     assert (own_shelf / "my-digits-2" / "card.json").is_file()
 
     page.get_by_label("What this one is called").fill("Digits from elsewhere")
@@ -76,7 +76,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     open_doors(page)
     page.get_by_role("button", name="Delete this one").click()
     page.get_by_role("button", name="Delete for good").click()
-    expect(page.get_by_text("the model elsewhere is no longer here")).to_be_visible()
+    expect(page.get_by_text("elsewhere is no longer here")).to_be_visible()
     expect(title).to_have_text("Fashion-MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]
 

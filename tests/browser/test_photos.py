@@ -22,7 +22,7 @@ from tests.support.live_stage import (
     read_canvas,
     watch,
 )
-from tests.support.stage import wait_for_run
+from tests.support.stage import go_to, wait_for_run
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.faces import align, edit_photo, find_faces, whole_face
 from vae_explorer.images import enlarge, to_uint8
@@ -90,7 +90,7 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
     expect_faces(page, 1)
     upload(page, MIRRORED)
     expect_faces(page, 2)
-    page.get_by_role("link", name="Morph").click()
+    go_to(page, "Faces", "Morph")
     expect(page.get_by_role("heading", name="Morph")).to_be_visible()
     (a, first), (b, last) = place(TURNED), place(MIRRORED)
     wait_for_run(page)
@@ -221,7 +221,7 @@ def test_two_sessions_never_see_each_others_photo(open_page: OpenPage) -> None:
     first.on("request", lambda request: asked.append(request.url))
     upload(first, TURNED)
     expect_faces(first, 1)
-    first.get_by_role("link", name="Morph").click()
+    go_to(first, "Faces", "Morph")
     expect(first.locator("[data-view=morph] img").first).to_have_attribute("alt", "Photo")
     wait_for_run(first)
     assert any("/api/decode/" in url for url in asked)
@@ -251,7 +251,7 @@ def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
     page = open_page(f"your_photo?model={MODEL}")
     upload(page, TURNED)
     expect_faces(page, 1)
-    page.get_by_role("link", name="Edit").click()
+    go_to(page, "Faces", "Edit")
     expect(page.get_by_role("heading", name="Edit")).to_be_visible()
     wait_for_run(page)
     watch(page)

@@ -53,3 +53,9 @@ def click_map_point(page: Page) -> int:
 def read_image(element: Locator) -> np.ndarray:
     """Return an element's pixels (height, width, 3), uint8, as they are seen."""
     return np.asarray(Image.open(io.BytesIO(element.screenshot())).convert("RGB"))
+
+
+def go_to(page: Page, section: str, title: str) -> None:
+    """Open a page by the menu at the top."""
+    page.locator("[data-testid=stTopNavSection]", has_text=section).click()
+    page.get_by_role("menuitem", name=title).click()

@@ -30,7 +30,7 @@ _STYLE = """
   header.stAppHeader { background: transparent; }
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
   .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
-  .vae-qr svg { display: block; width: min(100%, 62vh); margin: 0 auto; }
+  .vae-qr { display: block; width: min(100%, 62vh); margin: 0 auto; image-rendering: pixelated; }
   @media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; } }
 </style>
 """

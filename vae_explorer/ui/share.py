@@ -27,8 +27,11 @@ def view_url(**more: str) -> str:
 
 
 def qr_code(url: str) -> str:
-    """Draw a QR code of an address as SVG, black on white with its quiet zone of four modules."""
-    return segno.make(url, micro=False, error="m").svg_inline(border=4, light="#fff", omitsize=True)
+    """Draw a QR code, black on white with its quiet zone, as the address of an SVG."""
+    code: str = segno.make(url, micro=False, error="m").svg_data_uri(
+        border=4, light="#fff", scale=8
+    )
+    return code
 
 
 @st.dialog("Share this view", width="medium")
@@ -40,7 +43,7 @@ def _show_link() -> None:
             "This address works on this computer only. For other devices, open the app by its "
             "network address, which Streamlit prints in the terminal, and share that."
         )
-    st.html(f'<div class="vae-qr" role="img" aria-label="QR code of the link">{qr_code(url)}</div>')
+    st.html(f'<img class="vae-qr" src="{qr_code(url)}" alt="QR code of the link">')
     st.caption("To embed this view in a web page:")
     embedded = escape(view_url(**_EMBED))
     st.code(
