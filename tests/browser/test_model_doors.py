@@ -44,7 +44,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
 ) -> None:
     page = open_page("/overview?model=my-digits")
     title = page.get_by_role("heading", level=1)
-    expect(title).to_have_text("MNIST, VAE, 2-D")
+    expect(title).to_have_text("MNIST VAE (2-D)")
 
     page.get_by_role("button", name="Save").click()
     with page.expect_download() as saved:
@@ -92,5 +92,5 @@ def test_a_file_that_is_no_model_is_refused_in_a_sentence(
     open_doors(page)
     page.get_by_test_id("stFileUploader").locator("input").set_input_files(tmp_path / "torn.zip")
     expect(page.get_by_text("This file is no zip, or cut short")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_have_text("MNIST, VAE, 2-D")
+    expect(page.get_by_role("heading", level=1)).to_have_text("MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]

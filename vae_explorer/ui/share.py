@@ -28,10 +28,8 @@ def view_url(**more: str) -> str:
 
 def qr_code(url: str) -> str:
     """Draw a QR code, black on white with its quiet zone, as the address of an SVG."""
-    code: str = segno.make(url, micro=False, error="m").svg_data_uri(
-        border=4, light="#fff", scale=8
-    )
-    return code
+    code = segno.make(url, micro=False, error="m")
+    return str(code.svg_data_uri(border=4, light="#fff", scale=8))
 
 
 @st.dialog("Share this view", width="medium")
