@@ -130,6 +130,24 @@ def test_files_may_lie_at_the_top_or_in_a_folder_as_macs_pack_it(
     assert {path.name for path in (shelf / "new").iterdir()} == set(packed)
 
 
+def test_a_zip_may_have_a_comment_or_a_prefix_or_be_a_zip64(
+    shelf: Path, packed: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO(pack(packed))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = b"Made for a class." * 3
+    unpack_checkpoint(buffer.getvalue(), "commented")
+    unpack_checkpoint(b"#!/bin/sh\n" + pack(packed), "prefixed")
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    large = pack(packed)
+    monkeypatch.undo()
+    assert b"PK\x06\x06" in large
+    monkeypatch.setattr(workspace, "CHECKPOINTS", shelf)
+    unpack_checkpoint(large, "zip64")
+    for name in ("commented", "prefixed", "zip64"):
+        assert load_checkpoint(shelf / name).card.name == name
+
+
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_checkpoint_can_be_taken_along_and_back(name: str) -> None:
     card, files = read_archive(pack_checkpoint(PROJECT / "checkpoints" / name))

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from tests.support.checkpoints import poison_weights, put
-from tests.support.session import Open, Picture
+from tests.support.checkpoints import poison_weights, put, put_faces
+from tests.support.session import Open, Picture, Session
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.images import for_display, to_uint8
 from vae_explorer.inference import decode
@@ -14,14 +15,13 @@ VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 PAGES = ("latent_map", "overview", "decoded_grid", "generate")
 
 
-def test_models_go_by_their_titles_and_the_folders_name_stands_small(open_app: Open):
+def test_models_go_by_their_titles(open_app: Open):
     session = open_app(model=DEEP)
     assert session.widget("model").options == [
         "Digits, 8×8, autoencoder, 2-D",
         "Digits, 8×8, VAE, 2-D",
         "Digits, 8×8, VAE, 5-D",
     ]
-    assert DEEP in session.words
 
 
 def test_two_models_of_one_title_are_told_apart_by_their_folders(
@@ -54,7 +54,7 @@ def test_without_a_model_every_page_says_how_to_train_one(open_app: Open, shelf:
     session = open_app()
     for name in PAGES:
         session.visit(name)
-        assert session.app.title[0].value == "No model yet"
+        assert session.app.title[0].value == "No models yet"
         assert "python -m vae_explorer train --dataset" in session.words
 
 
@@ -144,5 +144,70 @@ def test_where_all_checkpoints_are_broken_the_page_says_so_and_how_to_train_one(
     put(checkpoint_root / VAE, shelf / "poisoned")
     poison_weights(shelf / "poisoned")
     session = open_app()
-    assert session.app.title[0].value == "No model yet"
+    assert session.app.title[0].value == "No models yet"
     assert "One checkpoint cannot be read" in session.words
+
+
+# Which model a page opens with
+
+
+@pytest.fixture
+def with_faces(shelf: Path, checkpoint_root: Path) -> Path:
+    """Two models of digits and two of faces."""
+    for name in (VAE, DEEP):
+        put(checkpoint_root / VAE, shelf / name)
+    for name in ("faces-a", "faces-b"):
+        put_faces(checkpoint_root / VAE, shelf / name)
+    return shelf
+
+
+def model_of(session: Session) -> object:
+    return session.widget("model").value
+
+
+def test_a_section_goes_on_with_the_model_it_showed_last(open_app: Open, with_faces: Path):
+    session = open_app("latent_map", model=DEEP)
+    assert model_of(session.visit("edit")) == "faces-a"
+    assert model_of(session.set(model="faces-b").visit("morph")) == "faces-b"
+    assert model_of(session.visit("generate")) == DEEP
+    assert model_of(session.visit("your_photo")) == "faces-b"
+
+
+def test_a_section_opens_with_the_last_model_that_fits(open_app: Open, with_faces: Path):
+    session = open_app("latent_map", model="faces-b")
+    assert model_of(session.visit("edit")) == "faces-b"
+    assert model_of(open_app("latent_map", model=DEEP).visit("anatomy")) == DEEP
+
+
+def test_a_link_that_names_a_model_wins(open_app: Open, with_faces: Path):
+    session = open_app("edit")
+    assert model_of(session.visit("morph", model="faces-b")) == "faces-b"
+    assert model_of(session.visit("edit")) == "faces-b"
+
+
+@pytest.mark.parametrize("page", ["your_photo", "morph", "edit"])
+def test_pages_of_faces_offer_models_of_faces_alone(open_app: Open, with_faces: Path, page: str):
+    session = open_app(page, model=VAE)
+    assert model_of(session) == "faces-a"
+    assert len(session.widget("model").options) == 2
+    assert "cannot be shown on this page" in session.notices
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "../../etc/passwd"])
+def test_a_link_to_a_model_that_is_not_here_says_so(open_app: Open, name: str):
+    session = open_app(model=name)
+    assert f"there is no model {name} here" in session.notices
+    assert session.link == {}
+
+
+@pytest.mark.parametrize("page", ["objective", "lecture", "train"])
+def test_pages_about_no_model_have_no_picker(open_app: Open, page: str):
+    with pytest.raises(ValueError, match="not enough values"):
+        open_app(page).widget("model")
+
+
+def test_the_link_that_is_shared_reopens_the_view(open_app: Open):
+    session = open_app("latent_map", model=DEEP, pin="3").click("Share")
+    (link, snippet) = (code.value for code in session.app.code)
+    assert link.endswith(f"?model={DEEP}&pin=3")
+    assert "embed=true" in snippet

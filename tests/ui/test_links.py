@@ -8,8 +8,6 @@ VAE, DEEP, AUTOENCODER = "digits-vae-2d", "digits-vae-5d", "digits-ae-2d"
 LONG = "9" * 100_000
 
 WRONG = [
-    ("latent_map", VAE, "model", "no-such-model", "one of digits-ae-2d, digits-vae-2d"),
-    ("latent_map", VAE, "model", "../../etc/passwd", "one of digits-ae-2d"),
     ("latent_map", VAE, "drag", "zoom", "one of pan, select, lasso"),
     ("latent_map", VAE, "scale", "log", "one of z, p"),
     ("latent_map", VAE, "show", "tiles,everything", "some of tiles, rings, samples"),
@@ -197,7 +195,7 @@ def test_a_pin_waits_while_other_pages_are_seen(open_app: Open):
 @pytest.mark.parametrize("live", [True, False], ids=["live", "still"])
 @pytest.mark.parametrize(("name", "link"), RIGHT)
 def test_a_reset_restores_the_pages_defaults_and_keeps_the_model(open_app: Open, name, link, live):
-    session = open_app(name, live=live, **link).click("Reset this page")
+    session = open_app(name, live=live, **link).click("Reset")
     fresh = open_app(name, live=live, model=link.get("model", AUTOENCODER))
     assert session.link == fresh.link
     assert session.seen() == fresh.seen()
@@ -205,7 +203,7 @@ def test_a_reset_restores_the_pages_defaults_and_keeps_the_model(open_app: Open,
 
 def test_a_reset_leaves_the_other_pages_as_they_were(open_app: Open):
     session = open_app("decoded_grid", model=VAE).set(n=7)
-    session.visit("generate").set(side="8").click("Reset this page")
+    session.visit("generate").set(side="8").click("Reset")
     assert session.link == {"model": VAE}
     assert session.visit("decoded_grid").link == {"model": VAE, "n": "7"}
 
@@ -214,4 +212,4 @@ def test_a_reset_lets_go_of_what_was_clicked(open_app: Open):
     session = open_app("decoded_grid", model=VAE)
     session.send(f"grid-{VAE}-z-0-1", "clicked", {"tile": 0, "z": [1.0, 2.0]})
     assert "z = (1, 2)" in session.words
-    assert "z = (1, 2)" not in session.click("Reset this page").words
+    assert "z = (1, 2)" not in session.click("Reset").words

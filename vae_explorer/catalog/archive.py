@@ -184,11 +184,16 @@ def largest_map(config: ModelConfig) -> int:
 
 def _check_index(data: bytes) -> None:
     """Refuse what is no zip, and a list of entries so long that reading it would cost memory."""
-    end = data[-22:]  # of a zip without a comment, as all common programs write it
-    if len(end) < 22 or not end.startswith(b"PK\x05\x06"):
+    if not zipfile.is_zipfile(io.BytesIO(data)):
         raise CheckpointError(f"This file is no zip, or cut short. {_AGAIN}")
-    (index,) = struct.unpack("<L", end[12:16])
-    if index > _MAX_INDEX or data[-42:-38] == b"PK\x06\x07":  # zip64 has its own count
+    # The record at the end, where `zipfile` looks for it: the last bytes, or before a comment.
+    end = len(data) - 22
+    if not data.startswith(b"PK\x05\x06", end) or not data.endswith(b"\0\0"):
+        end = data.rfind(b"PK\x05\x06")
+    (index,) = struct.unpack_from("<L", data, end + 12)
+    if data.startswith(b"PK\x06\x06", max(end - 76, 0)):  # a zip64 has the length in another
+        (index,) = struct.unpack_from("<Q", data, end - 36)
+    if index > _MAX_INDEX:
         raise CheckpointError(f"This zip has far more files than a checkpoint. {_AGAIN}")
 
 

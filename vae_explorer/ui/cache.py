@@ -6,6 +6,7 @@ sessions: their models are frozen, and nobody changes their arrays.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
 from vae_explorer.data import DatasetError, ImageDataset, find_prepared, load_dataset
+from vae_explorer.data.held_out import HeldOutImages, load_held_out
 from vae_explorer.export import export_onnx
 from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
@@ -69,6 +71,9 @@ def get_run_model(folder: Path, config: ModelConfig, written: int) -> Autoencode
 def find_originals(card: ModelCard) -> ImageDataset | None:
     """Open the data set a checkpoint was trained on; None if it was not prepared here."""
     dataset = find_dataset(card.dataset.name, card.dataset.image_size)
+    if isinstance(dataset, HeldOutImages):
+        encoded = get_checkpoint(key_of(card)).encodings.row_id
+        return dataset if np.isin(encoded, dataset.rows("test")).all() else None
     try:
         card.check_data("" if dataset is None else dataset.content)
     except DatasetError:
@@ -77,12 +82,18 @@ def find_originals(card: ModelCard) -> ImageDataset | None:
 
 
 def find_dataset(name: str, image_size: int) -> ImageDataset | None:
-    """Open a data set; None if it was not prepared here."""
+    """Open a data set, or the test images of it that come with the app; None without either."""
     found = find_prepared(name).get(image_size)
-    try:
+    with suppress(DatasetError):
         return _open_dataset(name, image_size, "" if found is None else found.content)
-    except DatasetError:
-        return None
+    with suppress(DatasetError):
+        return _open_held_out(name)
+    return None
+
+
+@st.cache_resource(show_spinner=False)
+def _open_held_out(name: str) -> ImageDataset:
+    return load_held_out(name)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

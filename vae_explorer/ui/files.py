@@ -97,15 +97,16 @@ def offer_images(
     single : bool
         Whether to offer the ZIP too.
     """
+    inverted = show_inverted()  # now: files are written outside the session
     with st.popover("Save", icon=":material/download:", width="stretch"):
         scale = int(select("save_size", "Scale", _SIZES))
         smooth = select("save_as", "Pixels", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
 
         def write_png() -> bytes:
-            return png_bytes(tile(for_display(decode(), show_inverted()), columns), scale, smooth)
+            return png_bytes(tile(for_display(decode(), inverted), columns), scale, smooth)
 
         def write_zip() -> bytes:
-            images = for_display(decode(), show_inverted())
+            images = for_display(decode(), inverted)
             names = [f"{name}-{k + 1:03d}" for k in range(len(images))]
             return zip_of_pngs(images, names, scale, smooth)
 

@@ -12,7 +12,13 @@ from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.share import offer_link
-from vae_explorer.ui.state import add_notice, is_lecturing, recall
+from vae_explorer.ui.state import (
+    add_notice,
+    is_lecturing,
+    recall,
+    seed_from_url,
+    write_to_url,
+)
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import disambiguate
@@ -23,7 +29,7 @@ TRAINING = "pages/train.py"
 Cards = Mapping[str, ModelCard]
 """Cards of all readable checkpoints, by name."""
 _CURRENT, _UNREADABLE = "current_checkpoint", "unreadable_checkpoints"
-_TITLE, _PAGE = "header_title", "header_page"
+_TITLE, _PAGE, _REQUESTED = "header_title", "header_page", "requested_model"
 RECENT = "recent_models"
 """Key of the model last used in each section; the section used last stands at the end."""
 
@@ -72,8 +78,9 @@ def draw_header(
         if offered and shown:
             titles = disambiguate({name: card.title for name, card in offered.items()})
             name = select("model", "Model", titles, home, dropdown=True, hide_label=True)
-        elif offered:
-            name = default
+        elif offered:  # a link may name it all the same
+            name = seed_from_url("model", default, str)
+            write_to_url("model", name, home)
         if not is_lecturing():
             offer_link()
     with title:
@@ -101,24 +108,32 @@ def write_title(title: str, sentence: str) -> None:
         st.markdown(sentence)
 
 
+def request_model(name: str) -> None:
+    """Have the next page open with a model, whatever its section showed last."""
+    st.session_state[_REQUESTED] = name
+
+
 def current_checkpoint() -> Checkpoint:
     """Return the checkpoint that is selected in the header."""
     return get_checkpoint(CheckpointKey(*st.session_state[_CURRENT]))
 
 
 def show_inverted() -> bool:
-    """Say whether the images of the selected model are shown inverted."""
-    return current_checkpoint().card.is_inverted
+    """Say whether the images of the selected model are shown inverted; they are without one."""
+    return _CURRENT not in st.session_state or current_checkpoint().card.is_inverted
 
 
 def _follow(page: str, default: str, cards: Cards, offered: Cards, errors: Container[str]) -> None:
     """Set the picker when a page is opened, or when the selected model is gone."""
     opened = st.session_state.get(_PAGE) != page
+    requested = st.session_state.pop(_REQUESTED, None) if opened else None
     st.session_state[_PAGE] = page
-    linked, selected = st.query_params.get("model"), st.session_state.get("model")
+    linked, selected = requested or st.query_params.get("model"), st.session_state.get("model")
     wanted = linked if opened and linked is not None else selected
     if wanted is not None and wanted not in cards and wanted not in errors:
-        add_notice(f"the model {escape_markdown(wanted)} is no longer here")
+        named = escape_markdown(wanted)
+        is_linked = opened and wanted == linked
+        add_notice(f"there is no model {named} here" if is_linked else f"{named} is no longer here")
     elif opened and linked is not None and linked in cards and linked not in offered:
         add_notice(f"{escape_markdown(cards[linked].title)} cannot be shown on this page")
     if opened or selected not in offered:

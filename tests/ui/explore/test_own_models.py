@@ -118,7 +118,7 @@ def test_deleting_asks_first_and_falls_back_to_another_model(open_app: Open, own
     assert list(list_checkpoints()[0]) == [SHIPPED]
     for each in (session, other.run()):  # also who looks at it elsewhere is told
         assert each.widget("model").value == SHIPPED
-        assert "the model mine is no longer here" in each.notices
+        assert "mine is no longer here" in each.notices
         assert not each.run().notices
     assert session.app.title[0].value == "Shipped"
 

@@ -125,7 +125,7 @@ def test_a_new_step_takes_the_place_of_those_taken_back(session: Session) -> Non
 
 def test_a_reset_can_be_taken_back(session: Session) -> None:
     move(session, Smiling=2.0)
-    session.click("Reset this page")
+    session.click("Reset")
     assert amounts(session) == {}
     session.click("Undo")
     assert amounts(session) == {"Smiling": 2.0}

@@ -77,6 +77,6 @@ def test_sum_and_mean_are_compared_with_the_models_own_numbers(open_app: Open) -
 
 
 def test_a_reset_brings_the_defaults_back(open_app: Open) -> None:
-    session = open_app(PAGE, model=VAE, view="kl", mu="2").click("Reset this page")
+    session = open_app(PAGE, model=VAE, view="kl", mu="2").click("Reset")
     assert session.link == {"model": VAE}
     assert view_of(session)["view"] == "trick"

@@ -328,7 +328,7 @@ def test_a_link_that_cannot_be_used_says_so(
 
 
 def test_a_reset_forgets_the_choice(open_app: Open) -> None:
-    session = tick(open_app(PAGE), TITLES[VAE]).click("Reset this page")
+    session = tick(open_app(PAGE), TITLES[VAE]).click("Reset")
     assert "models" not in session.link
     assert session.app.session_state[table(session).key]["selection"]["rows"] == []
     assert drawn(session.set(compare="plane")) == sorted(TITLES.values())

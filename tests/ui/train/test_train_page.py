@@ -287,8 +287,8 @@ def test_a_copy_for_looking_shows_and_offers_nothing(
     monkeypatch.setenv(READ_ONLY, "1")
     session = open_app(PAGE, run="one")
     assert "training is turned off" in session.words
-    assert set(buttons(session)) <= {"Reset this page"}
+    assert set(buttons(session)) <= {"Reset", "Share"}
     assert VIEW in session.views()
     session.set(run=":new")
     assert "training is turned off" in said(session)
-    assert set(buttons(session)) <= {"Reset this page"}
+    assert set(buttons(session)) <= {"Reset", "Share"}

@@ -23,6 +23,7 @@ from vae_explorer.catalog.table import (
 )
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.figures import curves_figure, rate_distortion_figure
+from vae_explorer.ui.header import request_model
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.text import escape_markdown
@@ -152,7 +153,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
         click = st.session_state[_GOES]
         row, page = click["row"], _PAGES.get(click["label"])
         if page and row < len(rows) and not rows[row].is_run:  # a browser can send anything
-            st.session_state["model"] = rows[row].id
+            request_model(rows[row].id)
             st.session_state[f"{_GOES}_to"] = page
 
     st.dataframe(

@@ -23,6 +23,7 @@ from vae_explorer.runs.launcher import (
 )
 from vae_explorer.runs.run import Run, list_runs
 from vae_explorer.runs.status import Phase, RunStatus
+from vae_explorer.ui.header import request_model
 from vae_explorer.ui.text import escape_markdown, format_duration
 from vae_explorer.ui.train.progress import draw_training
 from vae_explorer.ui.widgets import select
@@ -161,7 +162,8 @@ def _offer_model(name: str) -> None:
         return
 
     def choose_it() -> None:
-        st.session_state["model"] = st.session_state["played"] = name
+        request_model(name)
+        st.session_state["played"] = name
 
     if st.button(
         "Open in Latent map",
