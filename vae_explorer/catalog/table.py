@@ -37,6 +37,7 @@ RUN = "run:"
 """Before a run's folder in its row's `id`: a checkpoint may have the same name."""
 
 Cell = str | float | int | date | None
+_FORMER_TITLE = "Your own pictures"  # of the user's images, in cards of older versions
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,11 @@ def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:
     )
 
 
+def title_data(card: ModelCard) -> str:
+    """Return the title of a checkpoint's data, the same for cards of older versions."""
+    return card.dataset.title.replace(_FORMER_TITLE, DATASETS["folder"].title)
+
+
 def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
     def read(name: str) -> float | None:
         metric = card.metrics.get(name)
@@ -289,7 +295,7 @@ def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
         id=card.name,
         name=card.title,
         dataset=card.dataset.name,
-        data=card.dataset.title,
+        data=title_data(card),
         model=card.model,
         beta=_weight(card.model, card.train),
         parameters=sum(card.parameters.values()),

@@ -337,7 +337,7 @@ def test_a_reset_forgets_the_choice(open_app: Open) -> None:
 def test_pictures_of_different_people_are_different_data(
     checkpoint_root: Path, shelf: Path, open_app: Open
 ) -> None:
-    for name, title in (("cats", "Your own pictures: cats"), ("dogs", "Your own pictures: dogs")):
+    for name, title in (("cats", "Your own pictures: cats"), ("dogs", "Your images: dogs")):
         card = load_checkpoint(checkpoint_root / VAE).card
         dataset = replace(card.dataset, name="folder", title=title)
         put(checkpoint_root / VAE, shelf / name, dataset=dataset, title=name)

@@ -19,6 +19,7 @@ from vae_explorer.catalog.table import (
     ModelRow,
     find_differences,
     list_rows,
+    title_data,
     write_csv,
 )
 from vae_explorer.checkpoints.card import ModelCard
@@ -74,17 +75,17 @@ _CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
-    """Select a data set, by default that of the sidebar's model; return the models trained on it.
+    """Select a data set, by default that of the header's model; return the models trained on it.
 
     Broken checkpoints are listed below the picker.
     """
     rows, errors = list_rows(workspace.RUNS)
     others = {_key(row.dataset, row.data): row.data for row in rows}
-    own = _key(card.dataset.name, card.dataset.title)
+    own = _key(card.dataset.name, title_data(card))
     others.pop(own, None)
     chosen = _SAME
     if others:
-        options = {_SAME: card.dataset.title, **others, _ALL: "All data sets"}
+        options = {_SAME: title_data(card), **others, _ALL: "All data sets"}
         chosen = select("of", "Data set", options, dropdown=True)
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
