@@ -320,7 +320,7 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(
             f"The state of the run {folder.name} cannot be read ({error}). "
-            "Start it again with --restart."
+            "Start over with --restart."
         ) from error
     best = best_of(history, train)
     reconstruction = _finite(best.validation_reconstruction) if best else None
