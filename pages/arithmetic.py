@@ -16,11 +16,9 @@ from vae_explorer.ui.stage.views import show_grid, show_image
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 
-SENTENCE = (
-    "A − B + C with pictures; or a direction of your own, from some without a thing to some with."
-)
-SUMS = {"three": "A − B + C", "own": "A + your own"}
-WEIGHT = Setting("weight", "Weight of the difference", -2.0, 3.0, 1.0)
+SENTENCE = "Add and subtract images in latent space, or define your own direction."
+SUMS = {"three": "A − B + C", "own": "A + direction"}
+WEIGHT = Setting("weight", "Strength", -2.0, 3.0, 1.0)
 SIDE, RESULT = 112, 330  # pixels on the screen
 
 checkpoint = current_checkpoint()
@@ -29,7 +27,7 @@ stage, panel = open_page("Arithmetic", SENTENCE)
 channel = f"arithmetic-{card.name}"
 
 with panel:
-    of_three = select("sum", "Sum", SUMS) == "three"
+    of_three = select("sum", "Formula", SUMS) == "three"
     chosen = choose_faces(checkpoint, THREE if of_three else THREE[:1])
     if card.dataset.name == "celeba":
         st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
@@ -57,9 +55,9 @@ with stage:
         height=RESULT,
         on_click=lambda _: None,
         on_values=take_values,
-        description="The sum, decoded",
+        description="Decoded result",
     )
     show_nearest(checkpoint, result[0])
 with panel:
     # Decoded here, never through a cache: those are shared between sessions.
-    offer_images(lambda: decode(checkpoint.model, result), 1, f"{card.name}-sum")
+    offer_images(lambda: decode(checkpoint.model, result), 1, f"{card.name}-arithmetic")

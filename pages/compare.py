@@ -20,14 +20,12 @@ from vae_explorer.ui.train.compare import (
 from vae_explorer.ui.train.reconstructions import offer_another, show_reconstructions
 from vae_explorer.ui.widgets import select
 
-SENTENCE = (
-    "Which model is best, and at what? Tick rows of the table: the plots and pictures show those."
-)
+SENTENCE = "Compare models and runs. Select rows to plot them."
 LOOKS = {
     "table": "Table",
     "plane": "Rate and distortion",
-    "curves": "Curves",
-    "pictures": "Pictures",
+    "curves": "Learning curves",
+    "pictures": "Reconstructions",
 }
 
 checkpoint = current_checkpoint()
@@ -35,16 +33,16 @@ whole, _ = open_page("Compare", SENTENCE, whole=True)
 with whole:
     head, aside = st.columns([0.7, 0.3], vertical_alignment="bottom", gap="medium")
     with head:
-        look = select("compare", "Look at", LOOKS)
+        look = select("compare", "View", LOOKS)
     with aside:
         rows = read_rows(checkpoint.card)
     chosen = chosen_rows(rows)
 
     if not rows:
-        st.info("No model of this data can be read. Choose other data above.")
+        st.info("There is no readable model of this data set. Choose another data set above.")
     elif look == "table":
         show_table(rows)
-        st.caption("A click on a heading sorts. ⋮ opens the model on another page.")
+        st.caption("Click a heading to sort. ⋮ opens a model on another page.")
         explain_nats(rows)
         offer_table(rows)
     elif look == "pictures":
@@ -59,8 +57,8 @@ with whole:
         with panel:
             choose_models(rows)
             if look == "curves":
-                quantity = select("quantity", "Curve", QUANTITIES, dropdown=True)
-                per = select("per", "Over", TIMES)
+                quantity = select("quantity", "Quantity", QUANTITIES, dropdown=True)
+                per = select("per", "Horizontal axis", TIMES)
         with stage:
             if look == "plane":
                 show_plane(chosen)

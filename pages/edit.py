@@ -26,7 +26,7 @@ from vae_explorer.ui.page import open_page
 from vae_explorer.ui.stage.views import show_image_row, show_photo
 from vae_explorer.ui.widgets import toggle
 
-SENTENCE = "Drag a slider: the model changes the face, and only the change is added to the photo."
+SENTENCE = "Change one attribute at a time. Only the change is applied to your photo."
 FACE_SIDE = 128
 
 checkpoint = current_checkpoint()
@@ -58,14 +58,18 @@ edit = Edit(checkpoint, recipe, vectors)
 user_faces = session_faces()
 
 with settings:
-    whole = toggle("whole", "The whole photo", help="As it will be saved; it follows a release.")
+    whole = toggle(
+        "whole",
+        "Show the full photo",
+        help="The edited photo as it will be saved. Updates when you release a slider.",
+    )
     compare_kinds(card)
     with st.container(horizontal=True):
         offer_recipes(recipe, checkpoint)
         offer_files(edit.files(chosen.kept, user_faces))
     st.caption(
-        "Saved in the photo's own format and colours, upright and without EXIF: neither place nor "
-        "camera is in the file."
+        "Saved upright, in the original format and colours, without EXIF data such as location "
+        "and camera."
     )
 with stage:
     show_edit(
@@ -78,8 +82,8 @@ with stage:
         edit=lambda size: edit.face(chosen.kept, size),
     )
     if whole:
-        show_photo(np.asarray(edit.photo(chosen.kept).rgb), "The whole photo, changed")
+        show_photo(np.asarray(edit.photo(chosen.kept).rgb), "Edited photo")
     if user_faces:
-        with st.expander("On all your faces", icon=":material/group:"):
+        with st.expander("All your faces", icon=":material/group:"):
             faces = np.stack([edit.face(kept, FACE_SIDE) for kept in user_faces])
             show_image_row(np.moveaxis(faces, -1, 1) / np.float32(255))

@@ -16,16 +16,16 @@ from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
 from vae_explorer.ui.widgets import int_slider, select
 
-SENTENCE = "Every face between others is a face too. Drag along the way, or move across the field."
+SENTENCE = "Interpolate between two faces in latent space. Drag the slider."
 PATHS = {"spherical": "Spherical", "linear": "Linear"}
 PATH_HELP = (
-    "**Spherical** turns from one z to the other and keeps its length, where faces lie. "
-    "**Linear** cuts through the middle, where lengths shrink and faces become average."
+    "**Spherical**: along an arc, on which z keeps a length that is typical of faces. "
+    "**Linear**: along a straight line; halfway, z is shorter and faces look more average."
 )
-DETAIL = Setting("detail", "Detail of the photos", 0.0, 1.0, 1.0, 0.05)
+DETAIL = Setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05)
 DETAIL_HELP = (
-    "What the model's own picture of a face lacks is laid over it, and fades along the way. "
-    "At 1 the ends are the photos themselves, at 0 all is the model's."
+    "Adds back the detail that the reconstructions lack. At 1 the two ends are the original "
+    "photos; at 0 everything comes from the model."
 )
 FRAMES, SECONDS = 31, 2.0
 
@@ -36,15 +36,15 @@ needs_faces(card)
 channel = f"morph-{card.name}"
 
 with panel:
-    kind = select("kind", "Between", {"two": "Two faces", "four": "Four faces"})
+    kind = select("kind", "Morph between", {"two": "Two faces", "four": "Four faces"})
     faces = choose_faces(checkpoint, TWO if kind == "two" else FOUR)
     st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
-    path = select("path", "Path", PATHS, help=PATH_HELP)
+    path = select("path", "Interpolation", PATHS, help=PATH_HELP)
 latents = np.stack([face.z for face in faces])
 
 if kind == "two":
     with panel:
-        steps = int_slider("steps", "Steps in the strip", (3, 24), 8)
+        steps = int_slider("steps", "Images in the strip", (3, 24), 8)
         values = show_sliders([DETAIL], f"{channel}-detail", channel)
         st.caption(DETAIL_HELP)
 
@@ -70,13 +70,13 @@ if kind == "two":
         "Animated WebP": ("morph.webp", lambda: write_animation(compose(FRAMES), "webp", SECONDS)),
         "Animated GIF": ("morph.gif", lambda: write_animation(compose(FRAMES), "gif", SECONDS)),
         "Strip as PNG": (
-            "strip.png",
+            "morph-strip.png",
             lambda: png_bytes(tile(np.moveaxis(compose(steps), -1, 1) / 255, steps)),
         ),
     }
 else:
     with panel:
-        columns = int_slider("columns", "Faces in a row", (3, 12), 7)
+        columns = int_slider("columns", "Grid size", (3, 12), 7)
 
     def write_grid() -> bytes:
         """Write the grid between the corners."""
@@ -84,6 +84,6 @@ else:
 
     with stage:
         show_corners(faces, path, channel, checkpoint, columns)
-    files = {"Grid as PNG": ("corners.png", write_grid)}
+    files = {"Grid as PNG": ("morph-grid.png", write_grid)}
 with panel:
     offer_files(files)

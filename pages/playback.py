@@ -13,10 +13,7 @@ from vae_explorer.ui.train.playback import (
 )
 from vae_explorer.ui.widgets import select, toggle
 
-SENTENCE = (
-    "Press play, or drag the slider, to see a map form: an epoch is one pass of the training over "
-    "all its pictures."
-)
+SENTENCE = "Replay how a latent space formed during training, epoch by epoch."
 NOBODY = ":none"  # no checkpoint can be called so
 
 stage, panel = open_page("Playback", SENTENCE)
@@ -26,20 +23,21 @@ with panel:
     titles = {key: source.title for key, source in sources.items()}
     first = select(
         "played",
-        "Training",
+        "Training run",
         titles,
         current_checkpoint().card.name,
         dropdown=True,
-        help="Models and runs that were trained with --keep-epochs.",
+        help="Models and runs whose epochs were saved (option --keep-epochs).",
     )
     others = {NOBODY: "None"} | {key: title for key, title in titles.items() if key != first}
-    second = select("beside", "Beside it", others, dropdown=True) if len(others) > 1 else NOBODY
+    second = select("beside", "Compare with", others, dropdown=True) if len(others) > 1 else NOBODY
     chosen = [sources[first]] + ([sources[second]] if second != NOBODY else [])
-    align = select("by", "The slider counts", ALIGNMENTS) if second != NOBODY else "epoch"
+    align = select("by", "Align by", ALIGNMENTS) if second != NOBODY else "epoch"
     follow = toggle(
         "follow",
         "Axes follow the points",
-        help="Off: one square that holds the points of all epochs. The decoded grid stays there.",
+        help="Off: one fixed square with the points of all epochs. The decoded grid always "
+        "covers that square.",
     )
 with stage:
     recordings = load_sources(chosen)
@@ -47,14 +45,14 @@ with stage:
 with panel:
     if any(recording.model.latent_dim > 2 for recording in recordings):
         st.caption(
-            "With more than two latent dimensions you see the plane in which the last epoch's "
-            "encodings spread most (their first two principal components); all epochs lie on it."
+            "With more than two latent dimensions, all epochs are projected onto the first two "
+            "principal components of the last epoch's encodings."
         )
     if any(not recording.kept.decoders for recording in recordings):
-        st.caption("There is no decoded grid where the decoders were too large to be kept.")
+        st.caption("Without a decoded grid: the decoders were too large to save.")
     elif any(len(recording.kept.decoders) > 1 for recording in recordings):
         st.caption(
-            "The grid is what the model draws all over the square. It was decoded at some epochs, "
-            "more of the early ones; between two of them it fades from one to the other."
+            "The grid shows the decoder's output over the square. It was saved at selected epochs, "
+            "more often early in training, and cross-fades between them."
         )
     offer_animation(chosen[0])

@@ -4,10 +4,7 @@ from vae_explorer.ui.page import open_page
 from vae_explorer.ui.train.form import choose_training
 from vae_explorer.ui.train.run_panel import choose_run, launch, watch_run
 
-SENTENCE = (
-    "Choose pictures and a model, and watch it learn. Training goes on when you leave the page, "
-    "close the browser or restart the app."
-)
+SENTENCE = "Train a VAE and watch it learn. Training continues if you close the browser."
 
 stage, _ = open_page("Train and watch", SENTENCE, whole=True)
 with stage:

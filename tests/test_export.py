@@ -114,7 +114,7 @@ def test_a_folder_that_holds_something_is_kept(
 ) -> None:
     (tmp_path / "mine.txt").write_text("kept")
     assert main(["export", VAE, "--out", str(tmp_path)]) == 2
-    assert "is there already. Choose another --out" in capsys.readouterr().err
+    assert "already exists. Choose another --out" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -24,7 +24,7 @@ def test_a_good_name_is_suggested_as_it_is() -> None:
 
 @pytest.mark.parametrize("taken", ["mine", "MINE"])
 def test_case_makes_no_other_name(taken: str) -> None:
-    with pytest.raises(ValueError, match=r"“Mine” is taken.*“Mine-2” is free"):
+    with pytest.raises(ValueError, match=r"“Mine” is already in use.*“Mine-2”"):
         check_name("Mine", [taken])
 
 

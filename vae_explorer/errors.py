@@ -76,8 +76,8 @@ class RunUnderWayError(RunError):
 
     def __init__(self, run: str, pid: int) -> None:
         super().__init__(
-            f"The run {run} is training (process {pid}), and one trains at a time. "
-            "Wait until it is done, or pause it on the page Train and watch."
+            f"The run {run} is training (process {pid}), and only one run can train at a time. "
+            "Wait until it finishes, or pause it on the page Train and watch."
         )
         self.run = run
 
@@ -126,4 +126,4 @@ def did_you_mean(what: str, name: str, known: Sequence[str]) -> str:
     """Say that there is no `what` called `name`, suggest the closest, and list the known ones."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"There is no {what} {name!r}.{hint} There are: {', '.join(sorted(known))}."
+    return f"There is no {what} {name!r}.{hint} Available: {', '.join(sorted(known))}."

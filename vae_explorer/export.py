@@ -92,7 +92,7 @@ def write_onnx(checkpoint: Checkpoint, out: Path) -> float:
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out.name} is there already. Choose another --out.")
+        raise CheckpointError(f"{out.name} already exists. Choose another --out.")
     files, difference = export_onnx(checkpoint)
     try:
         with staged_folder(out) as folder:

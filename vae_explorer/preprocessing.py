@@ -29,7 +29,7 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 32
 
-_READABLE = "a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF picture"
+_READABLE = "a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF image"
 _FOREIGN = {  # what people choose by mistake, by the bytes it begins with
     b"%PDF": "a PDF",
     b"PK\x03\x04": "a ZIP archive or an office document",
@@ -89,8 +89,8 @@ def read_photo(
         raise UploadError(f"This file is empty. Choose {_READABLE}.")
     if len(data) > max_bytes:
         raise UploadError(
-            f"This file has {len(data) / 2**20:.3g} MB, more than the {max_bytes / 2**20:.3g} MB "
-            "that are taken. Save the picture smaller, and choose that."
+            f"This file has {len(data) / 2**20:.3g} MB; the limit is {max_bytes / 2**20:.3g} MB. "
+            "Save a smaller version and choose that."
         )
     try:
         image = open_image(data)
@@ -104,17 +104,17 @@ def read_photo(
             raise _too_many(f"{image.width:,} × {image.height:,} = {pixels:,}", max_pixels)
         if min(image.size) < MIN_SIDE:
             raise UploadError(
-                f"This picture has {image.width:,} × {image.height:,} pixels, and both sides need "
-                f"{MIN_SIDE}. Choose a larger one."
+                f"This image has {image.width:,} × {image.height:,} pixels; the minimum is "
+                f"{MIN_SIDE} × {MIN_SIDE}. Choose a larger one."
             )
         try:
             return decode(image)
         except ImageRangeError as error:
-            raise UploadError(f"This {image.format} image is not used, because {error}.") from error
+            raise UploadError(f"This {image.format} image cannot be used: {error}.") from error
         except ImageError as error:
             raise UploadError(
-                f"This {image.format} picture is damaged or cut short: it ends or breaks before "
-                "its last pixel. Copy or save it again, and choose that."
+                f"This {image.format} image is damaged or incomplete. Copy or save it again and "
+                "choose that."
             ) from error
 
 
@@ -238,27 +238,26 @@ def _corner_colour(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _name_kind(data: bytes) -> str:
     if data[4:8] == b"ftyp" and not data[8:12].startswith(_IMAGE_BRANDS):
-        return "a video, which is not read here"
+        return "a video, which is not supported"
     for start, kind in _FOREIGN.items():
         if data.lstrip().startswith(start):
-            return f"{kind}, which is not read here"
+            return f"{kind}, which is not supported"
     if is_image_head(data[:HEAD_BYTES]):
-        return "an image of a kind that is not read here, or its first bytes are damaged"
-    return "not a picture, or its first bytes are damaged"
+        return "an image of an unsupported kind, or its first bytes are damaged"
+    return "not an image, or its first bytes are damaged"
 
 
 def _too_many(found: str, max_pixels: int) -> UploadError:
     return UploadError(
-        f"This picture has {found} pixels, more than the {max_pixels / 1e6:g} million that are "
-        "taken. Save it smaller (2,000 pixels along a side are plenty), and choose that."
+        f"This image has {found} pixels; the limit is {max_pixels / 1e6:g} million. Save a smaller "
+        "version (2,000 pixels per side are enough) and choose that."
     )
 
 
 def _no_garment() -> UploadError:
     return UploadError(
-        "Nothing stands out in this picture: all of it has the colour of its corners, within 5 %, "
-        "or is just as light. Choose a garment before a plain background that is clearly lighter "
-        "or darker."
+        "No garment was found: the whole image is as light as its corners, within 5 %. Choose an "
+        "image of a garment on a plain background that is clearly lighter or darker."
     )
 
 

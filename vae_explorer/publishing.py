@@ -251,8 +251,8 @@ def publish_classifier(
         majority_accuracy=float(np.maximum(share, 1 - share).mean()),
         accuracy=dict(zip(classifier.config.attributes, right.tolist(), strict=True)),
         protocol=(
-            f"all {len(rows):,} pictures of the {split} split, which neither learnt from nor chose "
-            "an epoch; an attribute is told at a probability of 0.5 and above; float32"
+            f"all {len(rows):,} images of the {split} split, used neither for training nor for "
+            "choosing the epoch; attributes predicted at a probability of 0.5 or more; float32"
         ),
         versions=package_versions(),
         created=datetime.now(UTC).date().isoformat(),

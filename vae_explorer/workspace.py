@@ -51,13 +51,14 @@ def check_name(name: str, taken: Collection[str] = ()) -> None:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"“{name[:LONGEST]}” cannot be a name: take letters a–z, digits, hyphens, underscores "
-            f"and dots, at most {LONGEST}, a letter or digit first and no dot last. "
-            f"“{suggest_name(name, taken)}” would do."
+            f"“{name[:LONGEST]}” is not a valid name. Use at most {LONGEST} letters a–z, digits, "
+            "hyphens, underscores and dots, starting with a letter or digit and not ending with a "
+            f"dot, for example “{suggest_name(name, taken)}”."
         )
     if name.casefold() in _RESERVED | {each.casefold() for each in taken}:
         raise ValueError(
-            f"“{name}” is taken. Take another name; “{suggest_name(name, taken)}” is free."
+            f"“{name}” is already in use. Choose another name, for example "
+            f"“{suggest_name(name, taken)}”."
         )
 
 
@@ -108,8 +109,8 @@ def refuse_when_read_only(what: str) -> None:
     """
     if is_read_only():
         raise ReadOnlyError(
-            f"This copy of VAE Explorer is for looking: {what} is turned off. "
-            f"Start it without {READ_ONLY} to turn it on."
+            f"This copy of VAE Explorer is read-only: {what} is turned off. "
+            f"To turn it on, start the app without {READ_ONLY}."
         )
 
 

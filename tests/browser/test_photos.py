@@ -81,7 +81,7 @@ def let_go(page: Page, name: str) -> None:
 
 def scrub(page: Page, t: float) -> None:
     """Drag the player's handle to t of the way."""
-    drag(page, "Along the path", t)
+    drag(page, "Position along the path", t)
 
 
 def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
@@ -130,7 +130,7 @@ def test_without_detail_a_morph_is_the_models_own(open_page: OpenPage) -> None:
 
 def test_playing_goes_there_and_back_without_the_script(open_page: OpenPage) -> None:
     page = open_page(f"morph?model={MODEL}")
-    slider = page.get_by_role("slider", name="Along the path")
+    slider = page.get_by_role("slider", name="Position along the path")
     watch(page)
     scrub(page, 0.9)
     with no_rerun(page):
@@ -228,10 +228,10 @@ def test_two_sessions_never_see_each_others_photo(open_page: OpenPage) -> None:
     assert not any("?" in url for url in asked if "/api/decode/" in url)
     second = open_page(path)
     assert not names(second)
-    expect(second.get_by_text("An example")).to_be_visible()
+    expect(second.get_by_text("Example photo")).to_be_visible()
     first.reload()
     wait_for_run(first)
-    expect(first.locator("[data-view=morph] img").first).to_have_attribute("alt", "Made up A")
+    expect(first.locator("[data-view=morph] img").first).to_have_attribute("alt", "Generated A")
 
 
 @pytest.mark.parametrize("looks", [{"dark": True}, {"phone": True}])
@@ -315,7 +315,7 @@ def test_a_sum_of_pictures_follows_its_weight(open_page: OpenPage) -> None:
     page = open_page(f"arithmetic?model={MODEL}")
     watch(page)
     with no_rerun(page):
-        drag(page, "Weight of the difference", 2)
+        drag(page, "Strength", 2)
     checkpoint = load_checkpoint(MODEL)
     a, b, c = (sample_latents(checkpoint, 1, "fitted", seed=k)[0] for k in range(3))
     expect_drawn(page, "grid", a + 2 * (c - b))

@@ -65,7 +65,7 @@ def test_a_training_outlives_its_page_and_the_app_and_is_opened_in_the_map(
 
     with serve(folder, log, **settings) as url:
         page = open_at(new_context, f"{url}/train?run=mine")
-        opens = page.get_by_role("button", name="Open it in the map")
+        opens = page.get_by_role("button", name="Open in Latent map")
         expect(opens).to_be_visible(timeout=PATIENCE)
         expect(page.locator(".watch-map canvas")).to_be_visible()
         expect(page.locator(".watch-map figcaption")).to_contain_text("after epoch 30")
@@ -105,13 +105,13 @@ def test_it_is_paused_goes_on_and_is_stopped_and_nothing_flickers(
         assert page.evaluate("faded") == 0
 
         page.get_by_role("button", name="Pause").click()
-        goes_on = page.get_by_role("button", name="Go on")
+        goes_on = page.get_by_role("button", name="Resume")
         expect(goes_on).to_be_visible(timeout=PATIENCE)
         expect(page.get_by_text("It goes on exactly where it stopped")).to_be_visible()
         goes_on.click()
         expect(page.locator(".watch-said")).to_contain_text("images/s", timeout=PATIENCE)
-        page.get_by_role("button", name="Stop here").click()
-        expect(page.get_by_role("button", name="Open it in the map")).to_be_visible(
+        page.get_by_role("button", name="Stop and publish").click()
+        expect(page.get_by_role("button", name="Open in Latent map")).to_be_visible(
             timeout=PATIENCE
         )
         expect(page.get_by_text("was the best, and was published")).to_be_visible()

@@ -72,7 +72,7 @@ def test_a_name_that_a_training_will_publish_is_taken_until_it_has(
     run = RunStatus(name="yours", phase="paused", arguments=(), out="checkpoints/yours")
     Run.named("yours").write_status(run)
     assert free_name("yours") == "yours-2"
-    with pytest.raises(CheckpointError, match="taken"):
+    with pytest.raises(CheckpointError, match="already in use"):
         rename_checkpoint("mine", "yours", "Title")
     Run.named("yours").write_status(replace(run, phase="finished"))
     assert rename_checkpoint("mine", "yours", "Title").name == "yours"
@@ -87,12 +87,12 @@ def test_a_title_alone_is_changed_in_place(shelf: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "title", "reason"),
     [
-        ("fashion-vae-2d", "Title", "kept for what comes"),
-        ("a/b", "Title", "cannot be a name"),
-        ("yours", " ", "A title is one line"),
-        ("yours", "two\nlines", "A title is one line"),
-        ("yours", "![x](y)", "A title is one line"),
-        ("file", "Title", "taken"),
+        ("fashion-vae-2d", "Title", "reserved for a model"),
+        ("a/b", "Title", "not a valid name"),
+        ("yours", " ", "A title must be one line"),
+        ("yours", "two\nlines", "A title must be one line"),
+        ("yours", "![x](y)", "A title must be one line"),
+        ("file", "Title", "already in use"),
     ],
 )
 def test_a_renaming_that_cannot_be_changes_nothing(
@@ -145,9 +145,9 @@ def test_a_link_is_deleted_and_not_what_it_leads_to(shelf: Path, tmp_path: Path)
 @pytest.mark.parametrize("name", ["fashion-vae-2d"])
 def test_a_shipped_one_is_neither_deleted_nor_renamed(shelf: Path, name: str) -> None:
     before = read_folder(shelf)
-    with pytest.raises(CheckpointError, match="comes with the project, so it is not deleted"):
+    with pytest.raises(CheckpointError, match="comes with the app and cannot be deleted"):
         delete_checkpoint(name)
-    with pytest.raises(CheckpointError, match="comes with the project, so it is not renamed"):
+    with pytest.raises(CheckpointError, match="comes with the app and cannot be renamed"):
         rename_checkpoint(name, "yours", "Title")
     assert read_folder(shelf) == before
 
@@ -213,5 +213,5 @@ def test_two_sessions_that_want_one_name_do_not_both_get_it(
     for thread in threads:
         thread.join()
     assert len(faults) == 1
-    assert "taken" in faults[0]
+    assert "already in use" in faults[0]
     assert len(list_checkpoints()[0]) == 3

@@ -174,8 +174,8 @@ def test_nats_are_comparable_only_where_nothing_else_differs(
     assert find_differences([row, other]) == {}
     larger = replace(row, model=replace(row.model, image_size=16, likelihood="gaussian"))
     found = find_differences([row, larger])
-    assert found.keys() == {"picture size", "likelihood"}
-    assert found["picture size"] == ["16 px", "8 px"]
+    assert found.keys() == {"image size", "likelihood"}
+    assert found["image size"] == ["16 px", "8 px"]
     assert find_differences([row, replace(row, data="MNIST")]) == {"data": ["Digits, 8×8", "MNIST"]}
 
 

@@ -33,7 +33,7 @@ def command(training_folder: Path, data_root: Path) -> Command:
 
 
 def stop_half_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a run under way, as a power cut after its first epoch would."""
+    """Leave a run unfinished, as a power cut after its first epoch would."""
 
     def cut(*_: object) -> str:
         raise SystemExit
@@ -71,14 +71,14 @@ def test_help_names_every_data_set(capsys: pytest.CaptureFixture[str], name: str
 def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     text = read_help(capsys, "train")
     assert ",".join(PRESETS) in text.replace(" ", "")  # long lines are broken at hyphens too
-    assert "Ctrl-C stops after the step under way and saves; --resume goes on" in text
+    assert "Ctrl-C finishes the current step, saves and stops; --resume continues" in text
     example = json.loads(text[text.index('{"model"') : text.index('where "model" may')])
     assert ModelConfig.from_dict(example["model"]).channels == (32, 64)
     assert TrainConfig.from_dict({"dataset": "digits", **example["train"]}).beta == 4
 
 
 def test_help_of_evaluate_and_list_say_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--importance-samples K add the IWAE bound (64)" in read_help(capsys, "evaluate")
+    assert "--importance-samples K also compute the IWAE bound with K samples per image" in read_help(capsys, "evaluate")
     assert "list" in read_help(capsys, "list")
 
 
@@ -194,14 +194,14 @@ def test_a_published_model_is_named_either_way(command: Command, given: str) -> 
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        (["--dataset", "digit"], "no data set 'digit'. Did you mean 'digits'? There are: celeba"),
-        (["--model", "mnist_vae"], "no model 'mnist_vae'. Did you mean 'mnist-vae'? There are:"),
+        (["--dataset", "digit"], "no data set 'digit'. Did you mean 'digits'? Available: celeba"),
+        (["--model", "mnist_vae"], "no model 'mnist_vae'. Did you mean 'mnist-vae'? Available:"),
         (["--likelihood", "poisson"], "likelihood must be one of 'bernoulli', 'gaussian'"),
         (["--latent-dim", "0"], "latent_dim must be at least 2; found 0"),
         (["--epochs", "0"], "epochs must be at least 1; found 0"),
         (["--lr", "-1"], "learning_rate must be a positive number; found -1.0"),
         (["--seed", "-1"], "seed must lie in 0 ... 4294967295; found -1"),
-        (["--model", "faces-vae-32"], "comes in grey: image_channels must be 1"),
+        (["--model", "faces-vae-32"], "is grayscale: image_channels must be 1"),
         (["--resume"], "no run 'small' to resume. Start it without --resume"),
     ],
 )
@@ -220,8 +220,8 @@ def test_wrong_options_are_refused(
         ("{'model': 3}", "wrong.json is not JSON"),
         ("\xff\xfe", "wrong.json is not JSON"),
         ("[1]", "A configuration is a JSON object {...}; found [1]"),
-        ("{}", 'Which model? Name one with --model, or give "model"'),
-        ('{"model": "mnist-vae"}', "Which data? Name a set with --dataset: mnist"),
+        ("{}", 'No model given. Choose one with --model, or set "model"'),
+        ('{"model": "mnist-vae"}', "No data set given. Choose one with --dataset: mnist"),
         ('{"model": "mnist-vae", "trian": {}}', "'trian'. Did you mean 'train'?"),
         ('{"model": "mnist-vae", "train": []}', "A configuration is a JSON object"),
         ('{"model": "mnist-vae", "train": {"dataset": 3}}', "dataset must be text; found 3"),
@@ -246,7 +246,7 @@ def test_a_checkpoint_is_replaced_only_on_demand(
     assert command("train", *SMALL, "--out", OUT) == 0
     before = read_folder(Path())
     assert command("train", *SMALL, "--out", OUT, "--seed", "1") == 2
-    assert "small is there already. Choose another --out, or add --replace" in (
+    assert "small already exists. Choose another --out, or add --replace" in (
         capsys.readouterr().err
     )
     assert read_folder(Path()) == before
@@ -261,7 +261,7 @@ def test_a_run_under_way_is_neither_forgotten_nor_overwritten(
     before = read_folder(Path())
     assert command("train", *SMALL, "--out", OUT) == 2
     error = capsys.readouterr().err
-    assert "under way" in error
+    assert "unfinished" in error
     assert "--resume" in error
     assert "--restart" in error
     assert command("train", *SMALL, "--restart", "--dataset", "digit", "--out", OUT) == 2

@@ -80,7 +80,7 @@ def test_resume_and_restart_are_not_repeated() -> None:
         (["--resume", "--restart"], "not allowed with"),
         (["--channels", "many"], "such as 32,64; found 'many'"),
         (["--epochs", "x"], "--epochs: invalid int value"),
-        (["--finish"], "give --resume with it"),
+        (["--finish"], "add --resume"),
         (["--help"], "unrecognized"),
     ],
 )

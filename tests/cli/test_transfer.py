@@ -66,7 +66,7 @@ def test_a_table_holds_what_the_encoder_says(
 ) -> None:
     out = tmp_path / "latents.csv"
     assert run("encode", name, pictures, "--out", out) == 0
-    assert "Encoded 100 of 100 pictures" in capsys.readouterr().out
+    assert "Encoded 100 of 100 images" in capsys.readouterr().out
     rows = read_csv(out)
     assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
     order = [int(Path(row["file"]).stem) for row in rows]
@@ -177,8 +177,8 @@ def test_pictures_that_cannot_be_read_are_counted_and_named(
     (pictures / "notes.txt").write_text("not looked at")
     assert run("encode", VAE, pictures, "--out", tmp_path / "out.csv") == 0
     told = capsys.readouterr().out
-    assert "Encoded 100 of 102 pictures" in told
-    assert "2 left out: they cannot be read" in told
+    assert "Encoded 100 of 102 images" in told
+    assert "2 left out: cannot be read" in told
     assert "left out: torn.png: " in told
     assert "left out: words.jpg: not a picture" in told
     assert "notes.txt" not in told
@@ -193,10 +193,10 @@ def test_files_that_are_no_images_are_counted_and_named(
     (pictures / "gone").symlink_to(tmp_path / "nowhere")
     assert run("encode", VAE, pictures, "--out", tmp_path / "out.csv") == 0
     captured = capsys.readouterr()
-    assert "Encoded 100 of 100 pictures" in captured.out
-    assert "2 other files are left out" in captured.err
+    assert "Encoded 100 of 100 images" in captured.out
+    assert "2 other files left out" in captured.err
     assert "notes.txt: not an image" in captured.err
-    assert "gone: a link that leads nowhere" in captured.err
+    assert "gone: a broken link" in captured.err
     assert "no_ending" in {row["file"] for row in read_csv(tmp_path / "out.csv")}
 
 
@@ -205,13 +205,13 @@ def test_where_nothing_can_be_encoded_nothing_is_written(
 ) -> None:
     (tmp_path / "pictures").mkdir()
     assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
-    assert "There is no picture in" in capsys.readouterr().err
+    assert "has no images" in capsys.readouterr().err
     (tmp_path / "pictures" / "notes.txt").write_text("text")
     assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
     assert "1 file of other kinds (notes.txt)" in capsys.readouterr().err
     (tmp_path / "pictures" / "a.png").write_bytes(b"")
     assert run("encode", VAE, tmp_path / "pictures", "--out", tmp_path / "out.csv") == 2
-    assert "None of these pictures can be encoded" in capsys.readouterr().err
+    assert "None of these images can be encoded" in capsys.readouterr().err
     assert run("encode", VAE, tmp_path / "nowhere", "--out", tmp_path / "out.csv") == 2
     assert "does not exist" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
@@ -223,7 +223,7 @@ def test_where_nothing_can_be_encoded_nothing_is_written(
         ("", "lacks z1"),
         ("z1,z3\n1,2\n", "lacks z2"),
         ("z1,z2,z3\n1,2,3\n", "more than 2 dimensions"),
-        ("z1,z2\n", "no line below its names"),
+        ("z1,z2\n", "no rows below its header"),
         ("z1,z2\n1,2\n1,two\n", "line 3: every z must be a number"),
         ("z1,z2\n1\n", "line 2: every z must be a number"),
         ("z1,z2\n1,nan\n", "line 2: every z must be finite"),
@@ -263,7 +263,7 @@ def test_a_decoder_that_overflows_says_where(
     monkeypatch.setattr(transfer, "decode", overflow)
     (tmp_path / "z.csv").write_text("z1,z2\n1,2\n1e30,2\n", encoding="utf-8")
     assert run("decode", VAE, tmp_path / "z.csv", "--out", tmp_path / "out") == 2
-    assert "Pictures 1 to 2: The decoder overflows" in capsys.readouterr().err
+    assert "Images 1 to 2: The decoder overflows" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -284,11 +284,11 @@ def test_what_is_there_already_is_kept(
     out = tmp_path / "out.csv"
     out.write_text("kept")
     assert run("encode", VAE, pictures, "--out", out) == 2
-    assert "out.csv is there already" in capsys.readouterr().err
+    assert "out.csv already exists" in capsys.readouterr().err
     assert out.read_text() == "kept"
     (tmp_path / "z.csv").write_text("z1,z2\n1,2\n")
     assert run("decode", VAE, tmp_path / "z.csv", "--out", pictures) == 2
-    assert "pictures is there already" in capsys.readouterr().err
+    assert "pictures already exists" in capsys.readouterr().err
     assert len(list(pictures.rglob("*.png"))) == 100
 
 
@@ -355,8 +355,8 @@ def test_a_photo_is_aligned_as_the_app_does_and_one_without_a_face_is_named(
     checkpoint = PROJECT / "checkpoints" / "faces-vae-32"
     assert run("encode", checkpoint, folder, "--out", tmp_path / "out.csv") == 0
     told = capsys.readouterr().out
-    assert "Encoded 1 of 2 pictures" in told
-    assert "1 left out: no face was found in them" in told
+    assert "Encoded 1 of 2 images" in told
+    assert "1 left out: no face found" in told
     assert "left out: coffee.png: no face was found" in told
     crop = np.asarray(align(astronaut, find_faces(astronaut)[0], 32).image, np.float32) / 255
     z_mean, _ = encode(load_checkpoint(checkpoint).model, crop.transpose(2, 0, 1)[None].copy())

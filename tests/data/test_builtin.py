@@ -88,7 +88,7 @@ def test_a_file_cut_short_while_unpacking_is_an_error_that_helps(tmp_path, archi
 
 def test_a_folder_in_the_way_is_an_error(tmp_path, archives):
     (tmp_path / "MNIST").write_text("a file")
-    with pytest.raises(DatasetError, match="may write to"):
+    with pytest.raises(DatasetError, match="can write to it"):
         prepare("mnist", tmp_path)
 
 

@@ -142,7 +142,7 @@ def test_damaged_pictures_are_listed_and_leave_no_holes(tmp_path, register):
 
 def test_no_usable_picture_is_an_error_with_the_reason(tmp_path, register):
     register(lambda root, size, source: made_source(4, damaged=(0, 1, 2, 3)))
-    with pytest.raises(DatasetError, match=r"Of 4 looked at, .*0.png: scratched"):
+    with pytest.raises(DatasetError, match=r"None of the 4 images .*0.png: scratched"):
         prepare("made", tmp_path)
     assert leftovers(tmp_path) == []
 
@@ -212,7 +212,7 @@ def test_take_gives_a_copy_to_change(tmp_path):
 
 @pytest.mark.parametrize("image_size", [6, 9, 0])
 def test_take_refuses_a_size_that_no_even_border_reaches(tmp_path, image_size):
-    with pytest.raises(DatasetError, match="8, 10, 12 and so on would do"):
+    with pytest.raises(DatasetError, match="8, 10, 12 and so on are possible"):
         load_dataset("digits", tmp_path).take(np.array([0]), image_size)
 
 
@@ -348,7 +348,7 @@ FAULTS = {
     "JSON missing": ("dataset.json", Path.unlink, "dataset.json cannot be used"),
     "unknown field": ("dataset.json", change("colour", 1), "dataset.json cannot be used"),
     "newer format": ("dataset.json", change("format_version", 2), "newer version.*: format 2"),
-    "counts empty": ("dataset.json", change("counts", {}), "counts no pictures"),
+    "counts empty": ("dataset.json", change("counts", {}), "counts no images"),
     "counts text": ("dataset.json", change("counts", "many"), "dataset.json cannot be used"),
     "names none": ("dataset.json", change("label_names", 3), "label_names must be a list; found 3"),
     "size other": ("dataset.json", change("size", 9), "images.npy holds"),

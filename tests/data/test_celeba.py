@@ -145,7 +145,7 @@ def test_all_that_is_missing_is_listed_at_once(tmp_path):
 
 
 TABLE_FAULTS = {
-    "no row": ("list_attr_celeba.csv", "image_id,Smiling\n", "has no row for 4 pictures"),
+    "no row": ("list_attr_celeba.csv", "image_id,Smiling\n", "has no row for 4 images"),
     "short row": ("list_attr_celeba.csv", "image_id,A,B\n000001.jpg,1\n", "1 values for 2"),
     "a value": ("list_attr_celeba.csv", "image_id,A\n000001.jpg,yes\n", "holds 'yes'"),
     "empty": ("list_attr_celeba.csv", "", "names no attribute"),
@@ -205,5 +205,5 @@ def test_the_digest_is_of_images_and_tables(tmp_path):
 def test_a_broken_zip_is_an_error(tmp_path):
     put_celeba(tmp_path / "celeba")
     (tmp_path / "celeba" / "img_align_celeba.zip").write_bytes(b"PK no zip")
-    with pytest.raises(DatasetError, match="neither a folder nor a zip"):
+    with pytest.raises(DatasetError, match="neither a folder nor a readable zip"):
         prepare("celeba", tmp_path)

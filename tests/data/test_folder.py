@@ -101,10 +101,10 @@ def test_attributes_are_found_by_path_or_by_bare_name(tmp_path, as_zip):
     ("table", "message"),
     [
         (b"", "names no attribute"),
-        (b"file,tall\nzz0.png,1\n", "no row for 2 pictures"),
+        (b"file,tall\nzz0.png,1\n", "no row for 2 images"),
         (b"file,tall\nzz0.png,2\n", "holds '2'"),
         (b"file,tall\nzz0.png,1,1\n", "2 values for 1"),
-        (b"file,gr\xf6\xdfe\n", "save it as UTF-8"),
+        (b"file,gr\xf6\xdfe\n", "Save it as UTF-8"),
     ],
 )
 def test_a_table_that_is_wrong_says_how(tmp_path, table, message):
@@ -243,13 +243,13 @@ def test_hidden_files_and_other_kinds_are_passed_over(tmp_path, as_zip):
 def test_a_folder_without_pictures_is_an_error(tmp_path, files):
     source = put(tmp_path / "empty", files)
     source.mkdir(exist_ok=True)
-    with pytest.raises(DatasetError, match="no picture in"):
+    with pytest.raises(DatasetError, match="has no images"):
         prepare("folder", tmp_path, source=source)
 
 
 def test_a_folder_of_nothing_but_damage_is_an_error(tmp_path):
     source = put(tmp_path / "bad", {"a.png": b"x", "b.png": b"y"})
-    with pytest.raises(DatasetError, match=r"Of 2 looked at, the first: a.png: not a picture"):
+    with pytest.raises(DatasetError, match=r"None of the 2 images .* The first: a.png: not an image"):
         prepare("folder", tmp_path, source=source)
 
 
@@ -303,7 +303,7 @@ def test_a_source_must_be_named_and_must_exist(tmp_path):
     with pytest.raises(DatasetError, match="does not exist"):
         prepare("folder", tmp_path, source=tmp_path / "nowhere")
     (tmp_path / "one.png").write_bytes(plain())
-    with pytest.raises(DatasetError, match="neither a folder nor a zip"):
+    with pytest.raises(DatasetError, match="neither a folder nor a readable zip"):
         prepare("folder", tmp_path, source=tmp_path / "one.png")
 
 

@@ -156,8 +156,8 @@ REFUSED = {
     "no name": (FLAT, "file,label\n,cat\n", "line 2.*column 1 is empty"),
     "more columns": (FLAT, "file;label\n0.png;cat;x\n", "line 2.*column 3 holds 'x'"),
     "an open quote": (FLAT, 'file,label\n0.png,"cat\n1.png,dog\n', "line 2.*quotation mark"),
-    "Latin-1": (FLAT, "file,label\n0.png,Käse\n".encode("latin-1"), "line 2.*save it as UTF-8"),
-    "UTF-16 unmarked": (FLAT, "0.png,a\n1.png,b".encode("utf-16-le"), "line 1.*save it as UTF-8"),
+    "Latin-1": (FLAT, "file,label\n0.png,Käse\n".encode("latin-1"), "line 2.*Save it as UTF-8"),
+    "UTF-16 unmarked": (FLAT, "0.png,a\n1.png,b".encode("utf-16-le"), "line 1.*Save it as UTF-8"),
     "empty": (FLAT, " \n;\n", "is empty"),
 }
 
@@ -202,7 +202,7 @@ def test_attributes_are_read_in_any_form(tmp_path: Path, table: str) -> None:
         (FLAT, "file,tall\n0.png,1\n1.png,2\n", r"line 3: column 2 \(tall\) holds '2'"),
         (FLAT, "file,a,b\n0.png,1,1\n1.png,1\n", r"line 3.*column 3 \(b\) is empty"),
         (FLAT, "file,a,b\n0.png,,1\n", r"line 2: column 2 \(a\) holds ''"),
-        (FLAT, "0.png,1\n1.png,1\n", "line 1.*heads? of the columns"),
+        (FLAT, "0.png,1\n1.png,1\n", "line 1.*header"),
         (FLAT, "file,a,a\n0.png,1,1\n1.png,1,1\n", "line 1: column 3 repeats 'a'"),
         (FLAT, "file,,a\n0.png,1,1\n1.png,1,1\n", "line 1: column 2 has no name"),
         (FLAT, "file,a\n0.png,1\n1.png,1\n0.png,0\n", "lines 2 and 4 contradict"),

@@ -77,7 +77,7 @@ def add(root: Path, data: bytes, name: str = "mine") -> sets.UserSet:
 def test_what_is_packed_so_that_it_may_unpack_without_bounds_is_not_read(
     tmp_path: Path, compression: int
 ):
-    with pytest.raises(DatasetError, match="packed in a way"):
+    with pytest.raises(DatasetError, match="compression method"):
         add(tmp_path, zipped(some(), compression))
     assert read_tree(tmp_path) == {}
 
@@ -126,20 +126,20 @@ def test_labels_come_from_sub_folders_or_from_the_table(tmp_path: Path, files: F
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "no zip"),
-        (b"PK\x03\x04 nothing", "no zip"),
-        (zipped(some())[:-30], "no zip"),
-        (zipped({"note.txt": b"x"}), "no picture in this zip"),
-        (zipped({}), "no picture in this zip"),
-        (zipped(some(2)), "2 usable images: at least 3 are needed"),
-        (zipped({f"{n}.png": b"x" for n in range(4)}), "0 of 4 usable images.* 0.png: not a"),
+        (b"", "not a zip file"),
+        (b"PK\x03\x04 nothing", "not a zip file"),
+        (zipped(some())[:-30], "not a zip file"),
+        (zipped({"note.txt": b"x"}), "This zip has no images"),
+        (zipped({}), "This zip has no images"),
+        (zipped(some(2)), "2 images are usable; at least 3 are needed"),
+        (zipped({f"{n}.png": b"x" for n in range(4)}), "0 of 4 images are usable.* 0.png: not a"),
         (zipped(some() | {"../evil.png": picture()}), "evil.*points outside"),
         (zipped(some() | {"/evil.png": picture()}), "evil.*points outside"),
         (zipped(some() | {"C:\\evil.png": picture()}), "evil.*points outside"),
         (with_link(), "link.png.*is a link"),
-        (zipped(some() | {"labels.csv": b"file,label\n0.png,a\n"}), "no row for 3 pictures"),
-        (zipped(some() | {"labels.csv": b"file,label\n0.png\n"}), "'0.png' is not a picture's"),
-        (zipped(some() | {"labels.csv": b"\xff\xfe"}), "save it as UTF-8"),
+        (zipped(some() | {"labels.csv": b"file,label\n0.png,a\n"}), "no row for 3 images"),
+        (zipped(some() | {"labels.csv": b"file,label\n0.png\n"}), "'0.png' is not an image's"),
+        (zipped(some() | {"labels.csv": b"\xff\xfe"}), "Save it as UTF-8"),
     ],
 )
 def test_a_zip_that_is_refused_costs_nothing_that_was_there(tmp_path: Path, data: bytes, reason):
@@ -154,7 +154,7 @@ def test_a_zip_that_is_refused_costs_nothing_that_was_there(tmp_path: Path, data
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Ä", "x" * 65, ".hidden", "a b", "a.", "-a"])
 def test_a_name_that_cannot_be_a_folders_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(DatasetError, match="would do"):
+    with pytest.raises(DatasetError, match="for example"):
         add(tmp_path, zipped(some()), name)
     assert read_tree(tmp_path) == {}
 
@@ -162,7 +162,7 @@ def test_a_name_that_cannot_be_a_folders_is_refused(tmp_path: Path, name: str):
 def test_a_name_that_is_taken_is_refused_with_a_free_one(tmp_path: Path):
     add(tmp_path, zipped(some(5)))
     before = read_tree(tmp_path)
-    with pytest.raises(DatasetError, match=r"“mine” is taken.*“mine-2” is free"):
+    with pytest.raises(DatasetError, match=r"“mine” is already in use.*“mine-2”"):
         add(tmp_path, zipped(some(3)))
     assert read_tree(tmp_path) == before
 
@@ -172,14 +172,14 @@ def test_too_many_entries_are_refused_before_the_zip_is_opened(tmp_path: Path, m
     monkeypatch.setattr(sets, "_PIECE", 7)  # marks lie across the pieces
     assert add(tmp_path, zipped(some(10)), "ten").pictures == 10
     monkeypatch.setattr(sets, "open_image_files", None)
-    with pytest.raises(DatasetError, match="more than the 10 entries"):
+    with pytest.raises(DatasetError, match="limit of 10 entries"):
         add(tmp_path, zipped(some(11)), "eleven")
 
 
 def test_a_zip_that_is_too_long_is_refused(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sets, "MAX_BYTES", 2**20)
     noise = np.random.default_rng(0).bytes(2**20)
-    with pytest.raises(DatasetError, match="more than the 1 MB"):
+    with pytest.raises(DatasetError, match="limit of 1 MB"):
         add(tmp_path, zipped(some() | {"noise.bin": noise}))
 
 
@@ -197,7 +197,7 @@ def test_a_bomb_that_hides_its_size_comes_out_no_larger_than_it_says(tmp_path: P
 
 def test_reading_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(sets, "MAX_SECONDS", -1)
-    with pytest.raises(DatasetError, match="the longest that is taken"):
+    with pytest.raises(DatasetError, match="within the limit"):
         add(tmp_path, zipped(some()))
     assert list_user_sets(tmp_path) == []
 
@@ -255,7 +255,7 @@ def test_deleting_takes_the_caches_along_and_nothing_else(tmp_path: Path):
     (kept,) = (tmp_path / "cache").iterdir()
     assert kept.name.startswith("folder-mine-2-")
     assert list(find_prepared("folder", tmp_path, source=other.source)) == [8]
-    with pytest.raises(DatasetError, match="deleted already"):
+    with pytest.raises(DatasetError, match="no longer exists"):
         delete_user_set("mine", tmp_path)
 
 
@@ -273,7 +273,7 @@ def test_a_new_set_of_an_old_name_is_not_taken_for_it(tmp_path: Path):
 def test_only_a_set_can_be_deleted(tmp_path: Path, name: str):
     add(tmp_path, zipped(some()), "first")
     before = read_tree(tmp_path)
-    with pytest.raises(DatasetError, match="no set"):
+    with pytest.raises(DatasetError, match="no longer exists"):
         delete_user_set(name, tmp_path)
     assert read_tree(tmp_path) == before
 

@@ -387,7 +387,7 @@ def test_every_mode_of_a_photo_is_aligned_in_rgb(face: Face, mode: str) -> None:
 
 def test_what_cannot_be_aligned_is_an_error(face: Face) -> None:
     for far in ((0, 2000), (-2000, 0), (1e7, 0)):
-        with pytest.raises(ValueError, match="outside of the photo"):
+        with pytest.raises(ValueError, match="outside the photo"):
             align(PHOTO, face_at(face.landmarks + far))
     with pytest.raises(ValueError, match="1 pixel or more; found 0"):
         align(PHOTO, face, 0)

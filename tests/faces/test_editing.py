@@ -194,7 +194,7 @@ def test_a_face_at_the_edge_of_the_photo_is_changed_as_far_as_it_is_there(
 
 def test_a_face_outside_of_the_photo_is_none(checkpoint: Checkpoint) -> None:
     face = face_from_eyes(np.array([2000.0, 2000.0]), np.array([2040.0, 2000.0]))
-    with pytest.raises(ValueError, match="outside of the photo"):
+    with pytest.raises(ValueError, match="outside the photo"):
         edit_photo(PHOTO, face, checkpoint, AMOUNTS, 0.0)
 
 

@@ -163,7 +163,7 @@ def test_stopped_it_publishes_the_best_so_far(arguments: Arguments) -> None:
     history = read_history(workspace.RUNS / "stopped")
     assert load_checkpoint("stopped").history["epoch"].tolist() == [e.epoch for e in history]
     best = min(history, key=lambda epoch: epoch.validation_loss)
-    assert f"Epoch {best.epoch} was the best" in status.message
+    assert f"The best epoch, {best.epoch}, was published" in status.message
 
 
 def test_stopped_before_the_first_epoch_it_says_so_and_can_go_on(arguments: Arguments) -> None:

@@ -129,7 +129,7 @@ def test_the_exit_code_of_a_killed_process_is_kept(tmp_path: Path, status: RunSt
     assert found is not None
     assert found.message == (
         "The training process was killed, probably because the machine ran out of memory. "
-        "No epoch was finished, so it starts over. Restart it with a smaller batch size."
+        "No epoch was finished, so training starts over. Restart it with a smaller batch size."
     )
 
 
@@ -430,7 +430,7 @@ def test_killed_after_publishing_it_needs_nothing_more(
     (RUN.path / "published").unlink()
     card = Path("checkpoints/small/card.json").read_bytes()
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
-    assert "Published checkpoints/small already" in capsys.readouterr().out
+    assert "checkpoints/small is already published" in capsys.readouterr().out
     assert Path("checkpoints/small/card.json").read_bytes() == card
     status = RUN.read_status()
     assert status is not None

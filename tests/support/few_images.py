@@ -65,8 +65,8 @@ SETS = {
         NORMALIZED,
         {"batch_size": 1, "keep_epochs": True, "mirror": True},
         said=(
-            "There is one training image: the val split chooses the best epoch.",
-            "A batch of 1 image cannot be normalized where a layer has one value per channel",
+            "There is only one training image: the best epoch is chosen on the val split.",
+            "A batch of 1 image cannot be normalized in layers with one value per channel",
             "t-SNE needs at least 4 different encodings; this set has 1.",
             "Active dimensions need at least 2 held-out images.",
         ),

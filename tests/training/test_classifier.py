@@ -329,7 +329,10 @@ def test_a_stopped_command_goes_on_and_keeps_its_configuration(
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        (["--dataset", "folder"], "Which network? Name one with --architecture: strided, resid"),
+        (
+            ["--dataset", "folder"],
+            "No network given. Choose one with --architecture: strided, resid",
+        ),
         (["--architecture", "striding", "--dataset", "folder"], "Did you mean 'strided'?"),
         (["--architecture", "strided"], "Which data?"),
         (["--architecture", "strided", "--dataset", "face"], "no data set 'face'"),

@@ -82,7 +82,7 @@ def test_a_setting_that_is_not_there_is_told_of_and_leaves_the_link(
     open_app: Open, name, model, key
 ):
     session = open_app(name, model=model, **{key: "3"})
-    assert f"`{key}` is no setting of this page for this model" in session.notices
+    assert f"`{key}` is not a setting of this page for this model" in session.notices
     assert key not in session.link
     assert not session.run().notices
 

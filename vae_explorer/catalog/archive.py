@@ -34,7 +34,7 @@ MAX_BYTES = 200 * 2**20
 
 _MAX_CARD = 2**20  # bytes
 _MAX_INDEX = 2**16  # bytes of a zip's list of entries: some hundreds
-_AGAIN = "Take one that this page, or zipping a whole folder of checkpoints/, gave."
+_AGAIN = "Choose a file exported from this app, or zip a whole folder of checkpoints/."
 
 _SUFFIXES = (".safetensors", ".csv")
 _MAX_MAP = 2**22  # values of an image's largest feature map: 16 MB
@@ -52,7 +52,9 @@ def pack_checkpoint(folder: Path) -> bytes:
         card = read_card(folder)
         contents = {CARD: card.to_json().encode(), **read_files(folder, card.sha256)}
     except ValueError as error:
-        raise CheckpointError(f"{folder.name!r} is broken, so it is not packed. {error}") from error
+        raise CheckpointError(
+            f"{folder.name!r} is broken and cannot be exported. {error}"
+        ) from error
     return zip_of_files({f"{folder.name}/{file}": data for file, data in contents.items()})
 
 
@@ -78,8 +80,8 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
     """
     if len(data) > MAX_BYTES:
         raise CheckpointError(
-            f"This file has {len(data) / 2**20:,.0f} MB, more than the {MAX_BYTES // 2**20} MB "
-            "that are taken. Unpack it into checkpoints/ by hand, if you know where it is from."
+            f"This file has {len(data) / 2**20:,.0f} MB; the limit is {MAX_BYTES // 2**20} MB. If "
+            "you trust its source, unpack it into checkpoints/ by hand."
         )
     _check_index(data)
     try:
@@ -97,7 +99,7 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
         NotImplementedError,
         UnicodeDecodeError,
     ) as error:
-        raise CheckpointError(f"This zip is damaged: {error}. Copy or pack it again.") from error
+        raise CheckpointError(f"This zip is damaged: {error}. Copy or create it again.") from error
 
 
 def unpack_checkpoint(data: bytes, name: str | None = None, *, free: bool = False) -> ModelCard:
@@ -156,18 +158,19 @@ def read_untrusted_card(data: bytes) -> ModelCard:
         raise CheckpointError(f"Its card cannot be read. {error}") from error
     if unknown := [file for file in card.sha256 if not file.endswith(_SUFFIXES)]:
         raise CheckpointError(
-            f"A checkpoint has safetensors and CSV files only; this one has {unknown[0][:80]!r}."
+            f"A checkpoint may only hold safetensors and CSV files; found {unknown[0][:80]!r}."
         )
     check_title(card.title)
     for words in _words(dataclasses.asdict(card)):
         # Pages write them as Markdown: an image from elsewhere would tell its owner of visits.
         if found := MARKUP.search(words):
             raise CheckpointError(
-                f"{CARD} holds plain words only; found {found[0]!r} in {words[:40]!r}."
+                f"{CARD} may only hold plain text; found {found[0]!r} in {words[:40]!r}."
             )
     if (largest := largest_map(card.model)) > _MAX_MAP:
         raise CheckpointError(
-            f"This model has feature maps of {largest:,} values a picture; {_MAX_MAP:,} are taken."
+            f"This model has feature maps of {largest:,} values per image; the limit is "
+            f"{_MAX_MAP:,}."
         )
     return card
 
@@ -185,7 +188,7 @@ def largest_map(config: ModelConfig) -> int:
 def _check_index(data: bytes) -> None:
     """Refuse what is no zip, and a list of entries so long that reading it would cost memory."""
     if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise CheckpointError(f"This file is no zip, or cut short. {_AGAIN}")
+        raise CheckpointError(f"This file is not a zip file, or it is incomplete. {_AGAIN}")
     # The record at the end, where `zipfile` looks for it: the last bytes, or before a comment.
     end = len(data) - 22
     if not data.startswith(b"PK\x05\x06", end) or not data.endswith(b"\0\0"):
@@ -204,7 +207,7 @@ def _find_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         name = entry.filename.replace("\\", "/")
         if _points_outside(name) or stat.S_ISLNK(entry.external_attr >> 16):
             raise CheckpointError(
-                f"This zip is refused: its entry {name[:80]!r} is a link or points outside of it."
+                f"This zip is refused: its entry {name[:80]!r} is a link or points outside the zip."
             )
         if name in entries:
             raise CheckpointError(f"This zip has {name[:80]!r} twice. {_AGAIN}")
@@ -212,15 +215,16 @@ def _find_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             entries[name] = entry
     folders = {name.rpartition("/")[0] for name in entries}
     if len(folders) != 1 or "/" in min(folders):
-        raise CheckpointError(f"A checkpoint's files lie in one folder; here they do not. {_AGAIN}")
+        raise CheckpointError(f"A checkpoint's files must be in one folder. {_AGAIN}")
     found = {name.rpartition("/")[2]: entry for name, entry in entries.items()}
     if CARD not in found:
-        raise CheckpointError(f"This zip is no checkpoint: it has no {CARD}. {_AGAIN}")
+        raise CheckpointError(f"This zip is not a checkpoint: it has no {CARD}. {_AGAIN}")
     size = sum(entry.file_size for entry in found.values())
     if size > MAX_BYTES or found[CARD].file_size > _MAX_CARD:
         raise CheckpointError(
-            f"Unpacked, this zip has {size / 2**20:,.0f} MB, {found[CARD].file_size / 2**20:,.0f} "
-            f"of them in {CARD}; {MAX_BYTES // 2**20} and {_MAX_CARD // 2**20} are taken."
+            f"This zip unpacks to {size / 2**20:,.0f} MB, with {CARD} of "
+            f"{found[CARD].file_size / 2**20:,.0f} MB; the limits are {MAX_BYTES // 2**20} and "
+            f"{_MAX_CARD // 2**20} MB."
         )
     return found
 
@@ -228,9 +232,9 @@ def _find_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """Unpack one entry; never more than its declared size, whatever it would grow to."""
     if entry.flag_bits & 1:
-        raise CheckpointError(f"This zip is locked by a password. {_AGAIN}")
+        raise CheckpointError(f"This zip is protected by a password. {_AGAIN}")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise CheckpointError(f"This zip is packed in a way that is not read here. {_AGAIN}")
+        raise CheckpointError(f"The compression method of this zip is not supported. {_AGAIN}")
     with archive.open(entry) as file:
         data = file.read(entry.file_size)
     if len(data) < entry.file_size:
@@ -243,7 +247,7 @@ def _check_listed(card: ModelCard, found: Set[str]) -> None:
     if unknown := sorted(found - wanted):
         names = ", ".join(file[:80] for file in unknown[:5])
         raise CheckpointError(
-            f"This zip has files that its card does not list: {names}. Pack it without them."
+            f"This zip has files that its card does not list: {names}. Zip it without them."
         )
     if missing := sorted(wanted - found):
         raise CheckpointError(f"This zip lacks what its card lists: {', '.join(missing[:5])}.")

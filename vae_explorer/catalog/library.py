@@ -71,7 +71,7 @@ def changing(what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise CheckpointError(f"The disk refuses {what}: {error.strerror}.") from error
+            raise CheckpointError(f"{what.capitalize()} failed: {error.strerror}.") from error
 
 
 def is_shipped(name: str) -> bool:
@@ -89,8 +89,8 @@ def check_free(name: str) -> Path:
     """
     if is_shipped(name):
         raise CheckpointError(
-            f"The name “{name}” is kept for what comes with the project. Take another; "
-            f"“{free_name(name)}” is free."
+            f"The name “{name}” is reserved for a model that comes with the app. Choose another "
+            f"name, for example “{free_name(name)}”."
         )
     try:
         check_name(name, _taken())
@@ -128,7 +128,7 @@ def rename_checkpoint(name: str, new_name: str, title: str) -> ModelCard:
             card = read_card(folder)
             contents = read_files(folder, card.sha256)
         except ValueError as error:
-            raise CheckpointError(f"{name!r} is broken, so it is not renamed. {error}") from error
+            raise CheckpointError(f"{name!r} is broken and cannot be renamed. {error}") from error
         card = dataclasses.replace(card, name=new_name, title=title)
         with staged_folder(target) as place:
             write_files(place, {**contents, CARD: card.to_json().encode()})
@@ -154,7 +154,7 @@ def check_title(title: str) -> str:
     title = title.strip()
     if not 0 < len(title) <= MAX_TITLE or not title.isprintable() or MARKUP.search(title):
         raise CheckpointError(
-            f"A title is one line of 1 to {MAX_TITLE} characters, without markup; "
+            f"A title must be one line of 1 to {MAX_TITLE} characters, without markup; "
             f"found {title[: MAX_TITLE + 1]!r}."
         )
     return title
@@ -163,7 +163,7 @@ def check_title(title: str) -> str:
 def _user_checkpoint(name: str, changed: str) -> Path:
     folder = find_checkpoint(name)
     if is_shipped(name):
-        raise CheckpointError(f"{name!r} comes with the project, so it is not {changed}.")
+        raise CheckpointError(f"{name!r} comes with the app and cannot be {changed}.")
     return folder
 
 

@@ -37,6 +37,7 @@ RUN = "run:"
 """Before a run's folder in its row's `id`: a checkpoint may have the same name."""
 
 Cell = str | float | int | date | None
+_FORMER_TITLE = "Your own pictures"  # of the user's images, in cards of older versions
 
 
 @dataclass(frozen=True)
@@ -154,45 +155,48 @@ COLUMNS = (
     ),
     Column(
         "latent_dim",
-        "Size of z",
-        "How many numbers the model keeps of a picture.",
+        "Latent dim.",
+        "Number of latent dimensions, the length of z.",
         lambda row: row.model.latent_dim,
     ),
     Column(
         "negative_elbo",
         "−ELBO, nats",
-        "What a picture costs at most under this model: reconstruction + KL. Lower is better.",
+        "Reconstruction + KL, an upper bound of −log p(x). Lower is better.",
         lambda row: row.negative_elbo,
     ),
     Column(
         "reconstruction",
         "Recon., nats",
-        "Distortion: how badly the decoded picture explains the original, −log p(x|z).",
+        "Distortion: the reconstruction error, −log p(x|z). Lower is better.",
         lambda row: row.reconstruction,
     ),
-    Column("kl", "KL, nats", "Rate: how much z tells of the picture.", lambda row: row.kl),
+    Column("kl", "KL, nats", "Rate: how much information z carries.", lambda row: row.kl),
     Column(
         "active_units",
         "Active",
-        "Dimensions of z that the model uses at all.",
+        "Active units: latent dimensions that the model uses.",
         lambda row: row.active_units,
     ),
     Column(
         "psnr",
         "PSNR, dB",
-        "How close reconstructions come, pixel by pixel; higher is closer. Over all pixels that "
-        "the model sees: a border that only pads the picture counts too, and is easy.",
+        "Similarity of reconstruction and original, pixel by pixel; higher is better. Includes "
+        "any padding at the border, which is easy to reconstruct.",
         lambda row: row.psnr,
     ),
     Column(
         "training_minutes",
         "Training, min",
-        "Wall time of all epochs' steps, on whatever machine it was.",
+        "Wall-clock time of all training steps, on the machine used for it.",
         lambda row: None if row.seconds is None else row.seconds / 60,
     ),
-    Column("epochs", "Epochs", "Passes over the training pictures.", lambda row: row.epochs),
+    Column("epochs", "Epochs", "Passes over the training images.", lambda row: row.epochs),
     Column(
-        "parameters", "Parameters", "Weights of encoder and decoder.", lambda row: row.parameters
+        "parameters",
+        "Parameters",
+        "Number of weights in encoder and decoder.",
+        lambda row: row.parameters,
     ),
     Column(
         "kind",
@@ -204,21 +208,21 @@ COLUMNS = (
     Column("data", "Data", "", lambda row: row.data, is_number=False),
     Column(
         "image_size",
-        "Side, px",
-        "Height and width of the pictures as the model sees them.",
+        "Size, px",
+        "Height and width of the model's images.",
         lambda row: row.model.image_size,
     ),
     Column(
         "likelihood",
         "Likelihood",
-        "What the reconstruction's nats are measured by: p(x|z).",
+        "p(x|z), from which the reconstruction error is computed.",
         name_likelihood,
         is_number=False,
     ),
     Column(
         "measured_on",
-        "Measured on",
-        "Held-out pictures, or, of a run not published yet, its own validation pictures.",
+        "Evaluated on",
+        "Held-out images, or for an unpublished run its own validation images.",
         lambda row: row.measured_on,
         is_number=False,
     ),
@@ -237,7 +241,7 @@ def find_differences(rows: Iterable[ModelRow]) -> dict[str, list[str]]:
     """
     aspects: dict[str, Callable[[ModelRow], str]] = {
         "data": lambda row: row.data,
-        "picture size": lambda row: f"{row.model.image_size} px",
+        "image size": lambda row: f"{row.model.image_size} px",
         "colour": lambda row: "colour" if row.model.image_channels == 3 else "grey",
         "likelihood": name_likelihood,
     }
@@ -277,6 +281,11 @@ def comparable(cards: Iterable[ModelCard], card: ModelCard) -> list[ModelCard]:
     )
 
 
+def title_data(card: ModelCard) -> str:
+    """Return the title of a checkpoint's data, the same for cards of older versions."""
+    return card.dataset.title.replace(_FORMER_TITLE, DATASETS["folder"].title)
+
+
 def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
     def read(name: str) -> float | None:
         metric = card.metrics.get(name)
@@ -286,7 +295,7 @@ def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
         id=card.name,
         name=card.title,
         dataset=card.dataset.name,
-        data=card.dataset.title,
+        data=title_data(card),
         model=card.model,
         beta=_weight(card.model, card.train),
         parameters=sum(card.parameters.values()),
@@ -311,7 +320,7 @@ def _read_run(folder: Path, model: ModelConfig, train: TrainConfig) -> ModelRow:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise RunError(
             f"The state of the run {folder.name} cannot be read ({error}). "
-            "Start it again with --restart."
+            "Start over with --restart."
         ) from error
     best = best_of(history, train)
     reconstruction = _finite(best.validation_reconstruction) if best else None

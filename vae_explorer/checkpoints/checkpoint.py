@@ -114,8 +114,8 @@ def save_checkpoint(
     path = path.resolve()
     if path.exists() and not has_card(path) and (path.is_file() or any(path.iterdir())):
         raise CheckpointError(
-            f"{path.name!r} was not saved: something that is no checkpoint has that name, and is "
-            f"kept. Choose another name, such as checkpoints/{path.name}-2."
+            f"{path.name!r} was not saved: a file or folder that is not a checkpoint has that "
+            f"name. Choose another name, such as checkpoints/{path.name}-2."
         )
     try:
         contents = {
@@ -158,11 +158,13 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     else:
         folder = Path(name_or_path)
         if isinstance(name_or_path, str) and ".." in folder.parts:
-            raise CheckpointError(f"A checkpoint is not named with '..'; found {name_or_path!r}.")
+            raise CheckpointError(
+                f"The name of a checkpoint must not contain '..'; found {name_or_path!r}."
+            )
     if not has_card(folder):
         raise CheckpointError(
             f"There is no checkpoint in {folder.name!r}: it has no {CARD}. "
-            "To see which there are: python -m vae_explorer list"
+            "To list all checkpoints: python -m vae_explorer list"
         )
     folder = folder.resolve()
     try:
@@ -233,7 +235,7 @@ def _read(folder: Path) -> Checkpoint:
 def describe_damage(folder: Path, fault: ValueError) -> str:
     """Say that a checkpoint is broken, why, and how to mend it."""
     return (
-        f"The checkpoint {folder.name!r} is broken. {fault} If it came with the project, get it "
-        f"back: git checkout -- checkpoints/{folder.name}. Else train it again: "
+        f"The checkpoint {folder.name!r} is broken. {fault} If it came with the app, restore "
+        f"it: git checkout -- checkpoints/{folder.name}. Otherwise train it again: "
         f"python -m vae_explorer train --out checkpoints/{folder.name} --replace ..."
     )

@@ -23,9 +23,9 @@ examples:
   python -m vae_explorer train --out checkpoints/my-vae --resume
   python -m vae_explorer evaluate checkpoints/my-vae --importance-samples 64
   python -m vae_explorer train-classifier --dataset celeba --architecture residual \\
-      --out checkpoints/classifiers/my-judge
+      --out checkpoints/classifiers/my-classifier
   python -m vae_explorer list
-  python -m vae_explorer encode fashion-vae-2d my-pictures --out latents.csv
+  python -m vae_explorer encode fashion-vae-2d my-images --out latents.csv
   python -m vae_explorer decode fashion-vae-2d latents.csv --out decoded
   python -m vae_explorer export fashion-vae-2d --out onnx
 """
@@ -52,16 +52,18 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; what it parses names the command's function."""
     parser = argparse.ArgumentParser(
         prog="python -m vae_explorer",
-        description="Train variational autoencoders, and measure them, for VAE Explorer.",
+        description="Train and evaluate variational autoencoders for VAE Explorer.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
 
-    prepared = subparsers.add_parser("prepare", help="fetch a data set and cache it for training")
+    prepared = subparsers.add_parser(
+        "prepare", help="download or read a data set and cache it for training"
+    )
     prepared.add_argument("dataset", help=", ".join(DATASETS))
-    prepared.add_argument("--size", type=int, help="pixels a side, where the set leaves it open")
-    prepared.add_argument("--channels", type=int, help="1 to have colour images in grey")
+    prepared.add_argument("--size", type=int, help="image size in pixels, for celeba and folder")
+    prepared.add_argument("--channels", type=int, help="1 converts colour images to grayscale")
     prepared.set_defaults(command=run_prepare)
 
     trained = subparsers.add_parser(
@@ -80,22 +82,30 @@ def build_parser() -> argparse.ArgumentParser:
     add_classifier_options(classifier)
     classifier.set_defaults(command=run_train_classifier)
 
-    evaluated = subparsers.add_parser("evaluate", help="measure a checkpoint on held-out data")
-    evaluated.add_argument("checkpoint", type=Path)
-    evaluated.add_argument("--json", action="store_true", help="print JSON")
-    evaluated.add_argument("--write", action="store_true", help="put the numbers into the card")
+    evaluated = subparsers.add_parser("evaluate", help="evaluate a checkpoint on held-out data")
     evaluated.add_argument(
-        "--keep-vectors", action="store_true", help="with --write: attribute vectors stay"
+        "checkpoint", type=Path, help="name in checkpoints/, or path of the folder"
+    )
+    evaluated.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    evaluated.add_argument(
+        "--write", action="store_true", help="save the metrics in the model card"
     )
     evaluated.add_argument(
-        "--importance-samples", type=int, default=0, metavar="K", help="add the IWAE bound (64)"
+        "--keep-vectors", action="store_true", help="with --write: keep the attribute vectors"
+    )
+    evaluated.add_argument(
+        "--importance-samples",
+        type=int,
+        default=0,
+        metavar="K",
+        help="also compute the IWAE bound with K samples per image, 64 for example (0: do not)",
     )
     evaluated.set_defaults(command=run_evaluate)
 
     for reads_data in (prepared, evaluated):
         add_data_options(reads_data)
 
-    listed = subparsers.add_parser("list", help="show the checkpoints, broken ones too")
+    listed = subparsers.add_parser("list", help="list all checkpoints, including broken ones")
     listed.set_defaults(command=run_list)
     add_parsers(subparsers)
     return parser

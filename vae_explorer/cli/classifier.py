@@ -61,15 +61,24 @@ class ClassifierRequest:
 
 def add_classifier_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `train-classifier`."""
-    parser.add_argument("--dataset", help="with attributes: celeba, folder")
-    parser.add_argument("--architecture", help=", ".join(CHANNELS))
-    parser.add_argument("--out", type=Path, required=True, help="checkpoints/classifiers/NAME")
-    parser.add_argument("--epochs", type=int, help=f"passes over the data ({EPOCHS})")
-    parser.add_argument("--seed", type=int, help="of weights and batches (0)")
+    parser.add_argument("--dataset", help="data set with attributes: celeba or folder")
+    parser.add_argument("--architecture", help="network: " + ", ".join(CHANNELS))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to publish to: checkpoints/classifiers/NAME",
+    )
+    parser.add_argument("--epochs", type=int, help=f"number of epochs (default {EPOCHS})")
+    parser.add_argument("--seed", type=int, help="random seed of weights and batches (default 0)")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on after the last epoch")
-    again.add_argument("--restart", action="store_true", help="throw away a run under way")
-    parser.add_argument("--replace", action="store_true", help="replace what is in --out")
+    again.add_argument("--resume", action="store_true", help="resume after the last finished epoch")
+    again.add_argument(
+        "--restart", action="store_true", help="discard an unfinished run of this name"
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="replace an existing classifier at --out"
+    )
     add_data_options(parser)
 
 
@@ -78,9 +87,9 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     request = ClassifierRequest.from_namespace(args)
     run, out = workspace.RUNS / CLASSIFIERS / request.out.name, request.out
     if out.exists() and not request.replace:
-        raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
+        raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
-        raise RunError(f"{out} is no classifier, so it is not replaced. Choose another --out.")
+        raise RunError(f"{out} is not a classifier and will not be replaced. Choose another --out.")
     if request.resume:
         network, config = load_config(run)
         _ensure_unchanged(request, network, config)
@@ -110,7 +119,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         again = shlex.join(request.resume_arguments)
         print(
-            "Stopped. Go on after the last epoch: "
+            "Stopped. Resume after the last epoch: "
             f"python -m vae_explorer train-classifier --resume {again}"
         )
         return 130
@@ -122,8 +131,8 @@ def run_train_classifier(args: argparse.Namespace) -> int:
         print(f"{name:24} {share:.4f}")
     print(f"Best epoch: {card.training.best_epoch}. {card.protocol}.")
     print(
-        f"Mean accuracy {card.mean_accuracy:.4f}; the commoner answer would have "
-        f"{card.majority_accuracy:.4f}. Published {out}."
+        f"Mean accuracy {card.mean_accuracy:.4f} (majority class: "
+        f"{card.majority_accuracy:.4f}). Published {out}."
     )
     return 0
 
@@ -134,14 +143,14 @@ def _prepare_new(
     """Return the configurations and the data of a new run."""
     architecture = _architecture(request.architecture)
     if request.dataset is None:
-        raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
+        raise ConfigError("No data set given. Choose one with --dataset: " + ", ".join(DATASETS))
     epochs = EPOCHS if request.epochs is None else request.epochs
     config = TrainConfig.from_dict(
         {"dataset": request.dataset, "epochs": epochs, "seed": request.seed or 0}
     )
     dataset = _open(request, request.dataset, IMAGE_SIZE)
     if dataset.attributes is None:
-        raise DatasetError(f"{dataset.name} has no attributes to learn. One that has: celeba.")
+        raise DatasetError(f"{dataset.name} has no attributes. Use one that has, such as celeba.")
     network = ClassifierConfig.from_dict(
         {
             "architecture": architecture,
@@ -159,7 +168,9 @@ def _open(request: ClassifierRequest, name: str, size: int) -> ImageDataset:
 
 def _architecture(name: str | None) -> str:
     if name is None:
-        raise ConfigError("Which network? Name one with --architecture: " + ", ".join(CHANNELS))
+        raise ConfigError(
+            "No network given. Choose one with --architecture: " + ", ".join(CHANNELS)
+        )
     if name not in CHANNELS:
         raise ConfigError(did_you_mean("architecture", name, list(CHANNELS)))
     return name
@@ -179,6 +190,6 @@ def _ensure_unchanged(
         given = getattr(request, name)
         if given is not None and given != value:
             raise ConfigError(
-                f"The run began with {name} {value}, not {given}: leave --{name} away to go on "
-                "with it, or begin anew with --restart."
+                f"The run was started with {name} {value}, not {given}. Leave out --{name} to "
+                "resume it, or start over with --restart."
             )

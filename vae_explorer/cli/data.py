@@ -45,7 +45,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
     checkpoint.card.check_data(dataset.content)
     samples = args.importance_samples
     if samples < 0:
-        raise ConfigError(f"--importance-samples takes 0 or more, 64 as a rule; found {samples}.")
+        raise ConfigError(
+            f"--importance-samples must be 0 or more, 64 for example; found {samples}."
+        )
     if args.write:
         metrics = reevaluate(
             checkpoint, dataset, importance_samples=samples, keep_vectors=args.keep_vectors
@@ -77,8 +79,18 @@ def run_list(args: argparse.Namespace) -> int:
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where data are read from."""
-    parser.add_argument("--root", type=Path, default=workspace.DATA, help="of data (data)")
-    parser.add_argument("--source", type=Path, default=None, help="folder or zip of images")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=workspace.DATA,
+        help="folder of prepared data sets (default: data)",
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        default=None,
+        help="folder or zip file of images, or of the files of CelebA",
+    )
 
 
 def check_dataset(name: str) -> None:

@@ -33,11 +33,11 @@ from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, hist
 from vae_explorer.training.trainer import describe_adaptations, train
 
 CONFIG_HELP = """
-A FILE.json for --config holds any field of vae_explorer/config.py, for instance
+FILE.json for --config may set any field of vae_explorer/config.py, for example
   {"model": {"image_size": 32, "image_channels": 1, "latent_dim": 8, "channels": [32, 64]},
    "train": {"epochs": 40, "beta": 4}}
-where "model" may also be the name of a published one. Options given beside it win.
-Ctrl-C stops after the step under way and saves; --resume goes on from there.
+"model" may also be the name of a published model. Options on the command line take precedence.
+Ctrl-C finishes the current step, saves and stops; --resume continues from there.
 """
 
 
@@ -73,7 +73,7 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         if self.finish and not self.resume:
-            raise ConfigError("--finish publishes what a run has so far: give --resume with it.")
+            raise ConfigError("--finish publishes the best epoch of an existing run: add --resume.")
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -128,8 +128,8 @@ class TrainRequest:
             return self
         if self.source and began.source and self.source.resolve() != began.source.resolve():
             raise ConfigError(
-                f"This run began with --source {began.source}. Resume it without --source, or "
-                "start another run (another --out)."
+                f"This run was started with --source {began.source}. Resume it without --source, "
+                "or start a new run with another --out."
             )
         return replace(
             self,
@@ -169,10 +169,14 @@ class TrainRequest:
         """
         model_values, train_values = self._merge_values()
         if not model_values:
-            raise ConfigError('Which model? Name one with --model, or give "model" in --config.')
+            raise ConfigError(
+                'No model given. Choose one with --model, or set "model" in --config.'
+            )
         model = ModelConfig.from_dict(model_values)
         if "dataset" not in train_values:
-            raise ConfigError("Which data? Name a set with --dataset: " + ", ".join(DATASETS))
+            raise ConfigError(
+                "No data set given. Choose one with --dataset: " + ", ".join(DATASETS)
+            )
         return model, TrainConfig.from_dict(train_values)
 
     def ensure_unchanged(self, model: ModelConfig, train: TrainConfig) -> None:
@@ -192,8 +196,8 @@ class TrainRequest:
         ]
         if changes:
             raise ConfigError(
-                f"A run is resumed as it began, without {', '.join(changes)}. Leave that out, or "
-                "start another run with it."
+                f"A run must be resumed with its original settings, not {', '.join(changes)}. "
+                "Leave these options out, or start a new run."
             )
 
     def _merge_values(self) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
@@ -214,9 +218,13 @@ class TrainRequest:
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `train`."""
-    parser.add_argument("--model", help="a published model: " + ", ".join(PRESETS))
-    parser.add_argument("--out", type=Path, required=True, help="checkpoints/NAME")
-    parser.add_argument("--config", type=Path, metavar="FILE.json", help="see below")
+    parser.add_argument("--model", help="published model to train: " + ", ".join(PRESETS))
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to publish to: checkpoints/NAME"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.json", help="file with further settings, see below"
+    )
     for option in _OPTIONS:
         flag = "--" + option.name.replace("_", "-")
         if option.type is bool:
@@ -224,14 +232,20 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         else:
             kind = _whole_numbers if option.type is list else option.type
             parser.add_argument(flag, type=kind, help=option.help)
-    parser.add_argument("--title", help="what the app calls the model")
+    parser.add_argument("--title", help="title of the model in the app")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    again.add_argument("--restart", action="store_true", help="throw away a run under way")
+    again.add_argument("--resume", action="store_true", help="continue a stopped run")
+    again.add_argument(
+        "--restart",
+        action="store_true",
+        help="discard an unfinished run of this name and start over",
+    )
     parser.add_argument(
         "--finish", action="store_true", help="with --resume: publish the best epoch so far"
     )
-    parser.add_argument("--replace", action="store_true", help="replace the checkpoint --out")
+    parser.add_argument(
+        "--replace", action="store_true", help="replace an existing checkpoint at --out"
+    )
     add_data_options(parser)
 
 
@@ -247,25 +261,37 @@ class _Option(NamedTuple):
 _OPTIONS = tuple(
     _Option(name, "learning_rate" if name == "lr" else name, type_, text)
     for name, type_, text in (
-        ("dataset", str, ", ".join(DATASETS)),
-        ("image_size", int, "pixels a side of what the model sees"),
-        ("image_channels", int, "1 for grey, 3 for colour"),
-        ("channels", list, "of the encoder's convolutions, such as 32,64"),
-        ("latent_dim", int, "latent dimensions"),
-        ("normalization", str, "none or batch (none)"),
-        ("likelihood", str, "bernoulli or gaussian"),
-        ("variance", float, "of the Gaussian likelihood (1)"),
-        ("epochs", int, "passes over the data, at most (20)"),
-        ("batch_size", int, "images a step (128)"),
-        ("beta", float, "weight of the KL term (1)"),
-        ("lr", float, "peak learning rate (0.002)"),
-        ("warmup_steps", int, "of the learning rate (200)"),
-        ("weight_average", float, "decay of the averaged weights that are published (0.999)"),
-        ("patience", int, "stop after so many epochs without progress (0: never)"),
-        ("seed", int, "of weights, batches and noise (0)"),
-        ("start_from", str, "a run or checkpoint of the same model, to start from its weights"),
-        ("precision", str, "auto, float32 or bf16 (auto)"),
-        ("keep_epochs", bool, "keep each epoch's encodings"),
+        ("dataset", str, "data set to train on: " + ", ".join(DATASETS)),
+        ("image_size", int, "width and height of the model's images, in pixels"),
+        ("image_channels", int, "1 for grayscale, 3 for colour"),
+        (
+            "channels",
+            list,
+            "output channels of the encoder's convolutions, each of stride 2, such as 32,64",
+        ),
+        ("latent_dim", int, "number of latent dimensions"),
+        ("normalization", str, "normalization of the layers: none or batch (default none)"),
+        ("likelihood", str, "model of the pixel values: bernoulli or gaussian"),
+        ("variance", float, "variance of the Gaussian likelihood (default 1)"),
+        ("epochs", int, "maximum number of epochs (default 20)"),
+        ("batch_size", int, "images per training step (default 128)"),
+        ("beta", float, "weight of the KL term (default 1)"),
+        ("lr", float, "peak learning rate (default 0.002)"),
+        ("warmup_steps", int, "steps until the learning rate reaches its peak (default 200)"),
+        (
+            "weight_average",
+            float,
+            "decay of the moving average of the weights, which is published (default 0.999)",
+        ),
+        (
+            "patience",
+            int,
+            "stop after this many epochs without improvement (default 0: never)",
+        ),
+        ("seed", int, "random seed of weights, batches and noise (default 0)"),
+        ("start_from", str, "run or checkpoint of the same model, whose weights to start from"),
+        ("precision", str, "auto, float32 or bf16 (default auto)"),
+        ("keep_epochs", bool, "save each epoch's encodings, for the page Playback"),
     )
 )
 _MODEL_FIELDS = {each.name for each in fields(ModelConfig)}
@@ -297,7 +323,7 @@ def _whole_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"it takes whole numbers joined by commas, such as 32,64; found {text!r}"
+            f"it must be whole numbers separated by commas, such as 32,64; found {text!r}"
         ) from error
 
 
@@ -331,7 +357,7 @@ def run_train(args: argparse.Namespace) -> int:
     if request.resume:
         request = request.complete(run)
     if request.resume and run.reconcile_published(request.out):
-        print(f"Published {request.out} already.")
+        print(f"{request.out} is already published.")
         return 0
     ensure_free(request)
     model_config, config = _choose_configs(request, run)
@@ -366,7 +392,7 @@ def run_train(args: argparse.Namespace) -> int:
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
                 again = shlex.join(resume_arguments(request.arguments))
-                print(f"Stopped and saved. Go on: python -m vae_explorer train --resume {again}")
+                print(f"Stopped and saved. Resume: python -m vae_explorer train --resume {again}")
                 reporter.pause()
                 return 130
         if is_main:
@@ -384,9 +410,9 @@ def ensure_free(request: TrainRequest) -> None:
     """
     out = request.out
     if out.exists() and not request.replace:
-        raise RunError(f"{out} is there already. Choose another --out, or add --replace.")
+        raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
-        raise RunError(f"{out} is no checkpoint, so it is not replaced. Choose another --out.")
+        raise RunError(f"{out} is not a checkpoint and will not be replaced. Choose another --out.")
 
 
 def _choose_configs(request: TrainRequest, run: Run) -> tuple[ModelConfig, TrainConfig]:
@@ -462,7 +488,9 @@ def _publish_best(
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
     if best is None:
-        raise RunError("No epoch is finished, so there is nothing to publish. Go on with --resume.")
+        raise RunError(
+            "No epoch is finished, so there is nothing to publish. Resume with --resume."
+        )
     ensure_free(request)
     reporter.enter("evaluating")
     print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
@@ -480,8 +508,8 @@ def _publish_best(
     for line in limits:
         print(line)
     run.mark_published()
-    print(f"Published {request.out}. See it with: streamlit run app.py")
-    published = f"Epoch {best.epoch} was the best, and was published."
+    print(f"Published {request.out}. To open it: streamlit run app.py")
+    published = f"The best epoch, {best.epoch}, was published."
     reporter.enter("finished", " ".join([published, *limits]))
 
 

@@ -41,33 +41,34 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Say how these commands are called."""
     encoded = subparsers.add_parser(
         "encode",
-        help="write the latents of pictures to a CSV",
-        description="Write z_mean, and a VAE's z_log_var, of each picture to a CSV. For a model "
-        "of faces each picture's main face is found and aligned, for one of garments the garment "
-        "is cut out, as the app does with uploads.",
+        help="encode images and write their latents to a CSV file",
+        description="Write z_mean (and z_log_var for a VAE) of each image to a CSV file. For face "
+        "models, the main face of each image is found and aligned; for Fashion-MNIST models, the "
+        "garment is cut out. The app does the same with uploads.",
     )
-    encoded.add_argument("checkpoint", help="a name below checkpoints/, or a path")
-    encoded.add_argument("folder", type=Path, help="folder or zip of pictures")
+    encoded.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
+    encoded.add_argument("folder", type=Path, help="folder or zip file of images")
     encoded.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
     encoded.add_argument(
         "--as-is",
         action="store_true",
-        help="the pictures are like the data set's own: only crop them to a square and resize",
+        help="only crop to a square and resize, for images that already look like the data set's",
     )
     encoded.set_defaults(command=run_encode)
 
     decoded = subparsers.add_parser(
         "decode",
-        help="draw the latents of a CSV as PNGs",
-        description="Draw each line's z1, z2, ... as a PNG, in grey sets as light ink on dark.",
+        help="decode the latents in a CSV file to PNG images",
+        description="Decode each row's z1, z2, ... to a PNG image. Grayscale images are light on "
+        "dark, as in the data set.",
     )
-    decoded.add_argument("checkpoint", help="a name below checkpoints/, or a path")
-    decoded.add_argument("file", type=Path, help="CSV with columns z1, z2, ...")
+    decoded.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
+    decoded.add_argument("file", type=Path, help="CSV file with the columns z1, z2, ...")
     decoded.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     decoded.set_defaults(command=run_decode)
 
-    exported = subparsers.add_parser("export", help="write encoder and decoder as ONNX")
-    exported.add_argument("checkpoint", help="a name below checkpoints/, or a path")
+    exported = subparsers.add_parser("export", help="export encoder and decoder as ONNX")
+    exported.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
     exported.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     exported.set_defaults(command=run_export)
 
@@ -79,8 +80,8 @@ def run_encode(args: argparse.Namespace) -> int:
     with open_image_files(args.folder) as image_files:
         left_out = image_files.left_out
         if not image_files.pictures:
-            raise TransferError(f"{say_no_image(args.folder, left_out)} {FORMAT_NAMES} are read.")
-        with tqdm(total=len(image_files.pictures), unit="picture", disable=None) as bar:
+            raise TransferError(f"{say_no_image(args.folder, left_out)} {FORMAT_NAMES} are supported.")
+        with tqdm(total=len(image_files.pictures), unit="image", disable=None) as bar:
 
             def show(name: str, fault: str | None) -> None:
                 bar.update()
@@ -91,13 +92,13 @@ def run_encode(args: argparse.Namespace) -> int:
                 image_files, model, checkpoint.card, args.out, as_is=args.as_is, on_picture=show
             )
     total = len(image_files.pictures)
-    print(f"Encoded {found.written:,} of {total:,} pictures into {args.out}.")
+    print(f"Encoded {found.written:,} of {total:,} images into {args.out}.")
     if found.without_face:
-        print(f"{found.without_face:,} left out: no face was found in them.")
+        print(f"{found.without_face:,} left out: no face found.")
     if found.unreadable:
-        print(f"{found.unreadable:,} left out: they cannot be read.")
+        print(f"{found.unreadable:,} left out: cannot be read.")
     if left_out:
-        files = "1 other file is" if len(left_out) == 1 else f"{len(left_out):,} other files are"
+        files = "1 other file" if len(left_out) == 1 else f"{len(left_out):,} other files"
         print(f"{files} left out:", *list_left_out(left_out), sep="\n  ", file=sys.stderr)
     return 0
 
@@ -106,9 +107,9 @@ def run_decode(args: argparse.Namespace) -> int:
     """Decode a CSV to a folder of PNGs."""
     checkpoint = _load(args.checkpoint)
     model = checkpoint.model.to(choose_device())
-    with tqdm(total=_count_lines(args.file) - 1, unit="picture", disable=None) as bar:
+    with tqdm(total=_count_lines(args.file) - 1, unit="image", disable=None) as bar:
         count = decode_table(args.file, model, args.out, on_picture=bar.update)
-    print(f"Decoded {count:,} pictures into {args.out}.")
+    print(f"Decoded {count:,} images into {args.out}.")
     return 0
 
 
@@ -117,7 +118,7 @@ def run_export(args: argparse.Namespace) -> int:
     checkpoint = _load(args.checkpoint)
     difference = write_onnx(checkpoint, args.out)
     print(f"Exported {checkpoint.card.title} to {args.out}: encoder.onnx and decoder.onnx.")
-    print(f"Farthest from PyTorch on random inputs: {difference:.1e}.")
+    print(f"Largest difference from PyTorch on random inputs: {difference:.1e}.")
     return 0
 
 
@@ -214,7 +215,7 @@ def encode_image_files(
                 writer.writerow([name, *(f"{value:.9g}" for value in row)])
             written += len(batch)
         if not written:
-            raise TransferError("None of these pictures can be encoded, so nothing was written.")
+            raise TransferError("None of these images can be encoded, so nothing was written.")
     return Encoded(written, faults["face"], faults["unreadable"])
 
 
@@ -252,7 +253,7 @@ def decode_table(
     """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TransferError(f"{out.name} is there already. Choose another --out.")
+        raise TransferError(f"{out.name} already exists. Choose another --out.")
     written = 0
     try:
         with staged_folder(out) as folder:
@@ -263,7 +264,7 @@ def decode_table(
                 written += len(batch)
                 on_picture(len(batch))
             if not written:
-                raise TransferError(f"{table.name} has no line below its names.")
+                raise TransferError(f"{table.name} has no rows below its header.")
     except OSError as error:
         raise TransferError(f"{out.name} cannot be written: {error.strerror}.") from error
     return written
@@ -282,7 +283,7 @@ def _read_table(table: Path, latent_dim: int) -> Iterator[tuple[int, str, NDArra
             names = [name.lower() for name in next(rows, Row(1, [])).cells]
             if missing := [name for name in wanted if name not in names]:
                 raise TransferError(
-                    f"{table.name} must begin with a line of names, with {wanted[0]} to "
+                    f"{table.name} must begin with a header row, with {wanted[0]} to "
                     f"{wanted[-1]} for this model, between commas, semicolons or tabs; it lacks "
                     f"{missing[0]}."
                 )
@@ -347,7 +348,7 @@ def _decode_batch(
     try:
         return decode(model, np.stack([z for _, _, z in batch]))
     except ValueError as error:
-        raise TransferError(f"Pictures {batch[0][0]} to {batch[-1][0]}: {error}") from error
+        raise TransferError(f"Images {batch[0][0]} to {batch[-1][0]}: {error}") from error
 
 
 def _safe(name: str) -> str:
@@ -361,7 +362,7 @@ def _safe(name: str) -> str:
 def _new_file(path: Path) -> Iterator[Path]:
     """Give the path of a sibling to write; rename it to `path` if the block ends without error."""
     if path.exists():
-        raise TransferError(f"{path.name} is there already. Choose another --out.")
+        raise TransferError(f"{path.name} already exists. Choose another --out.")
     try:
         with atomic_write(path) as partial:
             yield partial

@@ -109,7 +109,7 @@ class ImageDataset:
         then = f" (then: {summary}; now: {self.summary})" if summary else ""
         raise DatasetError(
             f"The data have changed since this training began{then}. Restore the earlier images "
-            "and resume, or start again with the present ones (--restart)."
+            "and resume, or start over with the current ones (--restart)."
         )
 
     def rows(self, split: str) -> np.ndarray:
@@ -150,7 +150,7 @@ class ImageDataset:
         if border < 0 or odd:
             raise DatasetError(
                 f"{self.name} is cached at {size}x{size} and cannot be padded to "
-                f"{side}x{side}: {size}, {size + 2}, {size + 4} and so on would do. "
+                f"{side}x{side}: {size}, {size + 2}, {size + 4} and so on are possible. "
                 "Choose such an image size, or prepare the data at another one (--size)."
             )
         images = np.asarray(self.images).take(rows, axis=0)
@@ -238,7 +238,7 @@ def list_left_out(left_out: Mapping[str, str], most: int = 20) -> list[str]:
 def say_no_image(source: Path, left_out: Mapping[str, str]) -> str:
     """Say that there is no image in a folder or zip, and what was found instead."""
     if not left_out:
-        return f"There is no picture in {source}: it has no files."
+        return f"{source} has no images: it is empty."
     found = ", ".join(itertools.islice(left_out, 3)) + (" ..." if len(left_out) > 3 else "")
     files = "1 file" if len(left_out) == 1 else f"{len(left_out):,} files"
-    return f"There is no picture in {source}, only {files} of other kinds ({found})."
+    return f"{source} has no images, only {files} of other kinds ({found})."

@@ -83,11 +83,11 @@ def read_torchvision(class_name: str, root: Path, size: int, source: Path | None
     except (RuntimeError, OSError, ValueError, AssertionError) as error:
         folder = root / class_name / "raw"
         missing = [name for name in ARCHIVES if not (folder / name).is_file()]
-        found = f"missing there: {', '.join(missing)}" if missing else "all four lie there"
+        found = f"missing: {', '.join(missing)}" if missing else "all four are there"
         raise DatasetError(
-            f"{class_name} could be neither read nor downloaded ({_first_line(error)}). Put the "
-            f"archives {', '.join(ARCHIVES)} into {folder} ({found}), delete every other file "
-            "in it, and try again; the folder must be one that you may write to."
+            f"{class_name} could be neither read nor downloaded ({_first_line(error)}). Check your "
+            f"internet connection and try again. Or put the archives {', '.join(ARCHIVES)} into "
+            f"{folder} ({found}), delete every other file in it, and make sure you can write to it."
         ) from error
     count = sum(len(split.data) for split in splits.values())
     return Source(_records(splits), count)

@@ -94,7 +94,7 @@ def prepare(
     if not is_read_only():
         place.remove_abandoned()
     if place.folder.is_dir() and place.is_stale():
-        report(f"{place.title} has changed since it was prepared, so it is prepared again.")
+        report(f"{place.title} has changed since it was prepared; preparing it again.")
         place.write(progress, seed)
     elif not place.folder.is_dir():
         place.write(progress, seed)
@@ -230,8 +230,7 @@ def write_cache(
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:3])
         raise DatasetError(
-            f"No picture of {spec.name} in {source.path} can be used. Of {len(damaged)} looked "
-            f"at, the first: {reasons}."
+            f"None of the {len(damaged)} images of {source.path or spec.title} can be used. The first: {reasons}."
         )
     if spec.shares is not None and len(kept) < FEWEST_IMAGES:
         lines = list_left_out({**damaged, **source.left_out}, most=3)
@@ -274,10 +273,10 @@ def write_cache(
 def say_too_few(count: int, of: int | None = None) -> str:
     """Say that a number of usable images does not make a data set."""
     found = f"{count:,}" if of in (None, count) else f"{count:,} of {of:,}"
-    images = "usable image" if count == 1 and of in (None, 1) else "usable images"
+    images = "image is" if count == 1 and of in (None, 1) else "images are"
     return (
-        f"{found} {images}: at least {FEWEST_IMAGES} are needed, one each for training, "
-        "validation and test. Add more images."
+        f"{found} {images} usable; at least {FEWEST_IMAGES} are needed, one each for training, "
+        "validation and testing. Add more images."
     )
 
 
@@ -317,7 +316,7 @@ def read_info(folder: Path) -> CacheInfo:
     except (OSError, ValueError) as error:
         raise CacheError(f"dataset.json cannot be used ({error})") from error
     if not sum(info.counts.values()):
-        raise CacheError("dataset.json counts no pictures")
+        raise CacheError("dataset.json counts no images")
     return info
 
 
@@ -382,15 +381,13 @@ class _Place:
     ) -> _Place:
         root = workspace.DATA if root is None else root
         if name not in DATASETS:
-            raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(DATASETS)}.")
+            raise DatasetError(f"There is no data set {name!r}. Available: {', '.join(DATASETS)}.")
         spec = DATASETS[name]
         command = f"python -m vae_explorer prepare {name} --root {shlex.quote(str(root))}"
         if size is not None:
             command += f" --size {size}"
         if source is None and spec.needs_source:
-            raise DatasetError(
-                f"{spec.title}: which? Name the folder or zip: `{command} --source PATH`."
-            )
+            raise DatasetError(f"Give the folder or zip file of your images: `{command} --source PATH`.")
         if source is not None:
             command += f" --source {shlex.quote(str(source))}"
             source = source.expanduser().resolve()
@@ -469,7 +466,7 @@ class _Place:
         if self.source is not None and info.source != str(self.source):
             raise DatasetError(
                 f"The cache {self.folder} was made from {info.source}, not from {self.source}. "
-                "Rename one of the two, delete the cache, or choose another --root."
+                "Rename one of the two folders, delete the cache, or choose another --root."
             )
         if seed is not None and info.seed not in (None, seed):
             raise DatasetError(
@@ -508,7 +505,7 @@ def _check_channels(spec: DatasetSpec, channels: int | None) -> int:
     if channels == 1:
         return 1
     raise DatasetError(
-        f"{spec.title} comes in grey: image_channels must be 1 (--image-channels 1); found "
+        f"{spec.title} is grayscale: image_channels must be 1 (--image-channels 1); found "
         f"{channels}."
     )
 

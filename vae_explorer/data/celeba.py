@@ -101,7 +101,9 @@ def _read_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read ({error.strerror}): get it again.") from error
+        raise DatasetError(
+            f"{file} cannot be read ({error.strerror}): download it again."
+        ) from error
 
 
 def _find_files(folder: Path) -> list[Path]:
@@ -140,7 +142,7 @@ def _read_partition(file: Path) -> dict[str, str]:
     for row in rows:
         if len(row.cells) != 2 or row.cells[1] not in PARTITIONS:
             raise DatasetError(
-                f"{file.name}, line {row.line}: every row must be a picture's name and 0, 1 or 2, "
+                f"{file.name}, line {row.line}: every row must be an image's name and 0, 1 or 2, "
                 f"for train, validation and test; found {','.join(row.cells)[:60]!r}."
             )
     parts = ((row.line, _stem(row.cells[0]), PARTITIONS[row.cells[1]]) for row in rows)
@@ -163,7 +165,7 @@ def _read_rows(file: Path) -> list[Row]:
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{file} cannot be read ({error}): get it again.") from error
+        raise DatasetError(f"{file} cannot be read ({error}): download it again.") from error
     rows = (Row(number, line.split()) for number, line in enumerate(lines, start=1))
     return [row for row in rows if row.cells]
 

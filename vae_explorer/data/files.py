@@ -27,7 +27,7 @@ LABELS_FILE = "labels.csv"
 MAX_FILE_BYTES = 256 * 2**20
 _PIECE = 2**20
 _TOO_LARGE = f"larger than {MAX_FILE_BYTES // 2**20} MB"
-_GONE = "it is no longer there"
+_GONE = "it no longer exists"
 _UTF8_FLAG = 0x800
 _ENCRYPTED_FLAG = 0x1
 _UNICODE_PATH = 0x7075  # Info-ZIP's extra field
@@ -121,7 +121,7 @@ class _Listing:
         """Add a file, unless there is one of that name; return its name in form NFC."""
         name = unicodedata.normalize("NFC", written)
         if name in self.stamps:
-            self.leave_out(name, "there is another file of this name")
+            self.leave_out(name, "another file has the same name")
             return None
         self.stamps[name] = (size, stamp)
         if name != written:
@@ -155,7 +155,7 @@ def open_image_files(path: Path) -> Iterator[ImageFiles]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError as error:
-        raise DatasetError(f"{path} does not exist: name a folder or a zip of pictures.") from error
+        raise DatasetError(f"{path} does not exist. Choose a folder or a zip file of images.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise DatasetError(f"{path} cannot be read ({_reason(error)}).") from error
     if is_folder:
@@ -166,8 +166,8 @@ def open_image_files(path: Path) -> Iterator[ImageFiles]:
     # NotImplementedError, UnicodeDecodeError: a kind of zip, a name, that Python cannot read.
     except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{path} is neither a folder nor a zip that can be read ({error}): unpack it, or zip "
-            "the pictures again."
+            f"{path} is neither a folder nor a readable zip file ({error}). Unpack it, or zip "
+            "the images again."
         ) from error
     with archive:
         declared = sum(entry.file_size for entry in archive.infolist())
@@ -191,7 +191,7 @@ def _sort_out(listing: _Listing, unpacked_bytes: int = 0) -> ImageFiles:
             if is_image:
                 images.append(name)
             else:
-                left_out[name] = "not an image of a format that is read"
+                left_out[name] = "not a supported image format"
     # Folders whose names differ in their form are classes that become one, and wrap nothing.
     folders = {listing.folders.get(name) or posixpath.dirname(name) for name in images}
     wrapper = unicodedata.normalize("NFC", _common_folder(folders))
@@ -200,7 +200,7 @@ def _sort_out(listing: _Listing, unpacked_bytes: int = 0) -> ImageFiles:
         if wrapper.startswith(name[: name.rfind("/") + 1]):
             tables[posixpath.basename(name).casefold()] += (name,)
         else:
-            left_out[name] = "a table counts only at the top, or in the folder of all images"
+            left_out[name] = "tables are only read at the top, or in the folder of all images"
     for kind, names in tables.items():
         if len(names) == 1:  # else the folders tell them apart
             tables[kind] = (names[0].removeprefix(wrapper),)
@@ -261,7 +261,7 @@ def _list_folder(root: Path) -> _Listing:
                     found = entry.stat()
                 except OSError as error:
                     is_link = entry.is_symlink()
-                    said = "a link that leads nowhere" if is_link else _reason(error)
+                    said = "a broken link" if is_link else _reason(error)
                     listing.leave_out(below, said)
                     continue
                 if not stat.S_ISREG(found.st_mode):
@@ -279,7 +279,7 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
         if entry.flag_bits & _ENCRYPTED_FLAG:
             raise ImageError("it is encrypted: zip it without a password")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ImageError("it is packed in a way that is not read here")
+            raise ImageError("its compression method is not supported")
         try:
             with archive.open(entry) as file:
                 if limit is not None:
@@ -306,7 +306,7 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
         ):
             raise DatasetError(
                 f"{path} is refused: its entry {name!r} is a link or points outside "
-                "the archive. Zip the pictures again without it."
+                "the archive. Zip the images again without it."
             )
         if name.endswith("/"):
             continue

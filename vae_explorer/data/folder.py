@@ -55,20 +55,20 @@ def read_folder(root: Path, size: int, source: Path | None) -> Source:
         each other.
     """
     if source is None:
-        raise DatasetError("Name the folder or zip of pictures with --source PATH.")
+        raise DatasetError("Give the folder or zip file of images with --source PATH.")
     with open_image_files(source) as image_files:
         pictures = image_files.pictures
         left_out, digest = image_files.left_out, image_files.digest
         if not pictures:
-            raise DatasetError(f"{say_no_image(source, left_out)} {FORMAT_NAMES} are read.")
+            raise DatasetError(f"{say_no_image(source, left_out)} {FORMAT_NAMES} are supported.")
         names = ImageNames(image_files)
         attribute_names, attributes = _read_attributes(image_files, names)
         labels = _read_labels(image_files, names)
     label_names = tuple(sort_labels(set(labels))) if set(labels) != {UNSORTED} else ()
     if len(label_names) > MAX_LABELS:
         raise DatasetError(
-            f"{source.name} has {len(label_names):,} different labels, and at most {MAX_LABELS:,} "
-            f"can be told apart: give fewer sub-folders at its top, or a {LABELS_FILE}."
+            f"{source.name} has {len(label_names):,} different labels; the limit is "
+            f"{MAX_LABELS:,}. Use fewer folders at its top, or add a {LABELS_FILE}."
         )
 
     def stream() -> Iterator[Record]:
@@ -90,7 +90,7 @@ def digest_folder(root: Path, source: Path | None) -> str:
         If there is no such folder or zip.
     """
     if source is None:
-        raise DatasetError("Name the folder or zip of pictures with --source PATH.")
+        raise DatasetError("Give the folder or zip file of images with --source PATH.")
     with open_image_files(source) as image_files:
         return image_files.digest
 
@@ -126,15 +126,15 @@ def parse_attributes(
     names = tuple(head.cells[1:])
     if not names:
         raise DatasetError(
-            f"{name} names no attribute: its first line must be the head of the columns, the "
-            "image's name first, separated by commas, semicolons or tabs."
+            f"{name} names no attributes. Its first line must be a header, the image's name first, "
+            "separated by commas, semicolons or tabs."
         )
     for column, attribute in enumerate(names, start=2):
         if not attribute or attribute in names[: column - 2]:
             fault = f"repeats {attribute!r}" if attribute else "has no name"
             raise DatasetError(
-                f"{name}, line {head.line}: column {column} {fault}. Each attribute needs a name "
-                "of its own."
+                f"{name}, line {head.line}: column {column} {fault}. Each attribute needs its "
+                "own name."
             )
     return names, [_parse_flags(name, names, row, values) for row in rows]
 
@@ -157,7 +157,7 @@ def _parse_flags(
         column = next(k for k, cell in enumerate(cells) if cell.lower() not in values)
         raise DatasetError(
             f"{where}: column {column + 2} ({names[column]}) holds {cells[column]!r}; an attribute "
-            "is 1, 0 or -1."
+            "must be 1, 0 or -1."
         ) from error
 
 
@@ -179,7 +179,7 @@ def _read_attributes(
     if is_expected(head.cells):
         raise DatasetError(
             f"{name}, line {head.line}: this is the row of {head.cells[0]}. The first line must be "
-            "the head of the columns: file, then the names of the attributes."
+            "a header: file, then the names of the attributes."
         )
     names, parsed = parse_attributes(name, head, rows, _WORDS)
     return names, images.match(name, parsed)
@@ -197,16 +197,16 @@ def _read_labels(image_files: ImageFiles, images: ImageNames) -> list[str]:
     rows = _read_table(image_files, name, is_expected)
     if not rows:
         raise DatasetError(
-            f"{name} is empty: save it as UTF-8, a line with a picture's name and its label for "
-            "each, or take it away."
+            f"{name} is empty. Save it as UTF-8 with one line per image, its name and its label, "
+            "or remove it."
         )
     for row in rows:
         if len(row.cells) != 2 or not row.cells[0]:
             column = 3 if len(row.cells) > 2 else 2 if row.cells[0] else 1
             found = f"holds {row.cells[2]!r}" if column == 3 else "is empty"
             raise DatasetError(
-                f"{name}, line {row.line}: the row {','.join(row.cells)[:60]!r} is not a picture's "
-                "name and its label, with a comma, semicolon or tab between them; column "
+                f"{name}, line {row.line}: the row {','.join(row.cells)[:60]!r} is not an image's "
+                "name and its label, separated by a comma, semicolon or tab; column "
                 f"{column} {found}."
             )
     if not is_expected(rows[0].cells):
@@ -232,9 +232,7 @@ def _read_table(
         if len(data) > MAX_TABLE_BYTES:
             raise ImageError(f"larger than {MAX_TABLE_BYTES // 2**20} MB")
     except ImageError as error:
-        raise DatasetError(f"{name} cannot be read ({error}): repair it, or take it away.") from (
-            error
-        )
+        raise DatasetError(f"{name} cannot be read ({error}). Repair or remove it.") from (error)
     return read_table(name, data, is_expected)
 
 

@@ -133,9 +133,9 @@ def open_image(data: bytes) -> Image.Image:
         said = {"icc_profile": png.profile, "bit_depth": png.bits}
     is_known = is_image_head(data[:HEAD_BYTES])
     with _reading(
-        "a picture with a kind of samples that is not read, or with damaged first bytes"
+        "an image with unsupported pixel values, or with damaged first bytes"
         if is_known
-        else "not a picture that can be read"
+        else "not an image that can be read"
     ):
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     image.info.update(said)
@@ -158,7 +158,7 @@ def decode(image: Image.Image) -> DecodedImage:
         If the file is damaged or cut short; `ImageRangeError` if it is not known which of its
         values is white.
     """
-    with _reading("a picture that is damaged or cut short"):
+    with _reading("an image that is damaged or incomplete"):
         image.load()
         turn = _find_turn(image)
         options = _find_options(image, turned=turn is not None)

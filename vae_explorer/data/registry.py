@@ -81,7 +81,7 @@ _SPECS = (
         name="mnist",
         title="MNIST",
         licence="CC BY-SA 3.0",
-        terms="May be shared and adapted, with credit and under the same licence.",
+        terms="May be shared and adapted with attribution and under the same licence.",
         citation="LeCun, Cortes, Burges, The MNIST database of handwritten digits, 1998",
         url="http://yann.lecun.com/exdb/mnist/",
         channels=1,
@@ -95,7 +95,7 @@ _SPECS = (
         name="fashion-mnist",
         title="Fashion-MNIST",
         licence="MIT",
-        terms="May be used, changed and shared freely, as long as the licence text goes along.",
+        terms="May be used, changed and shared freely if the licence text is included.",
         citation=(
             "Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking "
             "Machine Learning Algorithms, 2017, arXiv:1708.07747"
@@ -123,7 +123,7 @@ _SPECS = (
         name="digits",
         title="Digits, 8×8",
         licence="CC BY 4.0",
-        terms="May be shared and adapted, with credit.",
+        terms="May be shared and adapted with attribution.",
         citation=(
             "Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning "
             "Repository, 1998, doi:10.24432/C50P49"
@@ -142,9 +142,9 @@ _SPECS = (
         title="CelebA",
         licence="Non-commercial research only",
         terms=(
-            "For non-commercial research only; its images may not be passed on. A model keeps the "
-            "biases of these pictures, which are of celebrities: most are young, light-skinned, "
-            "and smile, and the attributes are what some annotators saw in them."
+            "For non-commercial research only; the images may not be redistributed. Models inherit "
+            "the biases of the data: most images show young, light-skinned, smiling celebrities, "
+            "and the attributes are judgements of annotators."
         ),
         citation=("Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015"),
         url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
@@ -155,9 +155,9 @@ _SPECS = (
     ),
     DatasetSpec(
         name="folder",
-        title="Your own pictures",
-        licence="As the pictures'",
-        terms="Your own pictures: what may be done with them is yours to know.",
+        title="Your images",
+        licence="That of your images",
+        terms="Your own images: their licence is up to you.",
         citation="",
         url="",
         channels=3,

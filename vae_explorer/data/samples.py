@@ -92,8 +92,8 @@ def _check_colours(image: Image.Image, tags: dict[int, tuple[int, ...]]) -> None
     is_black_shape = peak == 0 and image.mode == "RGBA"
     if peak < 256 * _FILLED and not is_black_shape:
         raise ImageRangeError(
-            f"its values end at {256 * peak + 255:,}, so it is either dark or has fewer than 16 "
-            f"bits: {_ADVICE}"
+            f"its values end at {256 * peak + 255:,}, so it is either very dark or has fewer than "
+            f"16 bits: {_ADVICE}"
         )
 
 
@@ -108,7 +108,7 @@ def _find_white(values: NDArray[np.integer], bits: int) -> int:
     if peak == 0 or any(peak == 2**depth - 1 for depth in _EXACT):
         return max(peak, 1)
     raise ImageRangeError(
-        f"its values end at {peak:,}, so it is either dark or has fewer than {bits} bits: {_ADVICE}"
+        f"its values end at {peak:,}, so it is very dark or has fewer than {bits} bits: {_ADVICE}"
     )
 
 
@@ -125,6 +125,6 @@ def _scale_floats(values: NDArray[np.floating]) -> NDArray[np.float64]:
         if white == 1 and -1 - _BEYOND <= low <= -_FILLED:
             return (values.astype(np.float64) + 1) / 2
     raise ImageRangeError(
-        f"its values reach from {low:.4g} to {high:.4g}, and not from 0 to 1, from -1 to 1 or from "
-        f"0 to 255: {_ADVICE}"
+        f"its values range from {low:.4g} to {high:.4g}, not from 0 to 1, from -1 to 1 or from 0 "
+        f"to 255: {_ADVICE}"
     )

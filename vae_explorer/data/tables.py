@@ -268,8 +268,8 @@ class _Index:
 def say_missing(name: str, missing: Sequence[str]) -> str:
     """Say that a table has no row for some images."""
     return (
-        f"{name} has no row for {len(missing)} pictures ({', '.join(missing[:3])} ...): add "
-        "the rows, or take the pictures away."
+        f"{name} has no row for {len(missing)} images ({', '.join(missing[:3])} ...): add "
+        "the rows, or remove the images."
     )
 
 
@@ -314,7 +314,7 @@ def _find_encoding(name: str, file: BinaryIO) -> str:
 
 def _no_text(name: str, line: int, found: str) -> DatasetError:
     return DatasetError(
-        f"{name} cannot be read (line {line} {found}): save it as UTF-8, or take it away."
+        f"{name} cannot be read (line {line} {found}). Save it as UTF-8, or remove it."
     )
 
 
@@ -343,8 +343,8 @@ def _read_rows(
             cells = next(reader, None)
         except csv.Error as error:
             raise DatasetError(
-                f"{name}, line {line}: this row cannot be read ({error}). Does each quotation mark "
-                "have its second one?"
+                f"{name}, line {line}: this row cannot be read ({error}). Check that every "
+                "quotation mark is closed."
             ) from error
         if cells is None:
             return

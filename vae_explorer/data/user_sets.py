@@ -110,7 +110,7 @@ def add_user_set(
     ReadOnlyError
         In a copy that is for looking.
     """
-    refuse_when_read_only("adding pictures")
+    refuse_when_read_only("adding images")
     root = workspace.DATA if root is None else root
     try:
         check_name(name, [path.name for path in (root / USER_SETS).glob("*")])
@@ -126,8 +126,8 @@ def add_user_set(
             remove_prepared("folder", root, source=root / USER_SETS / name / path.name)
     except OSError as error:
         raise DatasetError(
-            f"{name} cannot be written below {root} ({error.strerror or error}). Nothing of it was "
-            "kept. Make room there, and try again."
+            f"{name} cannot be saved in {root} ({error.strerror or error}). Free some space and "
+            "try again."
         ) from error
     return _read(root / USER_SETS / name)
 
@@ -159,11 +159,11 @@ def delete_user_set(name: str, root: Path | None = None) -> None:
     ReadOnlyError
         In a copy that is for looking.
     """
-    refuse_when_read_only("deleting pictures")
+    refuse_when_read_only("deleting images")
     root = workspace.DATA if root is None else root
     known = {each.name: each for each in list_user_sets(root)}  # a name is only ever compared
     if name not in known:
-        raise DatasetError(f"There is no set {name!r} of yours: it was deleted already.")
+        raise DatasetError(f"The data set {name!r} no longer exists.")
     remove_prepared("folder", root, source=known[name].source)
     (root / USER_SETS / name / "set.json").unlink()  # no longer listed, however far the rest gets
     shutil.rmtree(root / USER_SETS / name)
@@ -200,13 +200,12 @@ def _copy(file: BinaryIO, path: Path) -> None:
             tail = piece[-len(_ENTRY) + 1 :]
             if size > MAX_BYTES:
                 raise DatasetError(
-                    f"This zip has more than the {MAX_BYTES // 2**20} MB that are taken. Send "
-                    "fewer pictures, or smaller ones: 128 pixels a side are plenty."
+                    f"This zip exceeds the limit of {MAX_BYTES // 2**20} MB. Upload fewer or "
+                    "smaller images: 128 pixels per side are enough."
                 )
             if entries > MAX_ENTRIES:  # counted before it is opened: a list fills the memory
                 raise DatasetError(
-                    f"This zip has more than the {MAX_ENTRIES:,} entries that are taken. Send "
-                    "fewer pictures."
+                    f"This zip exceeds the limit of {MAX_ENTRIES:,} entries. Upload fewer images."
                 )
             copy.write(piece)
 
@@ -214,15 +213,14 @@ def _copy(file: BinaryIO, path: Path) -> None:
 def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
     """Read every image once, as training will; refuse the zip, or say what is in it."""
     if not zipfile.is_zipfile(path):
-        raise DatasetError("This file is no zip, or it is cut short. Zip a folder of pictures.")
+        raise DatasetError("This file is not a zip file, or it is incomplete. Zip a folder of images.")
     try:
         with open_image_files(path) as image_files:
             unpacked = image_files.unpacked_bytes
         if unpacked > MAX_UNPACKED_BYTES:
             raise DatasetError(
-                f"This zip unpacks to {unpacked / 2**30:.3g} GB, more than the "
-                f"{MAX_UNPACKED_BYTES / 2**30:.3g} GB that are taken. Send fewer pictures, or "
-                "smaller ones."
+                f"This zip unpacks to {unpacked / 2**30:.3g} GB; the limit is "
+                f"{MAX_UNPACKED_BYTES / 2**30:.3g} GB. Upload fewer or smaller images."
             )
         source = read_folder(path, _CHECKED_SIZE, path)
         usable, damaged = _try_images(source, progress)
@@ -255,8 +253,8 @@ def _try_images(source: Source, progress: Progress | None) -> tuple[int, dict[st
             progress(done, source.count)
         if time.monotonic() - began > MAX_SECONDS:
             raise DatasetError(
-                f"{done:,} of {source.count:,} pictures were read in {MAX_SECONDS // 60} minutes, "
-                "the longest that is taken. Send fewer pictures, or smaller ones."
+                f"Only {done:,} of {source.count:,} images were read within the limit of "
+                f"{MAX_SECONDS // 60} minutes. Upload fewer or smaller images."
             )
         try:
             record.load()

@@ -100,18 +100,18 @@ def read_recipe(data: bytes, checkpoint: Checkpoint) -> Recipe:
     values = read_model_file(data, _FORMAT, card, _FIELDS, what="recipe", max_bytes=MAX_BYTES)
     kinds = kinds_of(checkpoint)
     if values["kind"] not in kinds:
-        raise ModelFileError(f"The kind of a recipe is one of {', '.join(kinds)}.")
+        raise ModelFileError(f"The kind of a recipe must be one of {', '.join(kinds)}.")
     names = editable(checkpoint)
     locked = values["locked"]
     if not isinstance(locked, list) or not all(name in names for name in locked):
-        raise ModelFileError(f"What is locked is a list of some of {', '.join(names)}.")
+        raise ModelFileError(f"Locked attributes must be a list of some of {', '.join(names)}.")
     amounts = values["amounts"]
     if not isinstance(amounts, dict):
-        raise ModelFileError('The amounts of a recipe look like {"Smiling": 1.5}.')
+        raise ModelFileError('The amounts of a recipe must look like {"Smiling": 1.5}.')
     for name in amounts:
         if name not in names:
             raise ModelFileError(
-                f"There is no attribute {name[:_SHOWN]!r}; there are {', '.join(names)}."
+                f"There is no attribute {name[:_SHOWN]!r}. Available: {', '.join(names)}."
             )
     read = {n: _number(a, -REACH, REACH, f"The amount of {n}") for n, a in amounts.items()}
     return Recipe(
@@ -151,32 +151,34 @@ def read_model_file(
     """
     if len(data) > max_bytes:
         raise ModelFileError(
-            f"A {what} has at most {max_bytes:,} bytes, and this file more. Choose one that this "
-            "page saved."
+            f"A {what} file has at most {max_bytes:,} bytes. Choose a file that was saved on this "
+            "page."
         )
     try:
         values = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"This file is no {what}: it is not JSON.") from error
+        raise ModelFileError(f"This file is not a {what}: it is not JSON.") from error
     if not isinstance(values, dict) or values.get("format") != kind:
-        raise ModelFileError(f"This file is no {what}: those are saved by this page, as JSON.")
+        raise ModelFileError(
+            f"This file is not a {what}. Choose a file that was saved on this page."
+        )
     wanted = (*_OWNER, *names)
     for name in values:
         if name not in wanted:
             raise ModelFileError(f"A {what} has no {name[:_SHOWN]!r}; it has {', '.join(wanted)}.")
     for name in wanted:
         if name not in values:
-            raise ModelFileError(f"This {what} lacks {name!r}: it is damaged. Save it again.")
+            raise ModelFileError(f"This {what} lacks {name!r}: the file is damaged. Save it again.")
     if values["checkpoint"] != card.name:
         raise ModelFileError(
             f"This {what} is for the model {str(values['checkpoint'])[:_SHOWN]!r}, and "
-            f"{card.name!r} is open: their latent spaces have nothing in common. Choose that model "
-            "in the sidebar, then load it again."
+            f"{card.name!r} is selected. Each model has its own latent space: select the other "
+            "model at the top of the page, then load the file again."
         )
     if values["fingerprint"] != card.fingerprint:
         raise ModelFileError(
-            f"This {what} was made with another version of {card.name}, whose latent space was "
-            "another one. Make it anew."
+            f"This {what} was made with another version of {card.name}, which has a different "
+            "latent space. Create it again."
         )
     return {name: values[name] for name in names}
 
@@ -184,4 +186,4 @@ def read_model_file(
 def _number(value: object, low: float, high: float, what: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)  # what is no number lies in no range
-    raise ModelFileError(f"{what} is a number from {low:g} to {high:g}.")
+    raise ModelFileError(f"{what} must be a number from {low:g} to {high:g}.")

@@ -70,7 +70,7 @@ def make_user_vector(name: str, with_it: ArrayLike, without_it: ArrayLike) -> Us
     vector = attribute_vector(z, has)
     length = float(np.linalg.norm(vector))
     if not length:
-        raise ValueError("Both sides have the same mean, which gives no direction.")
+        raise ValueError("Both groups have the same mean, so there is no direction between them.")
     return UserVector(
         name[:MAX_NAME],
         vector,
@@ -102,16 +102,18 @@ def read_user_vector(data: bytes, card: ModelCard) -> UserVector:
     values = read_model_file(data, _FORMAT, card, _FIELDS, what="direction", max_bytes=MAX_BYTES)
     name, vector, counts = values["name"], values["vector"], values["counts"]
     if not isinstance(name, str) or not is_name(name):
-        raise ModelFileError(f"A direction has a name of at most {MAX_NAME} plain characters.")
+        raise ModelFileError(
+            f"The name of a direction must have at most {MAX_NAME} plain characters."
+        )
     size = card.model.latent_dim
     if not isinstance(vector, list) or len(vector) != size or not all(map(_is_finite, vector)):
-        raise ModelFileError(f"A direction for this model is a list of {size} finite numbers.")
+        raise ModelFileError(f"A direction for this model must be a list of {size} finite numbers.")
     if not (
         isinstance(counts, list)
         and len(counts) == 2
         and all(isinstance(count, int) and count > 0 for count in counts)
     ):
-        raise ModelFileError("The counts of a direction are two whole numbers above 0.")
+        raise ModelFileError("The counts of a direction must be two whole numbers above 0.")
     return UserVector(name.strip(), np.array(vector, np.float32), (counts[0], counts[1]))
 
 

@@ -131,7 +131,7 @@ def _cut(image: Image.Image, corners: Points, shrink: int) -> tuple[Image.Image,
     high = np.ceil(corners.max(axis=0)).astype(int) + _MARGIN * shrink
     limit = np.array(image.size)
     if (high <= 0).any() or (low >= limit).any():
-        raise ValueError("This face lies outside of the photo.")
+        raise ValueError("This face is outside the photo.")
     start, stop = np.clip(low, 0, limit - 1), np.clip(high, 1, limit)
     stop = np.maximum(stop, start + 1)
     part = image.crop((*start.tolist(), *stop.tolist())).convert("RGB").reduce(shrink)

@@ -200,9 +200,9 @@ def read_weights(folder: Path, name: str) -> list[np.ndarray]:
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256[name]:
         raise WeightsError(
-            f"{path} is not the weight file that is known, and was not loaded: its sha256 is "
+            f"{path} is not the expected weight file and was not loaded: its sha256 is "
             f"{found}, that of mtcnn 1.0.0 is {SHA256[name]}. "
-            "Install it anew with: pip install --force-reinstall mtcnn==1.0.0"
+            "Reinstall it with: pip install --force-reinstall mtcnn==1.0.0"
         )
     weights: list[np.ndarray] = joblib.load(io.BytesIO(data))
     return weights

@@ -65,7 +65,7 @@ def pack_epochs(kept: EpochSnapshots, budget: int = BUDGET) -> bytes:
     each = 4 * len(rows) + kept.reconstructions[0, pictures].nbytes + 8
     fitting = int((budget - fixed) / each)
     if fitting < min(2, len(kept.numbers)):
-        raise ValueError(f"Two epochs of these pictures do not fit into {budget:,} bytes.")
+        raise ValueError(f"Two epochs of these images do not fit into {budget:,} bytes.")
     epochs = _evenly(len(kept.numbers), fitting)
     arrays |= {
         "numbers": kept.numbers[epochs].astype(np.int32),
@@ -120,7 +120,7 @@ def unpack_epochs(card: ModelCard, data: bytes) -> EpochSnapshots:
     if e == 0 or numbers[0] < 1 or np.any(np.diff(numbers) < 1):
         raise ValueError(f"numbers in {EPOCHS} must count epochs from 1 up.")
     if arrays["reconstructions"].dtype != np.uint8:
-        raise ValueError(f"Pictures in {EPOCHS} must be uint8.")
+        raise ValueError(f"Images in {EPOCHS} must be uint8.")
     labels = arrays["labels"].astype(np.int64) if "labels" in arrays else None
     if labels is not None and not np.isin(labels, np.arange(len(card.label_names))).all():
         raise ValueError(f"Labels in {EPOCHS} must lie in 0 ... {len(card.label_names) - 1}.")

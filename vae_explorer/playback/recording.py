@@ -118,7 +118,7 @@ def load_playback(source: Source, runs: Path) -> Playback:
         checkpoint = load_checkpoint(find_checkpoint(source.name))
         kept = load_epochs(checkpoint)
         if kept is None:
-            raise RunError(f"{source.name} carries no epochs any more. Reload the page.")
+            raise RunError(f"{source.name} no longer has saved epochs. Reload the page.")
         card = checkpoint.card
         return Playback(source.title, card.model, kept, checkpoint.history, card.is_inverted)
     run = next((f for f in runs.iterdir() if f.name == source.name), None)

@@ -152,14 +152,14 @@ def _request(name: str, action: str) -> None:
     refuse_when_read_only("pausing a training")
     run = find_run(name)
     if run.lock_owner is None:
-        raise RunError(f"The run {name} is not training, so there is nothing to end.")
+        raise RunError(f"The run {name} is not training, so there is nothing to stop.")
     run.request_action(action)
 
 
 def _status_of(name: str) -> RunStatus:
     status = find_run(name).read_status()
     if status is None:
-        raise RunError(f"There is no run {name!r} any more. Choose another one.")
+        raise RunError(f"The run {name!r} no longer exists. Choose another one.")
     return status
 
 
@@ -198,8 +198,8 @@ def _wait_for_start(process: subprocess.Popen[bytes], run: Run, log_start: int) 
         time.sleep(0.05)
     else:
         raise LaunchError(
-            f"It has not begun within {START_SECONDS} s: this machine is very busy. It may still "
-            "begin; look again in a minute."
+            f"The training has not started within {START_SECONDS} s because this machine is very "
+            "busy. It may still start: check again in a minute."
         )
     with run.log.open("rb") as log:
         log.seek(log_start)
@@ -207,7 +207,11 @@ def _wait_for_start(process: subprocess.Popen[bytes], run: Run, log_start: int) 
     run.remove_if_unused()
     if owner := lock_owner(workspace.RUNS):
         raise RunUnderWayError(owner.run, owner.pid)
-    raise LaunchError(lines[-1].removeprefix("error: ") if lines else "It said nothing.")
+    raise LaunchError(
+        lines[-1].removeprefix("error: ")
+        if lines
+        else "The training process ended without a message."
+    )
 
 
 def _record_exit(process: subprocess.Popen[bytes], run: Run) -> None:

@@ -145,7 +145,10 @@ class RunReporter:
     def pause(self) -> None:
         """Record that the state is saved and the process ends."""
         unfinished = self.requested_action == "stop"
-        self.enter("paused", "No epoch is finished yet: nothing to publish." if unfinished else "")
+        self.enter(
+            "paused",
+            "No epoch is finished yet, so there is nothing to publish." if unfinished else "",
+        )
 
     def take_step(self, metrics: StepMetrics) -> None:
         """Record a step; about once a second, write the status."""
@@ -285,7 +288,11 @@ def report_run(
         try:
             yield reporter
         except KeyboardInterrupt:
-            reporter.end("paused", "", f"It was ended at once. {run.describe_progress_kept()}")
+            reporter.end(
+                "paused",
+                "",
+                f"The training was stopped immediately. {run.describe_progress_kept()}",
+            )
             raise
         except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
             message = reporter.fail(error)

@@ -113,7 +113,7 @@ class Run:
             epochs = 0
         if epochs:
             return f"Progress up to epoch {epochs} is saved."
-        return "No epoch was finished, so it starts over."
+        return "No epoch was finished, so training starts over."
 
     # Status, lock and requests
 
@@ -198,7 +198,7 @@ class Run:
         """
         if (self.path / STATE).exists() and not (restart or self.is_published):
             raise RunError(
-                f"The run {self.name} is under way in {self.path}. Go on with --resume, "
+                f"The run {self.name} is unfinished, in {self.path}. Go on with --resume, "
                 "or throw it away with --restart."
             )
 
@@ -239,9 +239,7 @@ class Run:
         if not losses or losses != published:
             return False
         self.mark_published()
-        self.write_status(
-            replace(status, phase="finished", failure="", message="It was published.")
-        )
+        self.write_status(replace(status, phase="finished", failure="", message="Published."))
         return True
 
     def delete(self) -> None:
@@ -294,5 +292,5 @@ def find_run(name: str) -> Run:
     root = workspace.RUNS
     folders = {path.name: path for path in root.iterdir()} if root.is_dir() else {}
     if name not in folders or not (folders[name] / STATUS).is_file():
-        raise RunError(f"There is no run {name!r} any more. Choose another one.")
+        raise RunError(f"The run {name!r} no longer exists. Choose another one.")
     return Run(folders[name])

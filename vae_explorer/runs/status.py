@@ -184,14 +184,17 @@ def describe_failure(error: BaseException, progress_kept: str) -> str:
     failure = classify_failure(error)
     if failure == "memory":
         return (
-            "There was not enough memory for a step. Close what else needs much of it and go on, "
-            f"or start again with smaller batches. {progress_kept}"
+            f"There was not enough memory for a training step. {progress_kept} Close other "
+            "programs and resume, or restart with a smaller batch size."
         )
     if failure == "disk":
-        return f"The disk is full. Free some space, and go on. {progress_kept}"
+        return f"The disk is full. {progress_kept} Free some space, then resume."
     if isinstance(error, CheckpointError | ConfigError | DatasetError | RunError | TrainingError):
         return str(error)
-    return f"It ended with an unexpected {type(error).__name__}: {error}. {progress_kept}"
+    return (
+        f"The training ended with an unexpected error, {type(error).__name__}: {error}. "
+        f"{progress_kept}"
+    )
 
 
 def diagnose_exit(
@@ -215,14 +218,14 @@ def diagnose_exit(
         )
     if code is not None and code < 0:
         name = _signal_name(-code)
-        return "killed", f"The training process was ended by the signal {name}. {progress_kept}"
+        return "killed", f"The training process was stopped by the signal {name}. {progress_kept}"
     if disk_is_full:
         return "disk", (
             f"The training process ended, and the disk is full. {progress_kept} "
             "Free some space before you resume."
         )
     return "killed", (
-        "The training process is gone: it was killed, or the machine was turned off. "
+        "The training process is no longer running: it was killed, or the machine was shut down. "
         f"{progress_kept}"
     )
 

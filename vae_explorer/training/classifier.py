@@ -132,7 +132,7 @@ class ClassifierTrainer(BaseTrainer[AttributeClassifier, ClassifierEpoch]):
 
     def divergence_remedy(self) -> str:
         """Say what to try when the loss is not a number."""
-        return "Start it again with --restart and another --seed."
+        return "Start over with --restart and another --seed."
 
     def _targets(self, rows: Rows) -> Tensor:
         """Return the attributes of images as 0 and 1, float32 (n, attributes)."""
@@ -242,14 +242,14 @@ def load_best(run: Path) -> tuple[AttributeClassifier, list[ClassifierEpoch]]:
     classifier_config, _ = load_config(run)
     state = load_state(run)
     if not state.history:
-        raise RunError(f"No epoch of {run.name} is finished. Go on with --resume.")
+        raise RunError(f"No epoch of {run.name} is finished. Continue with --resume.")
     classifier = build_classifier(classifier_config)
     try:
         classifier.load_state_dict(state.best)
     except RuntimeError as error:
         raise RunError(
-            f"The state of the run {run.name} is that of another classifier ({error}). "
-            "Start it again with --restart."
+            f"The state of the run {run.name} belongs to another classifier ({error}). "
+            "Start over with --restart."
         ) from error
     return classifier.eval().requires_grad_(False), state.history
 

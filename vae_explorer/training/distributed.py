@@ -72,7 +72,7 @@ class Processes:
         self.world_size, self.rank = accelerator.num_processes, accelerator.process_index
         if batch_size < self.world_size:
             raise TrainingError(
-                f"A batch of {batch_size} images cannot be shared among {self.world_size} "
+                f"A batch of {batch_size} images cannot be divided among {self.world_size} "
                 "processes. Start fewer, or raise --batch-size."
             )
         self.shard = slice(self.rank, None, self.world_size)

@@ -207,7 +207,7 @@ def read_state(run: Path, metrics: type[Epoch]) -> RunState[Epoch]:
         )
     except FileNotFoundError:
         raise RunError(
-            f"There is nothing to resume in {run.name}: no step was saved there. "
+            f"There is nothing to resume in {run.name}: no step was saved. "
             "Start it again without --resume."
         ) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -253,8 +253,8 @@ def read_weights(folder: Path, model: ModelConfig) -> dict[str, Tensor]:
         found = replace(found, upsampling=model.upsampling)
     if found != model:
         raise ConfigError(
-            f"The model in {folder} is another one than is to be trained, so training cannot "
-            "start from it. Choose the same --model, or train from the beginning."
+            f"Training cannot start from {folder}, which has a different model. Choose the same "
+            "--model, or train without --start-from."
         )
     return weights
 
@@ -303,7 +303,7 @@ def read_config(run: Path, key: str, kind: type[Architecture]) -> tuple[Architec
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise RunError(
             f"The configuration of the run {run.name} cannot be read ({error}). "
-            "Start it again with --restart."
+            "Start over with --restart."
         ) from error
 
 
@@ -318,5 +318,5 @@ def history_columns(history: Sequence[EpochMetrics]) -> Mapping[str, NDArray[np.
 
 def _damaged(run: Path, error: Exception) -> RunError:
     return RunError(
-        f"The state of the run {run.name} cannot be read ({error}). Start it again with --restart."
+        f"The state of the run {run.name} cannot be read ({error}). Start over with --restart."
     )

@@ -275,9 +275,9 @@ class BaseTrainer(ABC, Generic[Model, Epoch]):
         if not self.processes.any(not torch.isfinite(values).all()):
             return
         done = len(self.history)
-        kept = f"The state after epoch {done} is kept." if done else "No epoch was finished."
+        kept = f"Progress up to epoch {done} is saved." if done else "No epoch was finished."
         raise NotANumberError(
-            f"The loss became not a number in epoch {done + 1}, by step {self.step}. {kept} "
+            f"The loss became NaN or infinite in epoch {done + 1}, by step {self.step}. {kept} "
             f"{self.divergence_remedy()}"
         )
 
@@ -496,15 +496,15 @@ def describe_adaptations(
     rows, validation_rows = split_rows(dataset, config)
     found = []
     if len(rows) == 1 and not np.isin(validation_rows, dataset.rows("train")).any():
-        found.append("There is one training image: the val split chooses the best epoch.")
+        found.append("There is only one training image: the best epoch is chosen on the val split.")
     batch_size = min(config.batch_size, len(rows))
     single = model_config.activate_projection or (
         model_config.architecture == "conv" and model_config.feature_size == 1
     )
     if batch_size == 1 and model_config.normalization == "batch" and single:
         found.append(
-            "A batch of 1 image cannot be normalized where a layer has one value per channel: "
-            "there the running statistics are used."
+            "A batch of 1 image cannot be normalized in layers with one value per channel: these "
+            "use the running statistics."
         )
     return found
 
@@ -556,7 +556,7 @@ def train(
     channels = dataset.images.shape[1]
     if channels != model_config.image_channels:
         raise TrainingError(
-            f"The images of {dataset.name} have {channels} channels, and the model takes "
+            f"The images of {dataset.name} have {channels} channels, but the model expects "
             f"{model_config.image_channels}. Set image_channels to {channels} in --config, or "
             "choose other data."
         )

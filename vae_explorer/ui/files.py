@@ -76,8 +76,8 @@ def take_model_file(label: str, key: str, max_bytes: int, read: Callable[[bytes]
 def explain_privacy() -> None:
     """Explain where an uploaded image is kept."""
     st.caption(
-        "It stays in this session's memory, never on disk, in a link or in a log. "
-        "A reload forgets it."
+        "Kept only in this session's memory, never on disk, in a link or in a log. "
+        "Reloading the page deletes it."
     )
 
 
@@ -99,8 +99,8 @@ def offer_images(
     """
     inverted = show_inverted()  # now: files are written outside the session
     with st.popover("Save", icon=":material/download:", width="stretch"):
-        scale = int(select("save_size", "Size", _SIZES))
-        smooth = select("save_as", "Enlarged", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
+        scale = int(select("save_size", "Scale", _SIZES))
+        smooth = select("save_as", "Pixels", {"crisp": "Crisp", "smooth": "Smooth"}) == "smooth"
 
         def write_png() -> bytes:
             return png_bytes(tile(for_display(decode(), inverted), columns), scale, smooth)
@@ -112,7 +112,7 @@ def offer_images(
 
         _offer("PNG", f"{name}.png", write_png)
         if single:
-            _offer("ZIP of pictures", f"{name}.zip", write_zip)
+            _offer("ZIP of images", f"{name}.zip", write_zip)
 
 
 def offer_files(files: Mapping[str, tuple[str, Callable[[], bytes]]], *, note: str = "") -> None:

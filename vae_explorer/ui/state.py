@@ -67,7 +67,7 @@ def drop_unknown_settings() -> None:
     """
     for key in sorted(st.query_params.keys() - st.session_state[_CURRENT_KEYS]):
         if key not in st.session_state:
-            add_notice(f"{_quote(key)} is no setting of this page for this model")
+            add_notice(f"{_quote(key)} is not a setting of this page for this model")
         del st.query_params[key]
 
 

@@ -43,7 +43,7 @@ def select(
         for option in options:
             if option == text:
                 return option
-        raise ValueError("it takes one of " + ", ".join(options))
+        raise ValueError("it must be one of " + ", ".join(options))
 
     if seed_from_url(key, first, parse) not in options:  # of another model
         st.session_state[key] = first
@@ -83,7 +83,7 @@ def multiselect(
     def parse(text: str) -> list[str]:
         names = text.split(",")
         if not set(names) <= set(options):
-            raise ValueError("it takes some of " + ", ".join(options))
+            raise ValueError("it must be some of " + ", ".join(options))
         return names
 
     nothing: list[str] = []
@@ -107,7 +107,7 @@ def toggle(key: str, label: str, default: bool = False, *, help: str | None = No
 
     def parse(text: str) -> bool:
         if text not in ("0", "1"):
-            raise ValueError("it takes 0 or 1")
+            raise ValueError("it must be 0 or 1")
         return text == "1"
 
     seed_from_url(key, default, parse)
@@ -155,7 +155,7 @@ def read_number(text: str, kind: Callable[[str], N], minimum: float, maximum: fl
             return value
     except ValueError:
         pass  # the same answer as for a number out of range
-    raise ValueError(f"it takes {wanted} from {minimum:g} to {maximum:g}")
+    raise ValueError(f"it must be {wanted} from {minimum:g} to {maximum:g}")
 
 
 def _slide(

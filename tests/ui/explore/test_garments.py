@@ -155,7 +155,7 @@ def test_without_an_upload_there_is_nothing_to_mark(pictures: dict) -> None:
     session = open_app()
     assert session.session_state["z_mean"] is None
     assert pictures == {}
-    assert "A reload forgets it" in words(session)
+    assert "Reloading the page deletes it" in words(session)
 
 
 def test_a_model_of_other_pictures_takes_no_garment() -> None:

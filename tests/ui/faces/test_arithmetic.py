@@ -35,13 +35,15 @@ def result(session: Session, key: str = VIEW) -> np.ndarray:
 
 def make(session: Session, name: str, with_it: list[str], without_it: list[str]) -> Session:
     session.set(own_with=with_it, own_without=without_it, own_name=name)
-    (button,) = (b for b in session.app.button if b.label.startswith("Make it"))
+    (button,) = (
+        b for b in session.app.button if b.label in ("Create direction", "Replace direction")
+    )
     button.click()
     return session.run()
 
 
 def test_three_pictures_are_summed(session: Session) -> None:
-    session.set(a="Made up D", b="Made up B", c="Made up E")
+    session.set(a="Generated D", b="Generated B", c="Generated E")
     wanted = made_up(3) - made_up(1) + made_up(4)
     np.testing.assert_allclose(result(session), wanted, rtol=1e-4, atol=1e-4)
 
@@ -54,7 +56,7 @@ def test_the_difference_has_a_weight(session: Session) -> None:
 
 
 def test_a_link_reopens_the_sum(session: Session, open_app: Open) -> None:
-    session.set(a="Astronaut", c="Made up F").send(f"{VIEW}-weight", "values", {"weight": 2.0})
+    session.set(a="Astronaut", c="Generated F").send(f"{VIEW}-weight", "values", {"weight": 2.0})
     again = open_app(PAGE, **session.link)
     assert again.view(VIEW) == session.view(VIEW)
     assert again.notices == ""
@@ -63,20 +65,20 @@ def test_a_link_reopens_the_sum(session: Session, open_app: Open) -> None:
 def test_a_direction_is_made_of_pictures(session: Session) -> None:
     session.set(sum="own")
     np.testing.assert_allclose(result(session), made_up(0), atol=1e-5)
-    make(session, "Like C", ["Made up C", "Made up D"], ["Made up B"])
+    make(session, "Like C", ["Generated C", "Generated D"], ["Generated B"])
     direction = (made_up(2) + made_up(3)) / 2 - made_up(1)
     np.testing.assert_allclose(result(session), made_up(0) + direction, rtol=1e-4, atol=1e-4)
-    assert "Of 2 with and 1 without" in session.words
+    assert "From 2 with and 1 without" in session.words
     assert "Standard error" in session.words
 
 
 def test_one_picture_a_side_says_that_nothing_can_be_said(session: Session) -> None:
-    make(session.set(sum="own"), "Thin", ["Made up C"], ["Made up B"])
-    assert "cannot be told" in session.words
+    make(session.set(sum="own"), "Thin", ["Generated C"], ["Generated B"])
+    assert "With so few images" in session.words
 
 
 def test_a_direction_is_a_slider_of_edit(session: Session) -> None:
-    make(session.set(sum="own"), "Like C", ["Made up C"], ["Made up B"])
+    make(session.set(sum="own"), "Like C", ["Generated C"], ["Generated B"])
     session.visit("edit", model=MODEL)
     vectors = session.view(f"edit-{MODEL}")["vectors"]
     (own,) = (name for name in vectors if name.startswith("edit_own."))
@@ -90,7 +92,7 @@ def test_a_direction_is_a_slider_of_edit(session: Session) -> None:
 
 
 def test_a_direction_is_saved_and_loaded(session: Session, files: Files, open_app: Open) -> None:
-    make(session.set(sum="own"), "Like C", ["Made up C"], ["Made up B"])
+    make(session.set(sum="own"), "Like C", ["Generated C"], ["Generated B"])
     data = files["direction.json"]()
     assert isinstance(data, bytes)
     assert read_user_vector(data, load_checkpoint(MODEL).card).name == "Like C"
@@ -123,11 +125,11 @@ def test_digits_have_examples_of_each_label(open_app: Open) -> None:
 def test_two_selections_of_the_map_make_a_direction(open_app: Open) -> None:
     session = open_app("latent_map", model=DIGITS, drag="lasso")
     (key,) = (view for view in session.views() if view.startswith("map-"))
-    session.encircle(key, [0, 1, 2]).click("With it")
-    session.encircle(key, [5, 6]).click("Without it")
+    session.encircle(key, [0, 1, 2]).click("With the attribute")
+    session.encircle(key, [5, 6]).click("Without the attribute")
     session.visit(PAGE, model=DIGITS, sum="own")
-    assert "3 that you encircled" in session.words
-    session.click("Make it")
+    assert "3 selected on the latent map" in session.words
+    session.click("Create direction")
     z = load_checkpoint(DIGITS).encodings.z_mean
     base = read_floats(session.view(f"arithmetic-{DIGITS}")["tiles"]["centre"])
     wanted = base + z[:3].mean(axis=0) - z[5:7].mean(axis=0)

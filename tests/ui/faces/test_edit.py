@@ -179,14 +179,14 @@ def test_it_says_what_else_changes_but_not_of_directions_that_were_not_measured(
         return [name for setting in settings for name, _ in setting["beside"]]
 
     assert beside() == ["Male", "Smiling", "Wearing Hat"]
-    assert session.tables()[0]["Plain"][0] == "0.8 at 1.5"
+    assert session.tables()[0]["Mean difference"][0] == "0.8 at 1.5"
     session.set(locked=["Male"])
     assert beside() == []
 
 
 def test_the_whole_tray_is_changed_and_saved(session: Session, files: Files) -> None:
     session.visit("your_photo", model=MODEL).set(photo_source="sample")
-    session.click("An astronaut").click("A face of the model's own").visit(PAGE, model=MODEL)
+    session.click("Astronaut").click("Generated face").visit(PAGE, model=MODEL)
     move(session, Smiling=2.0)
     with zipfile.ZipFile(io.BytesIO(files["edited.zip"]())) as archive:
         assert archive.namelist() == ["01.png", "02.png"]
@@ -308,7 +308,7 @@ def test_the_change_is_saved_as_an_animation_and_side_by_side(
     assert pair.shape == (320, 640, 3)
     np.testing.assert_array_equal(pair[:, 320:], read_file(files["face.png"]()))
     assert np.abs(pair[:, :320].mean() - before.mean()) < 2
-    assert Image.open(io.BytesIO(files["change.webp"]())).n_frames > 5
+    assert Image.open(io.BytesIO(files["edit.webp"]())).n_frames > 5
 
 
 def test_where_it_is_not_live_before_and_after_stand_still(

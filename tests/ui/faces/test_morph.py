@@ -46,16 +46,16 @@ def test_it_goes_from_one_made_up_face_to_another(session: Session, path: str, b
 
 
 def test_the_faces_themselves_stand_at_the_ends(session: Session) -> None:
-    session.set(morph_to="Made up C")
+    session.set(morph_to="Generated C")
     images = decode(load_checkpoint(MODEL).model, np.stack([made_up(0), made_up(2)]))
     for address, image in zip(session.view(VIEW)["pictures"], images, strict=True):
         wanted = to_uint8(enlarge(image[None], 256)[0]).astype(int)
         assert np.abs(read_picture(address) - wanted).max() <= 1
-    assert session.view(VIEW)["names"] == ["Made up A", "Made up C"]
+    assert session.view(VIEW)["names"] == ["Generated A", "Generated C"]
 
 
 def test_a_link_reopens_made_up_faces(session: Session, open_app: Open) -> None:
-    session.set(morph_from="Made up D", morph_to="Astronaut", steps=5, path="linear")
+    session.set(morph_from="Generated D", morph_to="Astronaut", steps=5, path="linear")
     again = open_app(PAGE, **session.link)
     assert again.view(VIEW) == session.view(VIEW)
     assert again.notices == ""
@@ -63,42 +63,42 @@ def test_a_link_reopens_made_up_faces(session: Session, open_app: Open) -> None:
 
 def test_the_persons_faces_are_the_ends_and_stay_out_of_the_link(session: Session) -> None:
     session.visit("your_photo", model=MODEL).set(photo_source="sample")
-    session.click("An astronaut").click("A face of the model's own")
+    session.click("Astronaut").click("Generated face")
     session.visit(PAGE, model=MODEL)
-    assert session.view(VIEW)["names"] == ["Astronaut", "Made up"]
-    session.set(morph_to="Made up B")
-    session.widget("morph_from").select("Made up")
+    assert session.view(VIEW)["names"] == ["Astronaut", "Generated"]
+    session.set(morph_to="Generated B")
+    session.widget("morph_from").select("Generated")
     session.run()
-    assert session.link["morph_to"] == "Made up B"
+    assert session.link["morph_to"] == "Generated B"
     assert "morph_from" not in session.link
 
 
 def test_a_new_face_is_an_end_wherever_faces_are_chosen_and_a_new_name_changes_nothing(
     session: Session,
 ) -> None:
-    session.set(kind="four").set(kind="two").set(morph_to="Made up F")
+    session.set(kind="four").set(kind="two").set(morph_to="Generated F")
     session.visit("your_photo", model=MODEL).set(photo_source="sample")
-    session.click("An astronaut").visit(PAGE, model=MODEL)
-    assert session.view(VIEW)["names"] == ["Astronaut", "Made up A"]
+    session.click("Astronaut").visit(PAGE, model=MODEL)
+    assert session.view(VIEW)["names"] == ["Astronaut", "Generated A"]
     assert session.set(kind="four").view(VIEW)["names"][0] == "Astronaut"
-    session.set(kind="two").set(morph_to="Made up E")
+    session.set(kind="two").set(morph_to="Generated E")
     session.visit("your_photo", model=MODEL).rename("Astronaut", "Eileen").visit(PAGE, model=MODEL)
-    assert session.view(VIEW)["names"] == ["Eileen", "Made up E"]
+    assert session.view(VIEW)["names"] == ["Eileen", "Generated E"]
 
 
 def test_a_face_that_was_forgotten_gives_way_to_another(session: Session) -> None:
     session.visit("your_photo", model=MODEL).set(photo_source="sample")
-    session.click("A face of the model's own").visit(PAGE, model=MODEL)
-    assert "Made up" in options(session)
-    session.visit("your_photo", model=MODEL).forget("Made up").visit(PAGE, model=MODEL)
-    assert "Made up" not in options(session)
-    assert sorted(session.view(VIEW)["names"]) == ["Made up A", "Made up B"]
+    session.click("Generated face").visit(PAGE, model=MODEL)
+    assert "Generated" in options(session)
+    session.visit("your_photo", model=MODEL).forget("Generated").visit(PAGE, model=MODEL)
+    assert "Generated" not in options(session)
+    assert sorted(session.view(VIEW)["names"]) == ["Generated A", "Generated B"]
 
 
 def test_a_link_to_somebodys_photo_says_that_none_travels(session: Session, open_app: Open) -> None:
     other = open_app(PAGE, model=MODEL, morph_from="Ada")
-    assert "photos are never part of a link" in other.notices
-    assert other.view(VIEW)["names"][0] == "Made up A"
+    assert "links never contain photos" in other.notices
+    assert other.view(VIEW)["names"][0] == "Generated A"
 
 
 @pytest.mark.parametrize("name", ["morph.webp", "morph.gif"])
@@ -117,7 +117,7 @@ def test_the_morph_is_saved_as_an_animation_from_face_to_face(
 
 def test_without_detail_the_strip_is_what_the_model_makes(session: Session, files: Files) -> None:
     session.set(steps=4, morph_from="Astronaut").send(f"{VIEW}-detail", "values", {"detail": 0.0})
-    strip = np.asarray(Image.open(io.BytesIO(files["strip.png"]())), int)
+    strip = np.asarray(Image.open(io.BytesIO(files["morph-strip.png"]())), int)
     assert strip.shape == (256, 4 * 256, 3)
     path = read_path(session)
     images = decode(load_checkpoint(MODEL).model, path[[0, -1]])
@@ -132,7 +132,7 @@ def test_four_faces_span_a_field(session: Session, files: Files) -> None:
     corners = np.stack([made_up(k) for k in range(4)])
     np.testing.assert_allclose(read_floats(view["corners"]).reshape(4, 6), corners, atol=1e-5)
     assert (view["columns"], view["spherical"], len(view["pictures"])) == (5, True, 4)
-    grid = Image.open(io.BytesIO(files["corners.png"]()))
+    grid = Image.open(io.BytesIO(files["morph-grid.png"]()))
     assert grid.size == (5 * 16 * 2, 5 * 16 * 2)
 
 

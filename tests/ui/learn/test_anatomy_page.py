@@ -125,9 +125,9 @@ def test_a_face_is_followed_and_is_no_part_of_the_link(
     assert session.view(view)["name"] == "Astronaut"
     assert image_of(session, view).size == 3 * 16 * 16
     before = image_of(session, view)
-    session.set(face="Made up B")
+    session.set(face="Generated B")
     assert np.abs(image_of(session, view) - before).max() > 0.05
-    assert session.link.get("face") == "Made up B"
+    assert session.link.get("face") == "Generated B"
 
 
 def put_garments(source: Path, path: Path) -> None:

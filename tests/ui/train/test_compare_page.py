@@ -143,7 +143,7 @@ def test_an_autoencoder_has_no_curve_of_kl_and_the_page_says_so(open_app: Open) 
         TITLES[VAE],
         TITLES[DEEP],
     }
-    assert f"Left out: {TITLES[AUTOENCODER]}" in session.words.replace("\\", "")
+    assert f"Not shown (no such curve): {TITLES[AUTOENCODER]}" in session.words.replace("\\", "")
     session.set(models_picked=[AUTOENCODER])
     assert session.charts() == []
     assert "None of these models has this curve" in session.app.info[0].value
@@ -159,8 +159,8 @@ def test_a_line_keeps_its_colour_when_others_go(open_app: Open) -> None:
 
 def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageDataset) -> None:
     shown = strips(open_app(PAGE, compare="pictures"))
-    assert next(iter(shown)) == "Held-out pictures"
-    assert set(shown) == {"Held-out pictures", *TITLES.values()}
+    assert next(iter(shown)) == "Held-out images"
+    assert set(shown) == {"Held-out images", *TITLES.values()}
     ids = draw_row_ids([digits.rows("test")], 12, 0)
     originals = digits.take(ids) / 255
     for name, title in TITLES.items():
@@ -170,7 +170,7 @@ def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageData
         wanted = to_uint8(tile(for_display(redrawn), 12, gap=1))[..., 0]
         assert np.array_equal(pixels[::8, ::8], wanted)  # whole multiples
         assert close == f"{psnr(redrawn, originals):.1f} dB"
-    pixels, close = shown["Held-out pictures"]
+    pixels, close = shown["Held-out images"]
     assert np.array_equal(
         pixels[::8, ::8], to_uint8(tile(for_display(originals), 12, gap=1))[..., 0]
     )
@@ -179,11 +179,11 @@ def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageData
 
 def test_another_twelve_are_others_and_the_link_brings_them_back(open_app: Open) -> None:
     session = open_app(PAGE, compare="pictures")
-    first = strips(session)["Held-out pictures"][0]
-    second = strips(session.click("Another twelve"))["Held-out pictures"][0]
+    first = strips(session)["Held-out images"][0]
+    second = strips(session.click("New images"))["Held-out images"][0]
     assert not np.array_equal(first, second)
     assert session.link["twelve"] == "1"
-    again = strips(open_app(PAGE, **session.link))["Held-out pictures"][0]
+    again = strips(open_app(PAGE, **session.link))["Held-out images"][0]
     assert np.array_equal(again, second)
 
 
@@ -205,7 +205,7 @@ def test_a_run_stands_beside_the_models(open_app: Open, run: str) -> None:
     row = shown["name"].index("mine (run)")
     assert shown["measured_on"][row] == "validation"
     assert len(shown["open"][row]) == 0  # no page opens what is not published
-    assert "measured on its own validation pictures" in session.words
+    assert "evaluated on their own validation images" in session.words
     session.set(compare="plane")
     assert "mine (run)" in drawn(session)
     session.set(compare="pictures")
@@ -274,11 +274,11 @@ def test_models_of_other_data_are_shown_when_asked_for(
     session.set(of="all")
     assert set(session.tables()[0]["name"]) == {TITLES[VAE], "Other"}
     assert list(session.tables()[0])[2] == "data"  # what tells them apart comes first
-    assert "nats of different data cannot be compared" in session.words
+    assert "Nats cannot be compared between different data sets" in session.words
     session.set(compare="plane")
     assert not any(t["mode"] == "lines" for t in session.chart("rate-distortion")["data"])
     session.set(compare="pictures")
-    assert "learnt from different pictures" in session.app.info[0].value
+    assert "have different data sets" in session.app.info[0].value
     session.set(of="mnist", compare="table")
     assert session.tables()[0]["name"] == ["Other"]
     session.set(model="other")  # follows the sidebar again
@@ -303,7 +303,7 @@ def test_fifty_models_fit(open_app: Open, shelf: Path, checkpoint_root: Path) ->
     assert len(set(session.tables()[0]["name"])) == 50  # told apart by their folders
     assert len(session.set(compare="curves").chart("curves")["data"]) == 50
     assert len(strips(session.set(compare="pictures"))) == 13
-    assert "The first 12 of 50" in session.words
+    assert "the first 12 of 50" in session.words
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_fifty_models_fit(open_app: Open, shelf: Path, checkpoint_root: Path) ->
     [
         ("compare", "everything", "one of table, plane, curves, pictures"),
         ("of", "imagenet", "one of same"),
-        ("models", "no-such-model", "there is no model no-such-model here"),
+        ("models", "no-such-model", "there is no model no-such-model"),
         ("quantity", "joy", "one of reconstruction, kl, negative_elbo, loss"),
         ("twelve", "-1", "a whole number from 0 to 99999"),
     ],
@@ -337,7 +337,7 @@ def test_a_reset_forgets_the_choice(open_app: Open) -> None:
 def test_pictures_of_different_people_are_different_data(
     checkpoint_root: Path, shelf: Path, open_app: Open
 ) -> None:
-    for name, title in (("cats", "Your own pictures: cats"), ("dogs", "Your own pictures: dogs")):
+    for name, title in (("cats", "Your own pictures: cats"), ("dogs", "Your images: dogs")):
         card = load_checkpoint(checkpoint_root / VAE).card
         dataset = replace(card.dataset, name="folder", title=title)
         put(checkpoint_root / VAE, shelf / name, dataset=dataset, title=name)
@@ -347,4 +347,4 @@ def test_pictures_of_different_people_are_different_data(
     assert list(table(session).value["name"]) == ["dogs"]
     session.set(of="all", compare="pictures")
     (info,) = session.app.info
-    assert "learnt from different pictures" in info.value
+    assert "have different data sets" in info.value

@@ -81,7 +81,7 @@ def test_a_model_without_epochs_leaves_the_choice_to_those_that_have(
 
 def test_without_any_epochs_the_page_says_how_to_keep_them(open_app: Open) -> None:
     session = open_app(PAGE)
-    assert "kept its epochs" in session.app.info[0].value
+    assert "No model has saved epochs" in session.app.info[0].value
     assert "--keep-epochs" in session.words
 
 
@@ -96,8 +96,8 @@ def test_a_model_too_large_for_its_decoders_to_be_kept_is_played_without_a_grid(
     (recording,) = session.view("playback")["recordings"]
     assert recording["grid"] is None
     assert recording["numbers"] == [1, 2]
-    assert "There is no decoded grid" in session.words
-    session.click("Draw it")
+    assert "Without a decoded grid" in session.words
+    session.click("Create animation")
     assert list(files) == ["short.webp"]
 
 
@@ -113,6 +113,6 @@ def test_a_film_is_drawn_when_asked_for(
 ) -> None:
     monkeypatch.setattr(playback, "render_animation", partial(render_animation, frames=3))
     assert files == {}
-    (button,) = (b for b in session.app.button if b.label == "Draw it")
+    (button,) = (b for b in session.app.button if b.label == "Create animation")
     button.click().run()
     assert list(files) == ["with_snapshots.webp"]

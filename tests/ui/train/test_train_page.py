@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -103,13 +104,13 @@ def test_a_finished_run_shows_its_curves_map_and_pictures(run: Path, open_app: O
     np.testing.assert_allclose(points, kept.z_mean[-1], atol=1e-6)
     assert data["map"]["labels"] == kept.labels.tolist()
     assert (data["epoch"], data["strip"]["count"], data["share"]) == (2, 12, 1.0)
-    assert "Epoch 2 was the best" in said(session) or "Epoch 1 was the best" in said(session)
+    assert re.search("The best epoch, [12], was published", said(session))
     assert "--config small.json \\\n  --keep-epochs \\\n  --out checkpoints/one" in session.words
 
 
 def test_the_finished_model_is_opened_in_the_map(run: Path, open_app: Open) -> None:
     session = open_app(PAGE, run="one", model=DIGITS)
-    session.click("Open it in the map")
+    session.click("Open in Latent map")
     assert session.widget("model").value == "one"
     assert "Latent map" in session.words
     assert session.link["model"] == "one"
@@ -117,7 +118,7 @@ def test_the_finished_model_is_opened_in_the_map(run: Path, open_app: Open) -> N
 
 def test_the_finished_model_s_epochs_are_played(run: Path, open_app: Open) -> None:
     session = open_app(PAGE, run="one", model=DIGITS)
-    session.click("Play its epochs")
+    session.click("Open in Playback")
     session.app.switch_page("pages/playback.py").run()
     assert session.widget("played").value == "one"
 
@@ -141,7 +142,7 @@ def test_the_run_that_trains_is_shown_first_and_by_its_numbers(run: Path, open_a
         assert data["share"] == pytest.approx(1 / 3)
         session.click("Pause")
         assert (run / "request").read_text() == "pause"
-        assert "ends after the step under way" in said(session)
+        assert "Finishing the current step" in said(session)
         assert session.widget("Pause-one").disabled
     assert "run" not in session.link
 
@@ -150,9 +151,9 @@ def test_before_the_first_epoch_there_is_nothing_to_stop_for(run: Path, open_app
     with hold_lock(run):
         put(run, phase="training", pid=os.getpid(), epoch=0)
         session = open_app(PAGE)
-        assert session.widget("Stop here-one").disabled
+        assert session.widget("Stop and publish-one").disabled
         put(run, phase="training", epoch=1)
-        session.run().click("Stop here")
+        session.run().click("Stop and publish")
         assert (run / "request").read_text() == "stop"
 
 
@@ -173,31 +174,31 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "button", "options"),
     [
-        ({"phase": "paused"}, "goes on exactly where it stopped", "Go on", ["--resume"]),
-        ({"phase": "training"}, "process is gone", "Go on", ["--resume"]),
+        ({"phase": "paused"}, "continues exactly where it stopped", "Resume", ["--resume"]),
+        ({"phase": "training"}, "process is gone", "Resume", ["--resume"]),
         (
             {"failure": "disk", "message": "The disk is full."},
             "disk is full",
-            "Go on",
+            "Resume",
             ["--resume"],
         ),
-        ({"failure": "data", "message": "No pictures."}, "No pictures", "Go on", ["--resume"]),
+        ({"failure": "data", "message": "No pictures."}, "No pictures", "Resume", ["--resume"]),
         (
             {"failure": "memory", "message": "Not enough memory."},
             "Not enough memory",
-            "Start again with 64 pictures a step",
+            "Restart with batch size 64",
             ["--batch-size", "64", "--restart"],
         ),
         (
             {"failure": "not_a_number", "message": "The loss became not a number."},
             "not a number",
-            "Start again at a learning rate of 0.001",
+            "Restart with learning rate 0.001",
             ["--lr", "0.001", "--restart"],
         ),
         (
             {"failure": "disk", "message": "The disk is full."},
             "disk is full",
-            "Publish the best so far",
+            "Publish the best epoch",
             ["--resume", "--finish"],
         ),
     ],
@@ -235,12 +236,12 @@ def test_a_refusal_is_shown(run: Path, open_app: Open, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("vae_explorer.runs.launcher.start_training", refuse)
     put(run, phase="paused")
-    session = open_app(PAGE, run="one").click("Go on")
+    session = open_app(PAGE, run="one").click("Resume")
     assert "The run two is training" in said(session)
 
 
 def test_a_run_is_deleted_and_the_page_offers_a_new_one(run: Path, open_app: Open) -> None:
-    session = open_app(PAGE, run="one").click("Delete it")
+    session = open_app(PAGE, run="one").click("Delete")
     assert not run.exists()
     assert "Start training" in buttons(session)
     assert Path("checkpoints/one/card.json").exists()

@@ -100,7 +100,7 @@ def test_a_newcomer_starts_with_one_click_what_is_shown(open_app: Open, started)
 def test_the_models_that_are_offered_fit_the_data(open_app: Open, data: str, models: set[str]):
     session = open_app(PAGE, train_data=data)
     offered = {option.split(" · ")[0] for option in session.widget("train_model").options}
-    assert {name.replace("Your own", "own") for name in offered} == models
+    assert {name.replace("Custom", "own") for name in offered} == models
     for name in models - {"own"}:
         _, model, config = read_command(session.set(train_model=name))
         assert (model, config.dataset) == (PRESETS[name], data)
@@ -153,18 +153,18 @@ def test_a_link_opens_the_same_choice(open_app: Open):
 def test_the_numbers_of_images_parameters_and_epochs_are_shown(open_app: Open):
     session = open_app(PAGE, train_data="mnist")
     encoder, decoder = count_model_parameters(PRESETS["fashion-vae"])
-    assert "57,000 pictures" in session.words
+    assert "57,000 images" in session.words
     assert f"{encoder + decoder:,} parameters" in session.words
     assert "10 epochs" in session.words
     assert "1 epoch**" in session.set(train_epochs=1).words
-    assert "100 epochs**, or fewer" in session.set(train_epochs=100, train_patience=3).words
+    assert "100 epochs**, fewer" in session.set(train_epochs=100, train_patience=3).words
 
 
 def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Open):
     session = open_app(PAGE, train_data="fashion-mnist")
     assert any("30.9 MB" in option for option in session.widget("train_data").options)
     assert "Licence: MIT" in session.words
-    assert "takes a connection" in session.words
+    assert "internet connection" in session.words
 
 
 # What cannot be started
@@ -217,12 +217,12 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
     (kept,) = list_user_sets(own_folder)
     assert session.link["train_data"] == f"own-{kept.name}" == "own-my-cats"
     words = session.words.replace("\\", "")
-    assert "30 pictures; labels: cat, dog. Left out: 1 of another kind (note.txt)" in words
+    assert "30 images; labels: cat, dog. Left out: 1 of another type (note.txt)" in words
     arguments, model, config = read_command(session)
     assert (config.dataset, model.image_channels, model.image_size) == ("folder", 3, 64)
     assert Path(arguments[arguments.index("--source") + 1]).samefile(kept.source)
     assert "my-cats" in arguments[arguments.index("--title") + 1]
-    assert "30 pictures are few" in "\n".join(w.value for w in session.app.warning)
+    assert "30 images are few" in "\n".join(w.value for w in session.app.warning)
     assert read_command(session.set(train_size="32"))[1].image_size == 32
     session.click(START)
     assert len(started) == 1
@@ -246,7 +246,7 @@ def test_too_few_pictures_cannot_be_started(open_app: Open, own_folder: Path):
 
 def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path):
     add_user_set("mine", io.BytesIO(zipped()), own_folder)
-    session = open_app(PAGE, train_data="own-mine").click("Delete them")
+    session = open_app(PAGE, train_data="own-mine").click("Delete images")
     assert list_user_sets(own_folder) == []
     assert read_command(session)[2].dataset == "digits"
 
@@ -262,7 +262,7 @@ def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Pa
     session.run().set(own_path=str(folder))
     arguments, *_ = read_command(session)
     assert arguments[arguments.index("--source") + 1] == str(folder)
-    assert "23 pictures** to learn from" in session.words
+    assert "23 images** for training" in session.words
     session.set(own_path=str(folder / "nowhere"))
     assert "does not exist" in errors(session)
 

@@ -24,7 +24,7 @@ from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 
-_SIDES = {"own_with": "With it", "own_without": "Without it"}
+_SIDES = {"own_with": "With the attribute", "own_without": "Without the attribute"}
 _CHOSEN = "own_chosen"
 _FIRST_NAME = "My direction"
 _SHAKY = 0.7  # share of its length due to chance, above which a direction is unreliable
@@ -41,7 +41,7 @@ def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
     card = checkpoint.card
     own = user_vectors(card)
     place = st.container()
-    with st.expander("Make one", icon=":material/add:", expanded=not own):
+    with st.expander("New direction", icon=":material/add:", expanded=not own):
         _make(checkpoint)
     with st.popover("Save or load", icon=":material/folder_open:", width="stretch"):
         _load(card)
@@ -55,9 +55,9 @@ def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
                 width="stretch",
                 key=f"own-save-{id}",
             )
-        st.caption("A direction holds numbers and its name, never a picture.")
+        st.caption("A direction file holds numbers and a name, never an image.")
     if not own:
-        place.caption("Put some pictures under “with it”, and some under “without it”.")
+        place.caption("Choose some images with the attribute and some without it.")
         return None
     if recall(_CHOSEN, None) not in own:
         st.session_state[_CHOSEN] = list(own)[-1]
@@ -74,7 +74,7 @@ def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
 
 def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
     """Offer to use selected encodings for one side of a direction."""
-    st.caption("For a direction of your own, on the page Arithmetic:")
+    st.caption("Use as one side of your own direction, on the page Arithmetic:")
     with st.container(horizontal=True):
         for side, label in _SIDES.items():
             st.button(
@@ -84,14 +84,14 @@ def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
 
 def describe_user_vector(own: UserVector) -> str:
     """Describe the number of images behind a direction, and how reliable it is."""
-    words = f"Of {own.counts[0]} with and {own.counts[1]} without. "
+    words = f"From {own.counts[0]} with and {own.counts[1]} without the attribute. "
     if math.isnan(own.standard_error):
-        unknown = "How sure it is cannot be told of so few: it may be anything that differs."
+        unknown = "With so few images, it may capture any difference between them."
         return words + (unknown if sum(own.counts) <= len(own.counts) else "")
-    error = f"Standard error along it: {own.standard_error:.0%} of its length"
-    chance = f"chance alone would give it about {own.chance:.0%} of that"
-    left_out = f"without one picture it turns by up to {_degrees(own.steadiness)}°"
-    verdict = " **Shaky**: more pictures help." if own.chance > _SHAKY else ""
+    error = f"Standard error along the direction: {own.standard_error:.0%} of its length"
+    chance = f"random groups would give about {own.chance:.0%} of that length"
+    left_out = f"leaving out one image turns it by up to {_degrees(own.steadiness)}°"
+    verdict = " **Unreliable**: add more images." if own.chance > _SHAKY else ""
     return f"{words}{error}; {chance}; {left_out}.{verdict}"
 
 
@@ -102,10 +102,10 @@ def _make(checkpoint: Checkpoint) -> None:
         chosen = [picture.z for picture in choose_face_set(checkpoint, side, label)]
         rows = _taken_rows(card).get(side)
         if rows is not None:
-            st.caption(f"and {len(rows):,} that you encircled on the map")
+            st.caption(f"and {len(rows):,} selected on the latent map")
             chosen += list(checkpoint.encodings.z_mean[rows])
         latents.append(chosen)
-    name = st.text_input("Its name", _FIRST_NAME, key="own_name", max_chars=MAX_NAME)
+    name = st.text_input("Name", _FIRST_NAME, key="own_name", max_chars=MAX_NAME)
     with_it, without_it = latents
 
     def keep() -> None:
@@ -121,7 +121,7 @@ def _make(checkpoint: Checkpoint) -> None:
 
     is_there = any(each.name == name for each in user_vectors(card).values())
     st.button(
-        "Make it again" if is_there else "Make it",
+        "Replace direction" if is_there else "Create direction",
         type="primary",
         on_click=keep,
         disabled=not (with_it and without_it),
@@ -131,7 +131,7 @@ def _make(checkpoint: Checkpoint) -> None:
 
 def _load(card: ModelCard) -> None:
     loaded = take_model_file(
-        "Load a direction", "own_file", MAX_BYTES, lambda data: read_user_vector(data, card)
+        "Load direction", "own_file", MAX_BYTES, lambda data: read_user_vector(data, card)
     )
     if loaded is not None:
         _keep(card, loaded)
@@ -148,7 +148,10 @@ def _keep(card: ModelCard, made: UserVector) -> None:
 
 def _take_rows(card: ModelCard, side: str, rows: np.ndarray) -> None:
     _taken_rows(card)[side] = rows
-    st.toast(f"{len(rows):,} taken. Arithmetic makes a direction of them.", icon=":material/check:")
+    st.toast(
+        f"{len(rows):,} images added. Create the direction on the page Arithmetic.",
+        icon=":material/check:",
+    )
 
 
 def _taken_rows(card: ModelCard) -> dict[str, np.ndarray]:

@@ -34,7 +34,7 @@ from vae_explorer.ui.stage.tiles import Setting
 from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
-DETAIL = Setting("detail", "Detail of the photo", 0.0, 1.0, 1.0, 0.05)
+DETAIL = Setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05)
 USER_PREFIX = "own."
 """Prefix of the names of the user's own directions, which stand beside the attributes."""
 Pixels = NDArray[np.uint8]
@@ -43,22 +43,23 @@ _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
 _MOST_STEPS = 100
 _SHOWN = 3  # other attributes below a slider
 _NAMES = {
-    BEST: "Least drift",
-    "plain": "Plain",
-    "balanced": "Balanced",
+    BEST: "Fewest side effects",
+    "plain": "Mean difference",
+    "balanced": "Balanced difference",
     "regression": "Regression",
-    "steered": "Steered",
-    "composed": "Composed",
+    "steered": "Optimised",
+    "composed": "Optimised mix",
 }
 _KIND_HELP = (
-    "**Plain**: from the mean face without the attribute to the mean face with it. **Balanced**: "
-    "the same, with all combinations of what goes along counted equally. **Regression**: the "
-    "attribute's own part in z, others held. **Steered**: moved until the decoded faces have the "
-    "attribute and keep the others. **Composed**: the same, mixed of the attributes' own "
-    "directions alone. **Least drift**: for each attribute, the one of these that "
-    "changed least beside it."
+    "**Mean difference**: from the mean z of faces without the attribute to the mean z of faces "
+    "with it. **Balanced difference**: the same, averaged over all combinations of correlated "
+    "attributes. **Regression**: the attribute's coefficient in a ridge regression of z on all "
+    "attributes. **Optimised**: adjusted until the decoded faces have the attribute and keep the "
+    "others. **Optimised mix**: the same, restricted to combinations of the attributes' "
+    "directions. **Fewest side effects**: for each attribute, the kind that changes other "
+    "attributes least."
 )
-_LOCK_HELP = "Directions are made orthogonal to those of what is kept (Shen et al. 2020)."
+_LOCK_HELP = "Makes directions orthogonal to those of the selected attributes (Shen et al. 2020)."
 _ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _SIDE = 320  # of a face alone
 _FRAMES, _SECONDS = 21, 1.5
@@ -72,7 +73,7 @@ def choose_kind_and_locks(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]
         names = {kind: _NAMES[kind] for kind in kinds}
         kind = select(_KIND, "Directions", names, help=_KIND_HELP, dropdown=True)
     options = {name: format_attribute(name) for name in editable(checkpoint)}
-    return kind, tuple(multiselect(_LOCKED, "Keep as it is", options, help=_LOCK_HELP))
+    return kind, tuple(multiselect(_LOCKED, "Keep unchanged", options, help=_LOCK_HELP))
 
 
 def choose_amounts(
@@ -95,7 +96,7 @@ def choose_amounts(
         By setting, for the view; and by attribute, of those that are not 0.
     """
     labels = {name: format_attribute(name) for name in editable(checkpoint)} | user
-    groups = {**OFFERED, "Your own": tuple(user)}
+    groups = {**OFFERED, "Your directions": tuple(user)}
     values: dict[str, float] = {}
     for index, (group, members) in enumerate(groups.items()):
         settings = [
@@ -158,7 +159,7 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
     """Offer to save the recipe as a file, and to load one."""
     with st.popover("Recipe", icon=":material/receipt_long:", width="stretch"):
         st.download_button(
-            "Save these settings",
+            "Save recipe",
             write_recipe(recipe, checkpoint.card),
             "recipe.json",
             "application/json",
@@ -166,10 +167,10 @@ def offer_recipes(recipe: Recipe, checkpoint: Checkpoint) -> None:
             width="stretch",
         )
         own = any(name.startswith(USER_PREFIX) for name in recipe.amounts)
-        left_out = " Directions of your own are not in it: Arithmetic saves them." if own else ""
-        st.caption(f"A recipe holds amounts and names, never a face.{left_out}")
+        left_out = " Your own directions are not included: save them on Arithmetic." if own else ""
+        st.caption(f"A recipe holds the slider values, never a photo.{left_out}")
         loaded = take_model_file(
-            "Load settings", "recipe_file", MAX_BYTES, lambda data: read_recipe(data, checkpoint)
+            "Load recipe", "recipe_file", MAX_BYTES, lambda data: read_recipe(data, checkpoint)
         )
         if loaded is not None:
             st.session_state[_WANTED] = loaded
@@ -199,12 +200,12 @@ def compare_kinds(card: ModelCard) -> None:
                 rows.append(row)
     if not rows:
         return
-    with st.expander("How much else changes", icon=":material/call_split:"):
+    with st.expander("Side effects", icon=":material/call_split:"):
         st.dataframe(rows, hide_index=True)
         st.caption(
-            "How many other attributes of 40 changed in a face, and how far the slider had to go, "
-            "until nine of ten faces that the model never saw were taken to have it. Attributes "
-            "are what CelebA's annotators saw, and a network that took no part in training judges."
+            "Mean number of other attributes, of 40, that changed per face, and the slider value "
+            "at which 90 % of held-out faces were classified as having the attribute. Attributes "
+            "are as annotated in CelebA; the classifier took no part in training."
         )
 
 
@@ -257,16 +258,16 @@ class Edit:
             return encode_image_file(np.hstack([before, self.face(kept)]), "png")
 
         files: dict[str, tuple[str, Callable[[], bytes]]] = {
-            f"Photo, {kept.photo.width} × {kept.photo.height}": (
+            f"Photo ({kept.photo.width} × {kept.photo.height} px)": (
                 f"edited.{_ENDING[kept.source.kind]}",
                 lambda: self._write(kept),
             ),
-            "Face": ("face.png", lambda: encode_image_file(self.face(kept), "png")),
-            "Face, before and after": ("before-after.png", write_pair),
-            "The change, animated": ("change.webp", write_animated),
+            "Aligned face": ("face.png", lambda: encode_image_file(self.face(kept), "png")),
+            "Before and after": ("before-after.png", write_pair),
+            "Animation": ("edit.webp", write_animated),
         }
         if faces:
-            files["All your photos, as ZIP"] = ("edited.zip", lambda: self._write_all(faces))
+            files["All your photos (ZIP)"] = ("edited.zip", lambda: self._write_all(faces))
         return files
 
     def _write(self, kept: SessionFace) -> bytes:

@@ -35,7 +35,7 @@ _PHOTO, _READ, _UPLOAD = "photo", "photo_read", "photo_round"
 _NEAREST_EYES = 4  # px of the photo; if nearer, both clicks were on one eye
 _SHOWN_SIDE = 1000
 _SIDE = 64
-_SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Sample"}
+_SOURCES = {"upload": "Upload", "camera": "Camera", "sample": "Examples"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def is_example(photo: Photo) -> bool:
 def ask_for_photo(checkpoint: Checkpoint) -> None:
     """Ask for a photo, by upload, camera or sample; an unusable one leaves the last one."""
     way = st.segmented_control(
-        "A face",
+        "Photo source",
         list(_SOURCES),
         format_func=_SOURCES.__getitem__,
         default="upload",
@@ -107,10 +107,10 @@ def ask_for_photo(checkpoint: Checkpoint) -> None:
         return
     turn = st.session_state.get(_UPLOAD, 0)
     if way == "camera":
-        file = st.camera_input("Look into the camera", key=f"photo_camera-{turn}")
+        file = st.camera_input("Take a photo", key=f"photo_camera-{turn}")
         explain_privacy()
     else:
-        file = upload_image("A photo with a face in it; or paste one", f"photo_upload-{turn}")
+        file = upload_image("Upload or paste a photo of a face", f"photo_upload-{turn}")
     if file is None or st.session_state.get(_READ) == file.file_id:
         return
     try:
@@ -136,7 +136,7 @@ def show_found(photo: Photo, height: int) -> None:
         "chosen": photo.chosen if photo.faces else None,
         "places": photo.marks_eyes,
         "height": height,
-        "description": f"The photo, with {count} {'face' if count == 1 else 'faces'} found",
+        "description": f"Photo: {count or 'no'} {'face' if count == 1 else 'faces'} found",
     }
     draw_view("photo-found", data, {}, chosen=_choose, eyes=_mark_eyes)
 
@@ -144,16 +144,24 @@ def show_found(photo: Photo, height: int) -> None:
 def offer_eyes(photo: Photo) -> None:
     """Offer to mark the eyes manually, except in a generated face."""
     if photo.marks_eyes and photo.faces:
-        st.button("Leave that", icon=":material/close:", on_click=_mark, args=(False,))
+        st.button("Cancel", icon=":material/close:", on_click=_mark, args=(False,))
     elif not photo.marks_eyes and not photo.generated:
-        st.button("Mark the eyes", icon=":material/ads_click:", on_click=_mark, args=(True,))
+        st.button(
+            "Mark the eyes manually",
+            icon=":material/ads_click:",
+            on_click=_mark,
+            args=(True,),
+        )
 
 
 def show_session_faces() -> None:
     """Show the session's faces; each can be renamed or removed, or all with their photos."""
     faces = session_faces()
     if faces:
-        st.markdown(f"**Your faces** · {len(faces)}", help="For every face page, until a reload.")
+        st.markdown(
+            f"**Your faces** · {len(faces)}",
+            help="Available on all Faces pages until you reload the app.",
+        )
     for kept in faces:
         picture, name, button = st.columns([0.2, 0.62, 0.18], vertical_alignment="center")
         with picture:
@@ -172,13 +180,15 @@ def show_session_faces() -> None:
             "",
             icon=":material/close:",
             key=f"remove-{kept.id}",
-            help="Forget this face",
+            help="Remove this face",
             on_click=_remove,
             args=(kept,),
             type="tertiary",
         )
     if faces or not is_example(current_photo()):
-        st.button("Forget all", icon=":material/delete:", on_click=_forget_all, type="tertiary")
+        st.button(
+            "Remove all photos", icon=":material/delete:", on_click=_forget_all, type="tertiary"
+        )
 
 
 def forget_photo() -> None:
@@ -196,19 +206,19 @@ def _example() -> Photo:
 
 def _offer_samples(checkpoint: Checkpoint) -> None:
     st.button(
-        "An astronaut",
+        "Astronaut",
         icon=":material/rocket_launch:",
         on_click=_take_astronaut,
         width="stretch",
-        help="Eileen Collins; NASA, public domain. The picture comes with scikit-image.",
+        help="Eileen Collins. Photo: NASA, public domain, from scikit-image.",
     )
     st.button(
-        "A face of the model's own",
+        "Generated face",
         icon=":material/casino:",
         on_click=_take_sample,
         args=(checkpoint,),
         width="stretch",
-        help="Nobody: a random z, decoded.",
+        help="A random z, decoded: this person does not exist.",
     )
 
 
@@ -221,7 +231,7 @@ def _take_sample(checkpoint: Checkpoint) -> None:
     seed = st.session_state["photo_seed"] = st.session_state.get("photo_seed", -1) + 1
     z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
     image = to_pil(decode(checkpoint.model, z)[0])
-    _set_photo(Photo("Made up", DecodedImage(image), generated=True))
+    _set_photo(Photo("Generated", DecodedImage(image), generated=True))
 
 
 def _set_photo(photo: Photo) -> None:

@@ -40,7 +40,7 @@ FOUR: Roles = (
     ("corner_c", "Bottom left"),
     ("corner_d", "Bottom right"),
 )
-_GENERATED = tuple(f"Made up {letter}" for letter in "ABCDEF")
+_GENERATED = tuple(f"Generated {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
 BEST_FACE_MODELS = ("faces-vae-96", "faces-vae-64")
@@ -100,7 +100,7 @@ def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[Chosen
         format_func=options.__getitem__,
         key=key,
         persist_state="session",
-        placeholder="Choose pictures",
+        placeholder="Choose images",
     )
     return [_find(checkpoint, option, faces) for option in chosen]
 
@@ -114,8 +114,9 @@ def needs_faces(card: ModelCard) -> None:
     """Stop the script with an explanation if no model of faces is here."""
     if card.dataset.name == FACES:
         return
-    st.info("This page needs a face model, and none is installed.")
-    st.page_link("pages/train.py", label="Train and watch", icon=":material/model_training:")
+    st.info("This page needs a face model, and none is installed. Import one, or train one.")
+    st.page_link("pages/overview.py", label="Import a model", icon=":material/upload:")
+    st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
     close_page()
     st.stop()
 
@@ -137,16 +138,13 @@ def describe_likeness(card: ModelCard, squared_error: float) -> str:
         return ""
     worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
     if worse >= 99:
-        return "The model came closer to this face than to nearly all that it never saw."
+        return "This reconstruction is closer than those of almost all held-out faces."
     if worse <= 1:
         return (
-            "The model came less close to this face than to nearly all that it never saw: it is "
-            "unlike those it learnt from, or it is turned, covered, or not a photo of one."
+            "This reconstruction is less close than those of almost all held-out faces. The face "
+            "may be turned, covered, unlike the training images, or not a photo."
         )
-    return (
-        f"Of 100 faces that the model never saw, it redraws about **{worse} less closely** than "
-        f"this one, and {100 - worse} more closely."
-    )
+    return f"This reconstruction is closer than those of **{worse} of 100** held-out faces."
 
 
 @st.cache_resource(show_spinner=False)
@@ -195,9 +193,11 @@ def _choose(
     """Select an option; the user's own faces stay out of the URL."""
 
     def parse(text: str) -> str:
+        if text not in options:  # perhaps under the name that older versions gave it
+            text = text.replace("Made up", "Generated")
         if text in options and text not in faces:
             return text
-        raise ValueError("no such face is here; photos are never part of a link")
+        raise ValueError("there is no such image here, and links never contain photos")
 
     seed_from_url(key, default, parse)
     option: str = st.selectbox(

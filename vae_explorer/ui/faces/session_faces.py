@@ -15,6 +15,7 @@ from PIL import Image
 
 from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.faces import Face, align
+from vae_explorer.ui.text import escape_markdown
 
 _FACES = "tray"
 _MOST = 12  # faces
@@ -95,12 +96,18 @@ def rename_face(id: str, wanted: str) -> bool:
 
 def _make_room(faces: list[SessionFace]) -> list[SessionFace]:
     """Remove faces until the rest fit: generated ones first, then the oldest; never the newest."""
-    count = len(faces)
+    removed = []
     while len(faces) > 1 and (len(faces) > _MOST or _count_pixels(faces) > _MOST_PIXELS):
         generated = [kept for kept in faces[:-1] if kept.face is None]
-        faces.remove((generated or faces)[0])
-    if len(faces) < count:
-        st.toast("There was no more room: the oldest face was let go.", icon=":material/inbox:")
+        oldest = (generated or faces)[0]
+        faces.remove(oldest)
+        removed.append(oldest.name)
+    if removed:
+        st.toast(
+            f"Removed to make room: {escape_markdown(', '.join(removed))}. "
+            f"A session holds up to {_MOST} faces.",
+            icon=":material/inbox:",
+        )
     return faces
 
 

@@ -55,7 +55,7 @@ def show_morph(
         frames = np.moveaxis(compose(steps), -1, 1).astype(np.float32) / 255
         ends = np.stack([first.image, last.image])
         show_image(tile(ends, 2, gap=8), "The two faces")
-        show_image(tile(frames, min(steps, 6), gap=4), f"{steps} steps")
+        show_image(tile(frames, min(steps, 6), gap=4), f"{steps} images along the path")
         return
     data = {
         "view": "morph",
@@ -69,7 +69,7 @@ def show_morph(
         "values": dict(values),
         "detail": detail,
         "constants": {"fade_power": FADE_POWER},
-        "description": f"{steps} steps from {first.name} to {last.name}",
+        "description": f"{steps} images from {first.name} to {last.name}",
         **describe_model(checkpoint.card),
     }
     draw_view(key, data, {})
@@ -80,7 +80,7 @@ def show_corners(
 ) -> None:
     """Show a grid of faces between four: top left, top right, bottom left, bottom right."""
     corners = np.stack([face.z for face in faces])
-    description = f"{columns} by {columns} faces between four"
+    description = f"Grid of {columns} × {columns} faces between the four corners"
     if not has_live_route():
         explain_release()
         images = decode(checkpoint.model, corner_grid(corners, columns, path))
@@ -142,7 +142,7 @@ def show_edit(
         "values": dict(values),
         "detail": detail,
         "constants": dict(BLENDING),
-        "description": "The face as it was changed",
+        "description": "Edited face",
         **describe_model(checkpoint.card),
     }
     draw_view(key, data, {})

@@ -19,6 +19,7 @@ from vae_explorer.catalog.table import (
     ModelRow,
     find_differences,
     list_rows,
+    title_data,
     write_csv,
 )
 from vae_explorer.checkpoints.card import ModelCard
@@ -34,34 +35,33 @@ QUANTITIES = {
     "reconstruction": "Reconstruction",
     "kl": "KL",
     "negative_elbo": "−ELBO",
-    "loss": "Loss in training",
+    "loss": "Training objective",
 }
 TIMES = {"epoch": "Epochs", "minutes": "Minutes"}
 WHY = {
     "plane": (
-        "Right: z tells more of the picture (rate). Down: the decoded picture is closer "
-        "(distortion). A small β buys closeness with rate, a large one saves rate. −ELBO is their "
-        "sum, the same along a dotted line: where nats can be compared, lower left is better."
+        "Further right: z carries more information (rate). Further down: the reconstruction is "
+        "closer (distortion). A small β lowers the distortion, a large β the rate. −ELBO is their "
+        "sum, constant along a dotted line: where nats are comparable, lower left is better."
     ),
-    "reconstruction": "How badly decoded pictures explain the originals: lower is closer.",
-    "kl": "How much z tells of a picture. A plain autoencoder has no KL: it is not drawn.",
+    "reconstruction": "Reconstruction error, −log p(x|z). Lower is better.",
+    "kl": "How much information z carries about an image. A plain autoencoder has no KL term.",
     "negative_elbo": (
-        "Reconstruction + KL, whatever β weighed it by in training: the fair sum between "
-        "different β. A plain autoencoder has none: it is not drawn."
+        "Reconstruction + KL, with weight 1 whatever β was used in training, so that models with "
+        "different β can be compared. A plain autoencoder has none."
     ),
     "loss": (
-        "What each training made small: reconstruction + β × KL, and what else its recipe asks "
-        "for. Of different β it is not the same sum, so the lower curve need not be the better "
-        "model."
+        "What training minimises: reconstruction + β × KL, and any further terms of the model's "
+        "recipe. With different β the curves cannot be compared: lower need not be better."
     ),
 }
 _WHY_PLANE = (
-    "A model that ignores z has rate 0 and draws the same picture always; one that keeps every "
-    "picture whole needs a high rate. No model gets below a border that the data sets, and each β "
-    "asks for one place along it, where a nat more of rate saves β nats of distortion. So models "
-    "of the same −ELBO can be quite different: look where they stand. A plain autoencoder puts "
-    "each picture on a point of z, not a cloud; a point would cost endless nats, so it has no "
-    "rate, and stands at the right at its distortion. After [Alemi et al. 2018]"
+    "A model that ignores z has rate 0 and always decodes the same image; a model that preserves "
+    "every detail needs a high rate. For each rate, the data impose a lower limit on the "
+    "distortion. Each β selects one point on this limit, where one more nat of rate reduces the "
+    "distortion by β nats. Models with the same −ELBO can therefore behave very differently. A "
+    "plain autoencoder encodes each image as a point rather than a distribution; its rate would "
+    "be infinite, so it is plotted at the right edge, at its distortion. See [Alemi et al. 2018]"
     "(https://arxiv.org/abs/1711.00464), *Fixing a Broken ELBO*."
 )
 _CHOSEN = "models"
@@ -75,18 +75,18 @@ _CONFIG = {"displayModeBar": False}
 
 
 def read_rows(card: ModelCard) -> list[ModelRow]:
-    """Select a data set, by default that of the sidebar's model; return the models trained on it.
+    """Select a data set, by default that of the header's model; return the models trained on it.
 
     Broken checkpoints are listed below the picker.
     """
     rows, errors = list_rows(workspace.RUNS)
     others = {_key(row.dataset, row.data): row.data for row in rows}
-    own = _key(card.dataset.name, card.dataset.title)
+    own = _key(card.dataset.name, title_data(card))
     others.pop(own, None)
     chosen = _SAME
     if others:
-        options = {_SAME: card.dataset.title, **others, _ALL: "All data"}
-        chosen = select("of", "Models of", options, dropdown=True)
+        options = {_SAME: title_data(card), **others, _ALL: "All data sets"}
+        chosen = select("of", "Data set", options, dropdown=True)
     _show_broken(errors)
     wanted = {_SAME: own}.get(chosen, chosen)
     return [row for row in rows if wanted in (_ALL, _key(row.dataset, row.data))]
@@ -98,7 +98,7 @@ def chosen_rows(rows: Sequence[ModelRow]) -> list[ModelRow]:
     def parse(text: str) -> list[str]:
         ids = [unquote(part) for part in text.split(",")]
         if gone := set(ids) - {row.id for row in list_rows(workspace.RUNS)[0]}:
-            raise ValueError(f"there is no model {sorted(gone)[0][:40]} here")
+            raise ValueError(f"there is no model {sorted(gone)[0][:40]}")
         return ids
 
     nothing: list[str] = []
@@ -118,7 +118,7 @@ def choose_models(rows: Sequence[ModelRow]) -> None:
         list(names),
         format_func=names.__getitem__,
         key=key,
-        placeholder=f"All {len(rows)}" if len(rows) > 1 else "The only one",
+        placeholder=f"All {len(rows)} models" if len(rows) > 1 else "1 model",
         on_change=lambda: st.session_state.update({_CHOSEN: st.session_state[key]}),
     )
 
@@ -177,7 +177,7 @@ def show_table(rows: Sequence[ModelRow]) -> None:
                 help="Open this model on another page.",
             ),
         },
-        alt="Models and their numbers; a click on a heading sorts.",
+        alt="Models and their metrics. Click a heading to sort.",
     )
     if page := st.session_state.pop(f"{_GOES}_to", None):
         st.switch_page(page)
@@ -191,7 +191,7 @@ def offer_table(rows: Sequence[ModelRow]) -> None:
         st.markdown("\n".join(line for line in meanings if not line.endswith(": ")))
     with button:
         st.download_button(
-            "Table as CSV",
+            "Download CSV",
             lambda: write_csv(rows),
             "models.csv",
             "text/csv",
@@ -206,18 +206,18 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
     differences = find_differences(rows)
     if "data" in differences:
         found = escape_markdown(", ".join(differences["data"]))
-        st.caption(f"Careful: nats of different data cannot be compared, and here are {found}.")
+        st.caption(f"Nats cannot be compared between different data sets, here {found}.")
     elif differences:
         found = escape_markdown(
             "; ".join(f"{name}: {', '.join(v)}" for name, v in differences.items())
         )
-        st.caption(f"Careful: nats cannot be compared where these differ. Here, {found}.")
+        st.caption(f"Nats cannot be compared: the models differ in {found}.")
     elif len(rows) > 1:
-        st.caption("Nats can be compared here: the same data, picture size and likelihood for all.")
+        st.caption("Nats are comparable: all models have the same data, image size and likelihood.")
     if any(row.is_run for row in rows):
         st.caption(
-            "A run without a model is measured on its own validation pictures, at its best epoch; "
-            "models on the held-out ones, which no training sees."
+            "Unpublished runs are evaluated on their own validation images, at their best epoch; "
+            "models on held-out images, which are never used in training."
         )
 
 
@@ -225,7 +225,9 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
     """Plot models in the rate-distortion plane: KL against reconstruction term."""
     there = [row for row in rows if row.reconstruction is not None]
     if not there:
-        st.info("None of these models has been measured yet: train an epoch, or evaluate one.")
+        st.info(
+            "None of these models has been evaluated yet. Choose others, or train for an epoch."
+        )
         return
     names = name_rows(there)
     figure = rate_distortion_figure(
@@ -238,8 +240,8 @@ def show_plane(rows: Sequence[ModelRow]) -> None:
         template=theme(),
     )
     st.plotly_chart(figure, theme=None, key="rate-distortion", config=_CONFIG)
-    _name_missing(rows, there, "was not measured yet")
-    with st.expander("Why look at both", icon=":material/help:"):
+    _name_missing(rows, there, "not evaluated yet")
+    with st.expander("How to read this plot", icon=":material/help:"):
         st.markdown(_WHY_PLANE)
 
 
@@ -264,7 +266,7 @@ def show_curves(
             curves[names[row.id]] = times, values
             there.append(row)
     if not curves:
-        st.info("None of these models has this curve. Choose another one, or other models.")
+        st.info("None of these models has this curve. Choose another quantity or other models.")
         return
     figure = curves_figure(
         curves,
@@ -274,8 +276,10 @@ def show_curves(
         template=theme(),
     )
     st.plotly_chart(figure, theme=None, key="curves", config=_CONFIG)
-    st.caption("On each training's validation pictures. A click on a name hides or shows its line.")
-    _name_missing(rows, there, "has no such curve")
+    st.caption(
+        "On each run's validation images. Click a name in the legend to hide or show its line."
+    )
+    _name_missing(rows, there, "no such curve")
 
 
 def _key(dataset: str, title: str) -> str:
@@ -329,7 +333,7 @@ def _times(row: ModelRow, per: str) -> NDArray[np.float64] | None:
 def _name_missing(rows: Sequence[ModelRow], there: Sequence[ModelRow], why: str) -> None:
     missing = [name for id, name in name_rows(rows).items() if id not in {r.id for r in there}]
     if missing:
-        st.caption(f"Left out: {escape_markdown('; '.join(missing))}, which {why}.")
+        st.caption(f"Not shown ({why}): {escape_markdown('; '.join(missing))}.")
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

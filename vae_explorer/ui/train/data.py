@@ -74,12 +74,12 @@ def choose_data() -> TrainingData | None:
     own = {f"{_OWN}{each.name}": each for each in list_user_sets(workspace.DATA)}
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
-    titles |= {name: f"{each.name} · yours" for name, each in own.items()}
-    titles[_NEW] = "Your own pictures …"
+    titles |= {name: f"{each.name} · your images" for name, each in own.items()}
+    titles[_NEW] = "Your images …"
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
     first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
-    name = select("train_data", "Pictures", titles, first, dropdown=True)
+    name = select("train_data", "Data set", titles, first, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:
@@ -120,10 +120,10 @@ def _can_be_had(spec: DatasetSpec) -> bool:
 
 def _say_where(spec: DatasetSpec) -> str:
     if spec.bundled:
-        return "comes with the app"
+        return "included"
     if not spec.download_bytes or find_prepared(spec.name, workspace.DATA):
-        return "here"
-    return f"{spec.download_bytes / 1e6:.3g} MB to download"
+        return "on this machine"
+    return f"{spec.download_bytes / 1e6:.3g} MB download"
 
 
 def _show_terms(spec: DatasetSpec) -> None:
@@ -133,8 +133,8 @@ def _show_terms(spec: DatasetSpec) -> None:
     )
     if spec.download_bytes and not find_prepared(spec.name, workspace.DATA):
         st.caption(
-            "Fetched when training starts, which takes a connection. If it fails, nothing is lost: "
-            "start again once you are online."
+            "Downloaded when training starts, so you need an internet connection. If the download "
+            "fails, start the training again."
         )
 
 
@@ -148,17 +148,17 @@ def ask_for_zip(root: Path) -> UserSet | None:
     """Let a zip be uploaded; return the set in the run in which it was kept."""
     turn = st.session_state.get(_ROUND, 0)
     file = st.file_uploader(
-        "A zip of pictures",
+        "Upload a ZIP of images",
         "zip",
         key=f"own_zip-{turn}",
         max_upload_size=MAX_BYTES // 2**20,
-        help="JPEG, PNG, WebP, HEIC and the like, of any size: each is cropped to its central "
-        "square. The folders at the zip's top are the labels; or a file labels.csv there, with "
-        "the columns file and label.",
+        help="JPEG, PNG, WebP, HEIC and similar, of any size; each image is cropped to its "
+        "central square. Labels are the top-level folders of the ZIP, or a file labels.csv there "
+        "with the columns file and label.",
     )
     st.caption(
-        "Kept on this machine, below `data/own`, until you delete it; whoever opens this app can "
-        "train on it."
+        "Stored on this machine in `data/own` until you delete it. Everyone who opens this app "
+        "can train on it."
     )
     if file is None:
         return None
@@ -187,11 +187,11 @@ def ask_for_path() -> tuple[Path, int, tuple[str, ...]] | None:
         Names of the files that are left out.
     """
     text = st.text_input(
-        "Or a folder of pictures on this machine",
+        "Or enter a folder of images on this machine",
         key="own_path",
         placeholder="~/Pictures/cats",
-        help="Read where it lies; nothing is copied but the pictures made small. Offered because "
-        "your browser runs on the machine that the app runs on.",
+        help="The folder is left as it is; the app stores resized copies of its images. Only "
+        "available in a browser on the machine that runs the app.",
     )
     if not text.strip():
         return None
@@ -221,10 +221,10 @@ def is_at_this_machine() -> bool:
 def show_own_set(own: UserSet, root: Path) -> None:
     """Say what was found in a set, and offer to delete it."""
     labels = ", ".join(own.label_names[:5]) + (" …" if len(own.label_names) > 5 else "")
-    said = f"{own.pictures:,} pictures; " + (f"labels: {labels}." if labels else "no labels.")
+    said = f"{own.pictures:,} images; " + (f"labels: {labels}." if labels else "no labels.")
     left_out = [
         (own.damaged, own.damaged_names, "damaged"),
-        (own.others, own.other_names, "of another kind"),
+        (own.others, own.other_names, "of another type"),
     ]
     names = [_say_left_out(*each) for each in left_out if each[0]]
     if names:
@@ -233,11 +233,15 @@ def show_own_set(own: UserSet, root: Path) -> None:
     words.caption(escape_markdown(said))
     with button.popover("Delete", icon=":material/delete:", type="tertiary"):
         st.markdown(
-            f"Delete the pictures of **{escape_markdown(own.name)}** from this machine? "
-            "Models that were trained on them stay."
+            f"Delete the images of **{escape_markdown(own.name)}** from this machine? "
+            "Models that were trained on them are kept."
         )
         st.button(
-            "Delete them", type="primary", on_click=_delete, args=(own.name, root), width="stretch"
+            "Delete images",
+            type="primary",
+            on_click=_delete,
+            args=(own.name, root),
+            width="stretch",
         )
 
 
@@ -248,11 +252,11 @@ def _say_left_out(count: int, first: Sequence[str], what: str) -> str:
 
 def _keep(file: UploadedFile, root: Path) -> UserSet:
     name = suggest_name(Path(file.name).stem, [each.name for each in list_user_sets(root)])
-    bar = st.progress(0.0, text="Looking through the zip …")
+    bar = st.progress(0.0, text="Reading the ZIP …")
 
     def show(done: int, total: int | None) -> None:
         share = done / total if total else 0.0
-        bar.progress(share, text=f"{done:,} of {total or 0:,} pictures read")
+        bar.progress(share, text=f"{done:,} of {total or 0:,} images read")
 
     try:
         return add_user_set(name, file, root, progress=show)
@@ -267,7 +271,7 @@ def _delete(name: str, root: Path) -> None:
         st.error(escape_markdown(str(error)))
 
 
-@st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for pictures …")
+@st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for images …")
 def _look_into(path: str) -> tuple[int, tuple[str, ...]]:
     with open_image_files(Path(path)) as image_files:
         return len(image_files.pictures), tuple(image_files.left_out)

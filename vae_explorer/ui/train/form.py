@@ -38,8 +38,8 @@ _OF_THE_DATA = (
     "train_likelihood",
 )
 _FEW = (
-    "{} pictures are few. The model will redraw these, blurred, and make up little else; a "
-    "thousand or more do better."
+    "{} images are few. The model will reconstruct these, blurred, and generate little else. "
+    "Use 1,000 or more for better results."
 )
 
 
@@ -60,7 +60,7 @@ def choose_training() -> list[str] | None:
     with choices:
         data = choose_data()
     if data is None:
-        summary.caption("The size of the training stands here once there are pictures.")
+        summary.caption("Choose a data set or add images to see a summary here.")
         return None
     taken = taken_names()
     with choices:
@@ -85,7 +85,7 @@ def choose_training() -> list[str] | None:
             _show_size(*read_command(arguments), data.counts)
             if 0 < data.pictures < FEW_IMAGES:
                 st.warning(_FEW.format(data.pictures))
-            st.caption("The command that is started; in a terminal it does the same:")
+            st.caption("Equivalent command")
             st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
     return arguments if pressed and not problems else None
 
@@ -98,14 +98,14 @@ def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int
     choosing = validated or counts.get("val", 0)  # see `split_rows`
     held_out = counts.get("test") or counts.get("val", 0)
     st.markdown(
-        f"**{train - validated:,} pictures** to learn from; {choosing:,} more choose the best "
-        f"epoch, {held_out:,} judge it"
+        f"**{train - validated:,} images** for training, {choosing:,} to choose the best epoch, "
+        f"{held_out:,} for the final evaluation"
     )
     st.markdown(
         f"**{encoder + decoder:,} parameters**: {encoder:,} in the encoder, {decoder:,} in the "
         "decoder"
     )
-    at_most = ", or fewer, if it stops early" if config.patience else ""
+    at_most = ", fewer with early stopping" if config.patience else ""
     st.markdown(f"**{config.epochs:,} epoch{'s' if config.epochs > 1 else ''}**{at_most}")
 
 
@@ -122,33 +122,39 @@ def _choose_numbers(
             "Epochs",
             (1, 1000),
             pace.epochs,
-            help="One epoch is one pass over the pictures. The best one is kept.",
+            help="One epoch is one pass over the training images. The best epoch is published.",
         )
     suggested = suggest_name(f"my {model.preset or data.short_name + ' vae'}", taken)
     name = right.text_input(
         "Name",
         placeholder=suggested,
         key="train_name",
-        help="Of the model's folder: letters, digits, hyphens, underscores and dots.",
+        help="Name of the model's folder: letters, digits, hyphens, underscores and dots.",
     )
-    with st.expander("More"):
+    with st.expander("Advanced settings"):
         if model.is_variational:
             values["beta"] = float_slider(
                 "train_beta",
-                "β, the weight of the KL term",
+                "β (weight of the KL term)",
                 (0, 10),
                 1,
-                help="The KL term holds z near the prior, N(0, 1). Above 1 the space is tidier, "
-                "and the pictures are blurrier.",
+                help="The KL term keeps z close to the prior, N(0, 1). A larger β gives a more "
+                "regular latent space, but blurrier images.",
             )
         values["patience"] = int_input(
             "train_patience",
-            "Stop after so many epochs without progress",
+            "Early stopping (epochs)",
             (0, 1000),
             0,
-            help="0 goes on to the last one.",
+            help="Stop after this many epochs without improvement. 0: never.",
         )
-        values["seed"] = int_input("train_seed", "Seed", (0, 2**32 - 1), 0)
+        values["seed"] = int_input(
+            "train_seed",
+            "Random seed",
+            (0, 2**32 - 1),
+            0,
+            help="Determines the initial weights, the batches and the noise.",
+        )
     return name.strip() or suggested, values
 
 
@@ -219,12 +225,12 @@ def _relative(name: str) -> Path:
 
 OWN = "own"
 _WORDS = {
-    "fashion-vae": "convolutional, 2-D, on 32×32; Foster 2022",
-    "fashion-ae": "the same as a plain autoencoder",
-    "mnist-vae": "convolutional, 2-D, on 28×28; Keras, Chollet 2020",
-    "mnist-mlp-vae": "one hidden layer, 20-D; PyTorch, after Kingma & Welling 2014",
-    "faces-vae-32": "convolutional, 200-D, on 32×32; Foster 2022",
-    "faces-vae-64": "128-D, on 64×64, for faces: learns by features too, and slowly",
+    "fashion-vae": "convolutional, 2-D, 32×32 (Foster 2022)",
+    "fashion-ae": "the same network as a plain autoencoder",
+    "mnist-vae": "convolutional, 2-D, 28×28 (Keras, Chollet 2020)",
+    "mnist-mlp-vae": "one hidden layer, 20-D (PyTorch, after Kingma & Welling 2014)",
+    "faces-vae-32": "convolutional, 200-D, 32×32 (Foster 2022)",
+    "faces-vae-64": "128-D, 64×64, with a perceptual loss; slow to train",
 }
 
 
@@ -243,7 +249,7 @@ def choose_model(data: TrainingData) -> TrainingModel:
     """Draw the choice."""
     fitting = fitting_presets(data.channels, data.sizes, resized=data.is_resized)
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
-    options[OWN] = "Your own · you say how large"
+    options[OWN] = "Custom · you choose the size"
     first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
     name = select(
         "train_model",
@@ -251,12 +257,11 @@ def choose_model(data: TrainingData) -> TrainingModel:
         options,
         first,
         dropdown=True,
-        help="A variational autoencoder (VAE) squeezes each picture into z, a few numbers, and "
-        f"draws it again from them. Of {len(PRESETS)} published models, {len(fitting)} fit these "
-        "pictures.",
+        help="A variational autoencoder (VAE) encodes each image as z, a few numbers, and decodes "
+        f"it from them. {len(fitting)} of the {len(PRESETS)} published models fit these images.",
     )
     if not fitting:
-        st.caption(f"None of the {len(PRESETS)} published models fits these pictures.")
+        st.caption(f"None of the {len(PRESETS)} published models fits these images.")
     if name != OWN:
         model = PRESETS[name]
         return TrainingModel(name, ["--model", name], model.kind == "vae")
@@ -267,7 +272,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     size = data.sizes[0]
     if len(data.sizes) > 1:
         sizes = {str(side): f"{side}×{side}" for side in data.sizes}
-        size = int(select("train_size", "Size of the pictures, in pixels", sizes, "64"))
+        size = int(select("train_size", "Image size (pixels)", sizes, "64"))
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
@@ -276,8 +281,8 @@ def _ask_for_own(data: TrainingData) -> list[str]:
                 "Channels",
                 placeholder=widths,
                 key="train_channels",
-                help="Of the encoder's "
-                "convolutions, each of which halves the picture; the decoder mirrors them.",
+                help="Channels of the encoder's convolutions, separated by commas. Each one "
+                "halves the image size; the decoder mirrors them.",
             )
             or widths
         )
@@ -285,16 +290,24 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         usual = 2 if data.channels == 1 else 32
         latent_dim = int_input(
             "train_latent",
-            "Latent size",
+            "Latent dimensions",
             (2, 512),
             usual,
-            help="How many numbers z is. "
-            "With 2 the latent map shows all there is; with more, pictures are redrawn sharper.",
+            help="Length of z. With 2, the latent map shows the whole latent space; with more, "
+            "reconstructions are sharper.",
         )
     with likely:
         likelihoods = {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}
         default = "gaussian" if data.channels == 3 else "bernoulli"
-        likelihood = select("train_likelihood", "Likelihood", likelihoods, default, dropdown=True)
+        likelihood = select(
+            "train_likelihood",
+            "Likelihood",
+            likelihoods,
+            default,
+            dropdown=True,
+            help="Model of the pixel values. Bernoulli suits grayscale images that are mostly "
+            "black and white; Gaussian suits colour images and photos.",
+        )
     return [
         "--image-size",
         str(size),

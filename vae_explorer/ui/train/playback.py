@@ -35,7 +35,7 @@ from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 
-ALIGNMENTS = {"epoch": "Epoch", "share": "Share of training"}
+ALIGNMENTS = {"epoch": "Epoch", "share": "Progress in %"}
 COMMAND = (
     "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
     "--out checkpoints/my-vae --keep-epochs"
@@ -53,12 +53,12 @@ def needs_sources() -> dict[str, Source]:
     if sources:
         return sources
     st.info(
-        "No model here has kept its epochs. Train one on the page Train and watch, or in a "
-        "terminal: after the first epoch the run can be chosen here, and the finished model "
-        "carries its epochs with it."
+        "No model has saved epochs. Train one here or in a terminal: you can replay "
+        "it as soon as its first epoch is finished."
     )
+    st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
     st.code(COMMAND, language="bash", wrap_lines=True)
-    st.caption("What an epoch looked like cannot be found out later: train again to see it.")
+    st.caption("Epochs cannot be added to a model that was trained without them.")
     close_page()
     return st.stop()
 
@@ -101,23 +101,26 @@ def show_playback(sources: Sequence[Source], key: str, *, align: str, follow: bo
         "align": align,
         "follow": follow,
         "smooth": is_smooth(),
-        "description": f"{titles}, epoch by epoch: arrow keys step, space plays.",
+        "description": f"Playback of {titles}. Arrow keys step through the epochs, space plays.",
     }
     draw_view(key, data, {})
 
 
 def offer_animation(source: Source) -> None:
     """Offer a training as an animation, rendered on request with a progress bar."""
-    with st.popover("Save as a film", icon=":material/movie:", width="stretch"):
+    with st.popover("Save animation", icon=":material/movie:", width="stretch"):
         kind = select(
-            "film", "File", ANIMATION_FORMATS, help="A GIF is larger and has 256 colours."
+            "film",
+            "Format",
+            ANIMATION_FORMATS,
+            help="GIF files are larger and limited to 256 colours.",
         )
         made = recall(_ANIMATION, {})
         key = (source, kind)
-        if key not in made and st.button("Draw it", type="primary", width="stretch"):
+        if key not in made and st.button("Create animation", type="primary", width="stretch"):
             made = st.session_state[_ANIMATION] = {key: _write_animation(source, kind)}
         if key in made:
-            label = f"Download, {len(made[key]) / 1e6:.2g} MB"
+            label = f"Download ({len(made[key]) / 1e6:.2g} MB)"
             st.download_button(
                 label,
                 made[key],
@@ -130,13 +133,13 @@ def offer_animation(source: Source) -> None:
 
 
 def _write_animation(source: Source, kind: Format) -> bytes:
-    bar = st.progress(0.0, "Drawing the frames …")
+    bar = st.progress(0.0, "Drawing frames …")
 
     def show(share: float) -> None:
-        bar.progress(0.8 * share, "Drawing the frames …")
+        bar.progress(0.8 * share, "Drawing frames …")
 
     frames = render_animation(_load(source), CLASS_COLOURS, show)
-    bar.progress(0.8, "Packing them: some seconds more …")
+    bar.progress(0.8, "Compressing …")
     data = write_animation(frames, kind, ANIMATION_SECONDS, back=False)
     bar.empty()
     return data

@@ -54,9 +54,9 @@ def draw_training(run: Run, status: RunStatus) -> None:
 def describe_progress(status: RunStatus) -> str:
     """Say where a run stands in a line: "Epoch 3 of 20 · 2,140 images/s · about 1 min left"."""
     if status.phase == "preparing":
-        return "Getting ready: the pictures and the model are loaded."
+        return "Preparing: loading the images and the model."
     if status.phase == "evaluating":
-        return "Measuring the best epoch on pictures it has never seen, and publishing it."
+        return "Evaluating the best epoch on held-out images, then publishing it."
     if not status.is_alive:
         return f"{status.epoch} of {status.epochs} epochs"
     parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]

@@ -48,7 +48,7 @@ def offer_another() -> int:
     seed = seed_from_url(_SEED, 0, lambda text: read_number(text, int, 0, _MOST_SEED))
     write_to_url(_SEED, str(seed), "0")
     st.button(
-        "Another twelve",
+        "New images",
         icon=":material/casino:",
         width="stretch",
         on_click=lambda: st.session_state.update({_SEED: (seed + 1) % (_MOST_SEED + 1)}),
@@ -67,7 +67,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
         Determines the images.
     """
     if len({row.data for row in rows}) != 1:
-        st.info("These models learnt from different pictures. Choose models of one data set above.")
+        st.info("These models have different data sets. Choose one data set above.")
         return
     shown = rows[:_MOST]
     cards, _ = list_checkpoints()
@@ -80,7 +80,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
     inverted = is_inverted(shown[0].dataset, shown[0].model.image_channels)
     names, strips = name_rows(rows), []
     if best is not None and len(ids):
-        strips.append(_Strip("Held-out pictures", best.take(ids).astype(np.float32) / 255, None))
+        strips.append(_Strip("Held-out images", best.take(ids).astype(np.float32) / 255, None))
     for row in shown:
         images = _reconstruct(row, cards.get(row.id), data[row.id], ids)
         if images is None:
@@ -159,26 +159,28 @@ def _write_table(strips: Sequence[_Strip], inverted: bool) -> str:
         lines.append(
             f'<tbody><tr><th colspan="2" scope="rowgroup">{escape(strip.name)}</th></tr><tr><td>'
             f'<img src="{data_url(mosaic, scale, is_smooth())}" '
-            f'alt="{len(strip.images)} pictures: {escape(strip.name)}"></td>'
+            f'alt="{len(strip.images)} images: {escape(strip.name)}"></td>'
             f"<td>{close}</td></tr></tbody>"
         )
     return (
-        '<div class="same-pictures" tabindex="0" role="region" aria-label="The same pictures, '
-        f'redrawn by each model"><table>{"".join(lines)}</table></div>'
+        '<div class="same-pictures" tabindex="0" role="region" aria-label="The same images, '
+        f'reconstructed by each model"><table>{"".join(lines)}</table></div>'
     )
 
 
 def _explain(rows: Sequence[ModelRow], shown: Sequence[ModelRow], strips: Sequence[_Strip]) -> None:
     if any(strip.psnr is not None for strip in strips):
         st.caption(
-            "dB: PSNR of these pictures, at each model's own size, without a border that only pads "
-            "them. Higher is closer; it forgives blur."
+            "PSNR in dB, at each model's image size, without padding. Higher is closer to the "
+            "original, but blur lowers it little."
         )
     if len(rows) > len(shown):
-        st.caption(f"The first {len(shown)} of {len(rows)}: tick others in the table to see them.")
+        st.caption(
+            f"Showing the first {len(shown)} of {len(rows)} models. Select others in the table."
+        )
     drawn = {strip.name for strip in strips}
     if missing := [name for id, name in name_rows(shown).items() if name not in drawn]:
         st.caption(
-            f"Not drawn: {escape_markdown('; '.join(missing))}. "
-            "A run needs its data here, and a whole epoch."
+            f"Not shown: {escape_markdown('; '.join(missing))}. "
+            "A run needs a finished epoch, and its data set on this machine."
         )

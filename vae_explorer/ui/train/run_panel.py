@@ -34,9 +34,9 @@ _NEXT, _REFUSAL = "next_run", "run_refusal"
 _EVERY, _IDLE = 1.0, 5.0  # seconds between two looks
 _OTHERS = 6
 STATES: dict[Phase, str] = {
-    "preparing": "getting ready",
+    "preparing": "preparing",
     "training": "training",
-    "evaluating": "being measured",
+    "evaluating": "evaluating",
     "paused": "paused",
     "finished": "finished",
     "failed": "failed",
@@ -57,12 +57,12 @@ def choose_run() -> str | None:
     runs = list_runs()
     if not runs:
         return None
-    names = {NEW: "A new training", **{status.name: status.name for status in runs}}
+    names = {NEW: "New training", **{status.name: status.name for status in runs}}
     if _NEXT in st.session_state:
         st.session_state["run"] = st.session_state.pop(_NEXT)
     default = runs[0].name if runs[0].is_alive else NEW
     with st.columns([0.34, 0.66])[0]:
-        chosen = select("run", "Show", names, default, dropdown=True)
+        chosen = select("run", "Run", names, default, dropdown=True)
     return None if chosen == NEW else chosen
 
 
@@ -78,7 +78,7 @@ def launch(arguments: Sequence[str]) -> None:
     def start() -> None:
         st.session_state[_NEXT] = start_training(arguments[1:])
 
-    if _attempt(start, "Starting: Python and the model are loaded …"):
+    if _attempt(start, "Starting: loading Python and the model …"):
         st.rerun()
     _show_refusal()
 
@@ -104,10 +104,10 @@ def _draw(name: str, was_live: bool) -> None:
         if status.phase == "finished":
             _offer_model(Path(status.out).name)
         if is_read_only():
-            st.caption("This copy is for looking: training is turned off.")
+            st.caption("This copy is read-only: training is turned off.")
         else:
             _offer_actions(status)
-        st.caption("The same on the command line")
+        st.caption("Equivalent command")
         st.code(status.command, language="bash", wrap_lines=True)
         _list_others(name)
 
@@ -115,13 +115,13 @@ def _draw(name: str, was_live: bool) -> None:
 def _say_state(status: RunStatus) -> None:
     message = escape_markdown(status.message)
     if status.requested_action:
-        st.info("It ends after the step under way, and saves.", icon=":material/hourglass_top:")
+        st.info("Finishing the current step, then saving.", icon=":material/hourglass_top:")
     elif status.phase == "failed":
         st.error(message, icon=":material/error:")
     elif status.phase == "interrupted":
         st.warning(message, icon=":material/warning:")
     elif status.phase == "paused":
-        st.info(f"Paused. {message or 'It goes on exactly where it stopped.'}")
+        st.info(f"Paused. {message or 'Resume continues exactly where it stopped.'}")
     elif status.phase == "finished":
         st.success(message, icon=":material/check:")
     elif message:
@@ -157,7 +157,7 @@ def _offer_model(name: str) -> None:
     card = list_checkpoints()[0].get(name)
     if card is None:
         st.caption(
-            f"It was published as {escape_markdown(name)}, which was renamed or deleted since."
+            f"The published model {escape_markdown(name)} has since been renamed or deleted."
         )
         return
 
@@ -166,7 +166,7 @@ def _offer_model(name: str) -> None:
         st.session_state["played"] = name
 
     if st.button(
-        "Open it in the map",
+        "Open in Latent map",
         type="primary",
         icon=":material/scatter_plot:",
         on_click=choose_it,
@@ -174,7 +174,7 @@ def _offer_model(name: str) -> None:
     ):
         st.switch_page("pages/latent_map.py")
     if EPOCHS in card.sha256 and st.button(
-        "Play its epochs", icon=":material/movie:", on_click=choose_it, width="stretch"
+        "Open in Playback", icon=":material/movie:", on_click=choose_it, width="stretch"
     ):
         st.switch_page("pages/playback.py")
 
@@ -219,7 +219,7 @@ def _show_refusal() -> None:
         st.error(escape_markdown(refusal))
 
 
-_STARTING = "Starting: Python and the model are loaded …"
+_STARTING = "Starting: loading Python and the model …"
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def list_actions(status: RunStatus) -> list[Action]:
     config = _config_of(status)
     actions = []
     goes_on = Action(
-        "Go on" if Run.named(status.name).can_resume else "Try again",
+        "Resume" if Run.named(status.name).can_resume else "Try again",
         resume_training,
         ":material/play_arrow:",
         main=status.failure != "not_a_number",
@@ -255,11 +255,11 @@ def list_actions(status: RunStatus) -> list[Action]:
         rate = f"{config.learning_rate / 2:.4g}"
         actions.append(
             Action(
-                f"Start again at a learning rate of {rate}",
+                f"Restart with learning rate {rate}",
                 lambda name: restart_training(name, "--lr", rate),
                 ":material/replay:",
                 main=True,
-                help="Half of what it was, from the beginning",
+                help="From the beginning, with half the learning rate.",
             )
         )
     else:
@@ -268,28 +268,28 @@ def list_actions(status: RunStatus) -> list[Action]:
         size = str(config.batch_size // 2)
         actions.append(
             Action(
-                f"Start again with {size} pictures a step",
+                f"Restart with batch size {size}",
                 lambda name: restart_training(name, "--batch-size", size),
                 ":material/replay:",
-                help="Half as many, from the beginning: needs less memory",
+                help="From the beginning, with half the batch size. Needs less memory.",
             )
         )
     if config is not None and status.failure == "data":
         actions.append(
             Action(
-                "Start again",
+                "Restart",
                 restart_training,
                 ":material/replay:",
-                help="From the beginning, with the pictures that are there now",
+                help="From the beginning, with the current images.",
             )
         )
     if status.epoch and Run.named(status.name).can_resume:
         actions.append(
             Action(
-                "Publish the best so far",
+                "Publish the best epoch",
                 finish_training,
                 ":material/check:",
-                help="Measure the best epoch and put it among the models",
+                help="Evaluates the best epoch so far and adds it to the models.",
             )
         )
     return actions
@@ -298,8 +298,8 @@ def list_actions(status: RunStatus) -> list[Action]:
 def offer_deletion(name: str) -> bool:
     """Draw a button that deletes a run, and one that is sure; say whether that was pressed."""
     with st.popover("Delete this run", icon=":material/delete:", type="tertiary"):
-        st.markdown("Its state and what was kept of its epochs go. A published model stays.")
-        return st.button("Delete it", key=f"delete-{name}", type="primary")
+        st.markdown("This deletes the run's state and saved epochs. A published model is kept.")
+        return st.button("Delete", key=f"delete-{name}", type="primary")
 
 
 def _while_it_lives(status: RunStatus) -> list[Action]:
@@ -308,17 +308,17 @@ def _while_it_lives(status: RunStatus) -> list[Action]:
             "Pause",
             pause_training,
             ":material/pause:",
-            doing="Asking it to pause …",
-            help="Saves after the step under way; it goes on exactly there",
+            doing="Pausing …",
+            help="Saves after the current step. Resume continues exactly there.",
         ),
         Action(
-            "Stop here",
+            "Stop and publish",
             stop_training,
             ":material/stop:",
-            doing="Asking it to stop …",
-            help="Measures the best epoch so far and puts it among the models"
+            doing="Stopping …",
+            help="Evaluates the best epoch so far and adds it to the models."
             if status.epoch
-            else "Once an epoch is finished: before, there is nothing to publish",
+            else "Available after the first epoch: until then there is nothing to publish.",
             disabled=status.epoch == 0,
         ),
     ]

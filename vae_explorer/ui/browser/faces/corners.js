@@ -70,8 +70,8 @@ export function createCorners(host) {
         }, lost);
       }
       pictures.forEach((image, k) => Object.assign(image, { src: data.pictures[k], alt: data.names[k], title: data.names[k] }));
-      field.setAttribute("aria-label", `${data.description}. Arrow keys move within it.`);
-      screen.setAttribute("aria-label", "The face at that place");
+      field.setAttribute("aria-label", `${data.description}. Use the arrow keys to move.`);
+      screen.setAttribute("aria-label", "The decoded face at the marked position");
       const n = data.columns;
       const tiles = Array.from({ length: n * n }, (_, i) => latent((i % n) / (n - 1), Math.floor(i / n) / (n - 1)));
       gridFeed(() => ({ z: Float32Array.from(tiles.flatMap((z) => [...z])), since: 0 }));

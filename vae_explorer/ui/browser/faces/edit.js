@@ -15,7 +15,7 @@ export function createEdit(host) {
   const bar = element(host, "div", "vae-player");
   element(bar, "span").textContent = "Before";
   const wipe = element(bar, "input", "", {
-    type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "Wipe between before and after",
+    type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "Boundary between before and after",
   });
   element(bar, "span").textContent = "After";
   const apart = element(bar, "button", "", { type: "button", "aria-pressed": false });

@@ -18,7 +18,7 @@ export function createMorph(host) {
   const row = element(host, "div", "vae-morph");
   const [first, screen, last] = ["img", "canvas", "img"].map((tag) => element(element(row, "figure"), tag));
   const words = [first, screen, last].map((shown) => element(shown.parentElement, "figcaption"));
-  const player = createPlayer(host, { course: thereAndBack(SECONDS), onMove: showAt, label: "Along the path" });
+  const player = createPlayer(host, { course: thereAndBack(SECONDS), onMove: showAt, label: "Position along the path" });
   player.at = 0.5;
   const strip = element(host, "canvas", "vae-strip", { role: "img" });
   const notes = createNotes(host);
@@ -50,7 +50,7 @@ export function createMorph(host) {
   function drawFrame() {
     if (!frame) return;
     screen.getContext("2d").putImageData(compose(frame.images, 0, frame.t, detail()), 0, 0);
-    screen.setAttribute("aria-label", `${Math.round(100 * frame.t)} % of the way`);
+    screen.setAttribute("aria-label", `Morph at ${Math.round(100 * frame.t)} %`);
     words[1].textContent = `${Math.round(100 * frame.t)} %`;
   }
 

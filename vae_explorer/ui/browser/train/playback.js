@@ -44,7 +44,7 @@ function createLossCurves(host, colours) {
         run.caption = element(caption, "span");
         run.caption.style.setProperty("--class-colour", colours[k]);
       });
-      element(caption, "span", "vae-quiet").textContent = "thin: on the training pictures";
+      element(caption, "span", "vae-quiet").textContent = "thin line: training loss";
     },
     /** Move the markers to the epochs that are shown. */
     follow(places) {
@@ -53,7 +53,7 @@ function createLossCurves(host, colours) {
         run.marker.move(epoch);
         const { from, to, share } = placeOf(run.epoch, epoch);
         const loss = run.validation[from] + share * (run.validation[to] - run.validation[from]);
-        run.caption.textContent = `validation loss ${loss.toFixed(1)} nats an image`;
+        run.caption.textContent = `validation loss ${loss.toFixed(1)} nats per image`;
       });
     },
   };

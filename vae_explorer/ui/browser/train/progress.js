@@ -37,7 +37,7 @@ function createLossPanels(host) {
     });
     return { part, figure, caption, chart };
   });
-  element(host, "p", "watch-note").textContent = "In nats per image, epoch by epoch. The thin line: the batches as they come.";
+  element(host, "p", "watch-note").textContent = "In nats per image, by epoch. Thin line: individual batches.";
 
   const lastEpoch = () => Math.max(1, data.epochs.at(-1) ?? 0, data.at.at(-1) ?? 0);
 
@@ -176,10 +176,10 @@ const MIN_COLUMNS = 8;
 
 /** Originals and reconstructions in two rows, at a whole multiple of their size. */
 function createReconstructions(host) {
-  const canvases = ["Originals", "Reconstructed"].map((name) => {
+  const canvases = ["Originals", "Reconstructions"].map((name) => {
     const row = element(host, "div", "watch-row");
     element(row, "span", "watch-name").textContent = name;
-    return element(row, "canvas", "", { role: "img", "aria-label": `${name}, pictures that the model has not learnt from` });
+    return element(row, "canvas", "", { role: "img", "aria-label": `${name}, held-out images` });
   });
   let data = null;
 
@@ -213,12 +213,12 @@ function createReconstructions(host) {
 export function createProgress(host) {
   host.classList.add("watch");
   const bar = element(host, "div", "watch-bar", {
-    role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Steps done",
+    role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Training progress",
   });
   const done = element(bar, "i");
   const said = element(host, "p", "watch-said");
   const wait = element(host, "p", "watch-wait");
-  wait.textContent = "The latent map and the reconstructions come after the first epoch.";
+  wait.textContent = "The latent map and the reconstructions appear after the first epoch.";
   const part = (tag, className, create) => {
     const place = element(host, tag, className);
     return { place, ...create(place) };

@@ -59,10 +59,10 @@ export function createRecording(parent, given, whenReady) {
   const strip = element(cell, "div", "vae-reconstructions");
   const row = (name) => {
     element(strip, "span").textContent = name;
-    return element(strip, "canvas", "vae-picture", { role: "img", "aria-label": `${name} of held-out pictures` });
+    return element(strip, "canvas", "vae-picture", { role: "img", "aria-label": `${name}, held-out images` });
   };
   const originals = given.originals && row("originals");
-  const redrawn = row("redrawn");
+  const redrawn = row("reconstructions");
 
   const points = new Int16Array(toBytes(given.points).buffer);
   const labels = new Int16Array(toBytes(given.labels).buffer);
@@ -76,8 +76,8 @@ export function createRecording(parent, given, whenReady) {
     grid: given.grid && createSheet(given.grid.sheet, whenReady),
   };
   if (grid) {
-    grid.caption.textContent = "decoded all over the square";
-    grid.canvas.setAttribute("aria-label", "Grid of decoded pictures");
+    grid.caption.textContent = "decoder output over the square";
+    grid.canvas.setAttribute("aria-label", "Grid of decoded images");
   }
 
   const pointsOf = (index) => points.subarray(2 * count * index, 2 * count * (index + 1));
@@ -100,7 +100,7 @@ export function createRecording(parent, given, whenReady) {
       told.textContent = `epoch ${Math.round(epoch)} of ${given.numbers.at(-1)}`;
       const ends = [x, y].map((middle, k) =>
         `${given.axes[k]} ${formatNumber(middle - half, 2)} … ${formatNumber(middle + half, 2)}`);
-      map.caption.textContent = [...ends, ...(given.rings ? [`circles: ${SIGMAS.join(", ")} σ of the prior`] : [])].join(", ");
+      map.caption.textContent = [...ends, ...(given.rings ? [`prior contours: ${SIGMAS.join(", ")} σ`] : [])].join(", ");
       map.canvas.setAttribute("aria-label", `${count} encodings at epoch ${Math.round(epoch)}`);
     },
   };
