@@ -23,9 +23,9 @@ from vae_explorer.ui.widgets import select
 SENTENCE = "Compare models and runs. Select rows to plot them."
 LOOKS = {
     "table": "Table",
-    "plane": "Rate and distortion",
-    "curves": "Learning curves",
-    "pictures": "Reconstructions",
+    "plane": "Rate–distortion",
+    "curves": "Curves",
+    "pictures": "Images",
 }
 
 checkpoint = current_checkpoint()

@@ -165,7 +165,12 @@ def test_a_damaged_checkpoint_is_not_packed(shelf: Path) -> None:
 
 
 def test_a_taken_name_is_refused_with_one_that_is_free(shelf: Path, packed: Files) -> None:
-    refuse(shelf, pack(packed), "“mine” is already in use. Choose another name, for example “mine-2”", name=None)
+    refuse(
+        shelf,
+        pack(packed),
+        "“mine” is already in use. Choose another name, for example “mine-2”",
+        name=None,
+    )
     refuse(shelf, pack(packed), "“MINE” is already in use", name="MINE")
 
 
@@ -335,7 +340,9 @@ def test_a_pickle_is_never_loaded_whatever_its_name(
     evil = pickle.dumps(Evil())
     for name in ("model.safetensors", "latent.safetensors", "extra.safetensors"):
         refuse(shelf, pack(replace_file(packed, name, evil)), f"{name} is not a safetensors file")
-    refuse(shelf, pack(replace_file(packed, "model.pkl", evil)), "only hold safetensors and CSV files")
+    refuse(
+        shelf, pack(replace_file(packed, "model.pkl", evil)), "only hold safetensors and CSV files"
+    )
     assert not (tmp_path / "unpickled").exists()
 
 

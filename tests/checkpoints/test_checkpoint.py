@@ -306,7 +306,9 @@ def test_what_could_not_be_loaded_replaces_nothing(
 def test_a_folder_that_is_no_checkpoint_is_not_replaced(root: Path) -> None:
     (root / "notes").mkdir()
     (root / "notes" / "diary.txt").write_text("precious")
-    with pytest.raises(CheckpointError, match="'notes' was not saved: a file or folder that is not a check"):
+    with pytest.raises(
+        CheckpointError, match="'notes' was not saved: a file or folder that is not a check"
+    ):
         save(root / "notes")
     assert (root / "notes" / "diary.txt").read_text() == "precious"
 

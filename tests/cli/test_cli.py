@@ -72,13 +72,16 @@ def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     text = read_help(capsys, "train")
     assert ",".join(PRESETS) in text.replace(" ", "")  # long lines are broken at hyphens too
     assert "Ctrl-C finishes the current step, saves and stops; --resume continues" in text
-    example = json.loads(text[text.index('{"model"') : text.index('where "model" may')])
+    example = json.loads(text[text.index('{"model"') : text.index('"model" may also')])
     assert ModelConfig.from_dict(example["model"]).channels == (32, 64)
     assert TrainConfig.from_dict({"dataset": "digits", **example["train"]}).beta == 4
 
 
 def test_help_of_evaluate_and_list_say_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--importance-samples K also compute the IWAE bound with K samples per image" in read_help(capsys, "evaluate")
+    assert (
+        "--importance-samples K also compute the IWAE bound with K samples per image"
+        in read_help(capsys, "evaluate")
+    )
     assert "list" in read_help(capsys, "list")
 
 

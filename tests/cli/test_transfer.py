@@ -180,7 +180,7 @@ def test_pictures_that_cannot_be_read_are_counted_and_named(
     assert "Encoded 100 of 102 images" in told
     assert "2 left out: cannot be read" in told
     assert "left out: torn.png: " in told
-    assert "left out: words.jpg: not a picture" in told
+    assert "left out: words.jpg: not an image" in told
     assert "notes.txt" not in told
     assert len(read_csv(tmp_path / "out.csv")) == 100
 
@@ -195,7 +195,7 @@ def test_files_that_are_no_images_are_counted_and_named(
     captured = capsys.readouterr()
     assert "Encoded 100 of 100 images" in captured.out
     assert "2 other files left out" in captured.err
-    assert "notes.txt: not an image" in captured.err
+    assert "notes.txt: not a supported image" in captured.err
     assert "gone: a broken link" in captured.err
     assert "no_ending" in {row["file"] for row in read_csv(tmp_path / "out.csv")}
 

@@ -249,7 +249,9 @@ def test_a_folder_without_pictures_is_an_error(tmp_path, files):
 
 def test_a_folder_of_nothing_but_damage_is_an_error(tmp_path):
     source = put(tmp_path / "bad", {"a.png": b"x", "b.png": b"y"})
-    with pytest.raises(DatasetError, match=r"None of the 2 images .* The first: a.png: not an image"):
+    with pytest.raises(
+        DatasetError, match=r"None of the 2 images .* The first: a.png: not an image"
+    ):
         prepare("folder", tmp_path, source=source)
 
 

@@ -125,7 +125,7 @@ def test_of_two_starts_at_the_same_moment_one_runs(
 
 
 def test_what_the_command_refuses_is_said_and_leaves_nothing(arguments: Arguments) -> None:
-    with pytest.raises(LaunchError, match=r"no model 'x'\. There are"):
+    with pytest.raises(LaunchError, match=r"no model 'x'\. Available"):
         start_training([*arguments("one")[2:], "--model", "x"])
     with pytest.raises(LaunchError, match="cannot be a name"):
         start_training(["--out", "checkpoints/.."])
@@ -227,7 +227,7 @@ def test_what_does_not_train_cannot_be_paused(training_folder: Path) -> None:
     for ask in (pause_training, stop_training):
         with pytest.raises(RunError, match="is not training"):
             ask("one")
-        with pytest.raises(RunError, match=r"no run '\.\./one'"):
+        with pytest.raises(RunError, match=r"run '\.\./one' no longer exists"):
             ask("../one")
     assert not (workspace.RUNS / "one" / "request").exists()
 

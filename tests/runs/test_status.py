@@ -104,10 +104,10 @@ def test_a_status_without_a_process_is_interrupted(tmp_path: Path, status: RunSt
         ({"pid": 1, "code": -9}, "memory", "probably because the machine ran out of memory"),
         ({"pid": 1, "code": 137}, "memory", "probably because the machine ran out of memory"),
         ({"pid": 1, "code": -9, "system_kills": 0}, "memory", "ran out of memory"),  # as it was
-        ({"pid": 1, "code": -7}, "killed", "ended by the signal SIGBUS"),
-        ({"pid": 1, "code": -99}, "killed", "ended by the signal 99"),
-        ({"pid": 2, "code": -9}, "killed", "The training process is gone"),
-        ({"code": -9}, "killed", "The training process is gone"),
+        ({"pid": 1, "code": -7}, "killed", "stopped by the signal SIGBUS"),
+        ({"pid": 1, "code": -99}, "killed", "stopped by the signal 99"),
+        ({"pid": 2, "code": -9}, "killed", "The training process is no longer running"),
+        ({"code": -9}, "killed", "The training process is no longer running"),
     ],
 )
 def test_how_a_process_ended_is_diagnosed_by_its_exit_code(
@@ -330,7 +330,10 @@ def test_a_full_disk_costs_no_state(
     with monkeypatch.context() as patch:
         fill_disk(patch, after=1)
         assert train_small(data_root) == 2
-    assert "The disk is full. Free some space" in capsys.readouterr().err
+    assert (
+        "The disk is full. Progress up to epoch 1 is saved. Free some space"
+        in capsys.readouterr().err
+    )
     status = RUN.read_status()
     assert status is not None
     assert (status.phase, status.failure) == ("failed", "disk")
@@ -445,7 +448,7 @@ def test_finish_publishes_what_there_is(
 ) -> None:
     root = ["--root", str(data_root)]
     assert main([*SMALL, "--finish", *root]) == 2
-    assert "give --resume with it" in capsys.readouterr().err
+    assert "add --resume" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         fill_disk(patch, after=1)
         assert train_small(data_root) == 2

@@ -80,7 +80,9 @@ def run_encode(args: argparse.Namespace) -> int:
     with open_image_files(args.folder) as image_files:
         left_out = image_files.left_out
         if not image_files.pictures:
-            raise TransferError(f"{say_no_image(args.folder, left_out)} {FORMAT_NAMES} are supported.")
+            raise TransferError(
+                f"{say_no_image(args.folder, left_out)} {FORMAT_NAMES} are supported."
+            )
         with tqdm(total=len(image_files.pictures), unit="image", disable=None) as bar:
 
             def show(name: str, fault: str | None) -> None:

@@ -230,7 +230,8 @@ def write_cache(
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(damaged.items())[:3])
         raise DatasetError(
-            f"None of the {len(damaged)} images of {source.path or spec.title} can be used. The first: {reasons}."
+            f"None of the {len(damaged)} images of {source.path or spec.title} can be used. The "
+            f"first: {reasons}."
         )
     if spec.shares is not None and len(kept) < FEWEST_IMAGES:
         lines = list_left_out({**damaged, **source.left_out}, most=3)
@@ -387,7 +388,9 @@ class _Place:
         if size is not None:
             command += f" --size {size}"
         if source is None and spec.needs_source:
-            raise DatasetError(f"Give the folder or zip file of your images: `{command} --source PATH`.")
+            raise DatasetError(
+                f"Give the folder or zip file of your images: `{command} --source PATH`."
+            )
         if source is not None:
             command += f" --source {shlex.quote(str(source))}"
             source = source.expanduser().resolve()
@@ -437,8 +440,8 @@ class _Place:
             )
             if self.spec.digest and self.spec.digest(self.root, self.source) != found.digest:
                 raise DatasetError(
-                    f"{self.title} changed while it was read. Run `{self.command}` again when "
-                    "nothing writes there any more."
+                    f"{self.title} changed while it was read. Run `{self.command}` again once "
+                    "its files no longer change."
                 )
             if self.folder.is_dir() and self.is_stale():
                 self.folder.rename(f"{partial}.old")
@@ -495,7 +498,9 @@ def _check_size(spec: DatasetSpec, size: int | None) -> int:
             )
         return spec.image_size
     if size is not None and size not in SIZES:
-        raise DatasetError(f"--size {size}: from {SIZES[0]} to {SIZES[-1]} pixels would do.")
+        raise DatasetError(
+            f"--size {size} is not possible: it must be from {SIZES[0]} to {SIZES[-1]} pixels."
+        )
     return size or DEFAULT_SIZE
 
 

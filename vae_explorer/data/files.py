@@ -155,7 +155,9 @@ def open_image_files(path: Path) -> Iterator[ImageFiles]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError as error:
-        raise DatasetError(f"{path} does not exist. Choose a folder or a zip file of images.") from error
+        raise DatasetError(
+            f"{path} does not exist. Choose a folder or a zip file of images."
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise DatasetError(f"{path} cannot be read ({_reason(error)}).") from error
     if is_folder:

@@ -213,7 +213,9 @@ def _copy(file: BinaryIO, path: Path) -> None:
 def _look_through(name: str, path: Path, progress: Progress | None) -> UserSet:
     """Read every image once, as training will; refuse the zip, or say what is in it."""
     if not zipfile.is_zipfile(path):
-        raise DatasetError("This file is not a zip file, or it is incomplete. Zip a folder of images.")
+        raise DatasetError(
+            "This file is not a zip file, or it is incomplete. Zip a folder of images."
+        )
     try:
         with open_image_files(path) as image_files:
             unpacked = image_files.unpacked_bytes

@@ -322,7 +322,7 @@ def _describe(
     protocol = (
         f"{split} split, {MEASURED_ON} faces without {name}: smallest α of {ALPHAS[0]:g} to "
         f"{ALPHAS[-1]:g} at which {ACCEPTED:.0%} are accepted as having it, share accepted "
-        "there, and how many other attributes flipped in a face by the judge's word on decode(z); "
+        "there, and how many other attributes flipped in a face as classified from decode(z); "
         f"{kind} vector{', the default' if default else ''}"
     )
     metric = Metric(

@@ -198,8 +198,8 @@ class Run:
         """
         if (self.path / STATE).exists() and not (restart or self.is_published):
             raise RunError(
-                f"The run {self.name} is unfinished, in {self.path}. Go on with --resume, "
-                "or throw it away with --restart."
+                f"The run {self.name} is unfinished, in {self.path}. Continue it with "
+                "--resume, or discard it with --restart."
             )
 
     def clear(self, *, restart: bool) -> None:

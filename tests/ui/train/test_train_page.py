@@ -175,7 +175,7 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
     ("changes", "words", "button", "options"),
     [
         ({"phase": "paused"}, "continues exactly where it stopped", "Resume", ["--resume"]),
-        ({"phase": "training"}, "process is gone", "Resume", ["--resume"]),
+        ({"phase": "training"}, "process is no longer running", "Resume", ["--resume"]),
         (
             {"failure": "disk", "message": "The disk is full."},
             "disk is full",

@@ -174,7 +174,7 @@ def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Ope
     ("wrong", "reason"),
     [
         ({"train_name": "../evil"}, "cannot be a name"),
-        ({"train_name": "My model"}, "“my-model” would do"),
+        ({"train_name": "My model"}, "for example “my-model”"),
         ({"train_name": "digits-vae-2d"}, "“digits-vae-2d” is taken"),
         ({"train_channels": "many"}, "such as 32,64"),
         ({"train_channels": "4,4,4,4"}, "multiple of 16"),
