@@ -1,4 +1,4 @@
-"""The decoded grid: what the decoder draws at every place of a plane."""
+"""The decoded grid: the decoder's output on a regular grid of a plane."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.widgets import int_slider, select
 
-SPACINGS: dict[Spacing, str] = {"linear": "Even steps", "quantile": "Quantiles"}
+SPACINGS: dict[Spacing, str] = {"linear": "Linear", "quantile": "Quantile"}
 _TILE = "grid_tile"
 
 
@@ -31,8 +31,7 @@ checkpoint = current_checkpoint()
 card = checkpoint.card
 stage, panel = open_page(
     "Decoded grid",
-    "The decoder draws a picture for every point of the plane, also where no data lies. "
-    "Drag the grid, scroll to zoom, click a tile to enlarge it.",
+    "The decoder's output on a regular grid. Drag to pan, scroll to zoom, click a tile to enlarge.",
 )
 
 with panel:
@@ -42,31 +41,31 @@ with panel:
             "axes",
             "Axes",
             {"pca": "Principal components", "z": "Dimensions"},
-            help="Principal components are the directions in which the encodings differ most.",
+            help="Principal components are the directions in which the encodings vary most.",
         )
     axes = choose_axes(checkpoint, kind)
     plane = span_plane(checkpoint, axes)
     farthest = np.abs(plane.to_plane(checkpoint.encodings.z_mean)).max()
     reach = max(1.0, float(np.ceil(farthest)))  # equal encodings are all at the mean
     usual = 3.0 if card.model.kind == "vae" else reach
-    extent = Setting("extent", "Extent: half the width, in units of z", 0.1, max(reach, 4.0), usual)
+    extent = Setting("extent", "Range", 0.1, max(reach, 4.0), usual)
     centre = [
-        Setting(name, f"Centre, {axis}", -reach, reach, 0.0)
+        Setting(name, f"Centre {axis}", -reach, reach, 0.0)
         for name, axis in zip("xy", plane.names, strict=True)
     ]
     channel = f"grid-{card.name}-{kind}-{axes.across}-{axes.up}"
     values = show_sliders([extent, *centre], f"{channel}-window", channel, pad=("x", "y"))
     others = other_settings(checkpoint, axes)
     if others:
-        with st.expander("The other axes"), st.container(height=260, border=False):
+        with st.expander("Other axes"), st.container(height=260, border=False):
             values |= show_sliders(list(others), f"{channel}-others", channel)
-    n = int_slider("n", "Tiles along a side", (3, 30), 15)
+    n = int_slider("n", "Grid size", (3, 30), 15)
     spacing = select(
         "spacing",
         "Spacing",
         SPACINGS,
-        help="Even steps of z, or steps that hold equal shares of the prior N(0, 1): the middle, "
-        "where most pictures are, gets more tiles.",
+        help="**Linear**: equal steps of z. **Quantile**: steps of equal probability under the "
+        "prior N(0, 1), so that the centre, where most encodings lie, gets more tiles.",
     )
     download, details = st.container(), st.container()
 
@@ -84,7 +83,7 @@ with stage:
         columns=n,
         on_click=enlarge,
         on_values=take_values,
-        description=f"{n} by {n} decoded pictures over {plane.names}",
+        description=f"Grid of {n} × {n} decoded images over {plane.names[0]} and {plane.names[1]}",
     )
 with download:
     offer_images(

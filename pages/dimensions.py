@@ -10,7 +10,7 @@ from vae_explorer.figures import (
     norms_figure,
 )
 from vae_explorer.latent.interpolation import latent_traversal
-from vae_explorer.latent.planes import coordinate_plane
+from vae_explorer.latent.planes import coordinate_plane, dimension_name
 from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.dimensions import LOOKS, WHY, correlate, dimension_strengths
@@ -22,8 +22,7 @@ from vae_explorer.ui.stage.views import show_grid, show_image_row
 from vae_explorer.ui.widgets import select
 
 SENTENCE = (
-    "A model uses as many dimensions as the pictures are worth, and leaves the rest to the prior. "
-    "Move the strongest, and see what each has learnt."
+    "How much information each latent dimension carries. Drag a slider to see what it encodes."
 )
 LIVE, SHOWN, STEPS, STRAYS = 6, 50, 11, 0.1
 SIDE = 230  # pixels on the screen
@@ -33,15 +32,16 @@ card, encodings = checkpoint.card, checkpoint.encodings
 latent_dim = card.model.latent_dim
 stage, panel = open_page("Dimensions", SENTENCE)
 order, strengths, title = dimension_strengths(checkpoint)
-names = [f"z{k + 1}" for k in order]
+names = [dimension_name(k) for k in order]
 strongest = order[:LIVE]
 channel = f"dimensions-{card.name}"
 
 with panel:
     picture = st.container()
-    settings = [Setting(f"dim{k + 1}", f"z{k + 1}", -3.0, 3.0, 0.0) for k in strongest]
+    settings = [Setting(f"dim{k + 1}", dimension_name(k), -3.0, 3.0, 0.0) for k in strongest]
     values = show_sliders(settings, f"{channel}-sliders", channel)
-    st.caption("All others stand at 0. A double click brings one back to it.")
+    others_at_0 = " All other dimensions are 0." if latent_dim > LIVE else ""
+    st.caption(f"Double-click a slider to reset it to 0.{others_at_0}")
 extent = Setting("extent", "", 1.0, 1.0, 1.0)
 others = {s.name: np.eye(latent_dim)[k] for s, k in zip(settings, strongest, strict=True)}
 first, second = settings[0].name, settings[1].name
@@ -67,11 +67,11 @@ with picture:
         height=SIDE,
         on_click=lambda _: None,
         on_values=take_values,
-        description="z as the sliders say",
+        description="Image decoded at the values of the sliders",
     )
 
 with stage:
-    look = select("look_at", "Look at", LOOKS)
+    look = select("look_at", "View", LOOKS)
     if look == "kl":
         figure = bars_figure(strengths[order], names, title, template=theme())
     elif look == "spread":
@@ -85,10 +85,13 @@ with stage:
         )
     elif look == "length":
         drawn = sample_posteriors(encodings.z_mean, encodings.z_log_var)
-        lengths = {"samples": drawn, "means": encodings.z_mean}
+        lengths = {"Posterior samples": drawn, "Posterior means": encodings.z_mean}
         figure = norms_figure(
             {name: np.linalg.norm(rows, axis=1) for name, rows in lengths.items()},
-            {"√d": np.sqrt(latent_dim), "mean": np.linalg.norm(encodings.z_mean.mean(axis=0))},
+            {
+                "√d": np.sqrt(latent_dim),
+                "overall mean": np.linalg.norm(encodings.z_mean.mean(axis=0)),
+            },
             latent_dim,
             template=theme(),
         )
@@ -98,5 +101,5 @@ with stage:
     st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
     st.caption(WHY[look])
     for setting, k in zip(settings, strongest, strict=True):
-        st.caption(f"{setting.label} from −3 to 3")
+        st.caption(f"Traversal of {setting.label} from −3 to 3")
         show_image_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))

@@ -25,11 +25,14 @@ from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.widgets import int_input, select
 
-SENTENCE = "Each picture is new: a random z, decoded. Click those to keep, and re-roll the rest."
+SENTENCE = "Decode random samples from the prior. Pin the ones you like and resample the rest."
 SIDES = {"4": "4 × 4", "6": "6 × 6", "8": "8 × 8", "10": "10 × 10"}
-TEMPERATURE = Setting("temperature", "Temperature: distance from the middle", 0.0, 2.0, 1.0, 0.05)
+TEMPERATURE = Setting("temperature", "Temperature", 0.0, 2.0, 1.0, 0.05)
 LOOKS = {"samples": "Samples", "nearest": "Nearest encodings"}
-LOOK_HELP = "The nearest stored encoding to each sample, in the same place: how new is a sample?"
+LOOK_HELP = (
+    "**Nearest encodings** replaces each sample by the closest encoded image, reconstructed. "
+    "Compare the two to see how new a sample is."
+)
 SEEDS = 100_000
 _LAST = "sample_clicked"
 
@@ -57,11 +60,11 @@ channel = f"samples-{card.name}"
 
 with panel:
     prior, sources = choose_prior(checkpoint)
-    side = int(select("side", "Pictures", SIDES, "6"))
+    side = int(select("side", "Grid size", SIDES, "6"))
     values = show_sliders([TEMPERATURE], f"{channel}-temperature", channel)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = int_input("seed", "Seed", (0, SEEDS - 1), 0)
-        st.button("Re-roll", icon=":material/casino:", on_click=resample, width="stretch")
+        st.button("New samples", icon=":material/casino:", on_click=resample, width="stretch")
     look = select("look", "Show", LOOKS, help=LOOK_HELP)
     actions, details = st.container(), st.container()
 
@@ -87,12 +90,12 @@ with stage:
                 on_click=pin if source == prior else enlarge,
                 framed=list(pinned),
                 captions=captions,
-                description=f"{side} by {side} samples",
+                description=f"Grid of {side} × {side} samples",
             )
     show_walk(checkpoint, z[list(pinned)])
 with actions:
     if pinned:
-        st.button(f"Let {len(pinned)} kept go", icon=":material/undo:", on_click=unpin_all)
+        st.button(f"Unpin all ({len(pinned)})", icon=":material/keep_off:", on_click=unpin_all)
     offer_images(
         lambda: get_decoded(
             key_of(card), np.vstack([t.latents(values) for t, _ in grids.values()])

@@ -21,17 +21,17 @@ from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.stage.views import MAP_HEIGHT, show_drawing_box, show_map
 from vae_explorer.ui.widgets import select
 
-DRAGS = {"pan": "Click", "select": "Box", "lasso": "Lasso"}
+DRAGS = {"pan": "Pan", "select": "Box select", "lasso": "Lasso"}
 DRAG_HELP = (
-    "Click pins a point, and a drag moves the map. Box and lasso encircle many points, to count "
-    "and to save."
+    "**Pan**: drag to move the map, click a point for details. **Box select** and **Lasso**: drag "
+    "around points to count them, download them as CSV, or define a direction."
 )
 
 checkpoint = current_checkpoint()
 stage, panel = open_page(
     "Latent map",
-    "Each point is a picture, placed where the encoder puts it in the latent space. "
-    "Move over the map: the decoder draws what lies there. Click to pin.",
+    "Every point is an encoded test image. "
+    "Hover to decode any location; click a point for details.",
 )
 
 with panel:
@@ -40,7 +40,7 @@ with panel:
     visitor = show_garment_upload(checkpoint)
     view = choose_view(checkpoint)
     classes, class_names = choose_classes(checkpoint)
-    drag = select("drag", "On the map", DRAGS, help=DRAG_HELP)
+    drag = select("drag", "Tool", DRAGS, help=DRAG_HELP)
     overlays = choose_overlays(checkpoint, view)
     details = st.container()
 
@@ -88,6 +88,6 @@ with details:
         show_latent(checkpoint, view.plane.to_latent(np.array([pin.at]))[0])
         offer_unpin()
     elif drag == "pan":
-        st.caption("Nothing is pinned. Click a point to see its picture, and what became of it.")
+        st.caption("Click a point to see its details.")
     else:
-        st.caption("Nothing is encircled. Draw around some points to count them.")
+        st.caption("Drag around points to select them.")

@@ -16,9 +16,7 @@ from vae_explorer.ui.page import open_page
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
-stage, panel = open_page(
-    card.title, "What this model is, and how well it does on pictures it has never seen."
-)
+stage, panel = open_page(card.title, "Model card: architecture, data, and test-set metrics.")
 
 with stage:
     show_reconstructions(checkpoint)
@@ -29,4 +27,4 @@ with panel:
     show_facts(card)
     show_terms(card)
     offer_models(checkpoint)
-    st.page_link("pages/latent_map.py", label="See its latent map", icon=":material/scatter_plot:")
+    st.page_link("pages/latent_map.py", label="Open the latent map", icon=":material/scatter_plot:")

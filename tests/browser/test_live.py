@@ -292,7 +292,7 @@ def test_a_kept_sample_stays_when_the_others_are_rolled_anew(open_page: OpenPage
     keep(page, 5)
     canvas = page.locator("[data-view=grid] canvas")
     before = cut_tiles(read_canvas(canvas), 4)
-    page.get_by_role("button", name="Re-roll").click()
+    page.get_by_role("button", name="New samples").click()
     expect(page).to_have_url(re.compile("[?&]seed=1"))
     z = sample_latents(load_checkpoint(FASHION), 16, seed=1)
     z[5] = sample_latents(load_checkpoint(FASHION), 16, seed=0)[5]
@@ -334,7 +334,7 @@ def test_where_only_the_socket_gets_through_pictures_follow_on_release(
     open_page: OpenPage, path: str
 ) -> None:
     page = open_page(path, cut_off=lambda: True)
-    explanation = page.get_by_text("Pictures follow when you let go")
+    explanation = page.get_by_text("Images update when you release")
     expect(explanation).to_have_count(1)
     expect(find_plot(page)).to_be_visible()
     assert read_image(find_plot(page)).std() > 5  # something is drawn

@@ -153,6 +153,6 @@ def test_where_only_the_socket_gets_through_the_answer_comes_with_the_page(
     open_page: OpenPage,
 ) -> None:
     page = open_page("anatomy", cut_off=lambda: True)
-    expect(page.get_by_text("Pictures follow when you let go")).to_have_count(1)
+    expect(page.get_by_text("Images update when you release")).to_have_count(1)
     expect(cell(page, "Output").locator("canvas")).to_be_visible()
     assert np.ptp(picture_of(page, "Output")) > 100

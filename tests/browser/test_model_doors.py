@@ -48,7 +48,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
 
     page.get_by_role("button", name="Save").click()
     with page.expect_download() as saved:
-        page.get_by_role("button", name="The model, as ZIP").click()
+        page.get_by_role("button", name="Model (ZIP)").click()
     archive = tmp_path / saved.value.suggested_filename
     saved.value.save_as(archive)
     assert archive.name == "my-digits.zip"
@@ -63,8 +63,8 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     expect(picker).to_have_value("MNIST VAE (2-D) (my-digits-2)")
     assert (own_shelf / "my-digits-2" / "card.json").is_file()
 
-    page.get_by_label("What this one is called").fill("Digits from elsewhere")
-    page.get_by_label("Its folder, and its name in links").fill("elsewhere")
+    page.get_by_label("Title").fill("Digits from elsewhere")
+    page.get_by_label("Name of its folder and in links").fill("elsewhere")
     page.get_by_role("button", name="Rename").click()
     expect(title).to_have_text("Digits from elsewhere")
     expect(picker).to_have_value("Digits from elsewhere")
@@ -74,14 +74,14 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     expect(title).to_have_text("Digits from elsewhere")
 
     open_doors(page)
-    page.get_by_role("button", name="Delete this one").click()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_role("button", name="Delete this model").click()
+    page.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_text("elsewhere is no longer here")).to_be_visible()
     expect(title).to_have_text("Fashion-MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]
 
     expect(page.get_by_text("comes with the project, so it can be neither")).to_be_attached()
-    expect(page.get_by_role("button", name="Delete this one")).to_have_count(0)
+    expect(page.get_by_role("button", name="Delete this model")).to_have_count(0)
 
 
 def test_a_file_that_is_no_model_is_refused_in_a_sentence(

@@ -30,13 +30,13 @@ def test_models_stand_at_their_rate_and_distortion(figure: go.Figure) -> None:
     assert found["VAE"].x.tolist() == RATE[:3]
     assert found["VAE"].y.tolist() == DISTORTION[:3]
     assert found["VAE"].hovertext.tolist() == NAMES[:3]
-    run = found["run, not published yet"]
+    run = found["Run, not published yet"]
     assert (run.x.tolist(), run.y.tolist()) == ([5.0], [256.0])
 
 
 def test_what_has_no_rate_stands_apart_at_its_distortion(figure: go.Figure) -> None:
-    apart = marks(figure)["autoencoder"]
-    assert list(apart.x) == ["no rate"]
+    apart = marks(figure)["Autoencoder"]
+    assert list(apart.x) == ["No rate"]
     assert apart.y.tolist() == [250.7]
     assert apart.xaxis == "x2"
     assert figure.layout.yaxis2.matches == "y"  # one scale for both

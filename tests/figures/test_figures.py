@@ -183,7 +183,7 @@ def test_prior_rings_lie_at_one_two_and_three_sigma_within_the_view(points):
     layout = scatter_figure(points / 10, axis_names=AXES, prior_rings=True).layout
     radii = [np.linalg.norm(read_path(shape.path), axis=1) for shape in layout.shapes]
     np.testing.assert_allclose(radii, np.repeat([[1], [2], [3]], len(radii[0]), axis=1), rtol=1e-4)
-    assert [note.text for note in layout.annotations] == ["1 σ", "2 σ", "3 σ"]
+    assert [note.text for note in layout.annotations] == ["1σ", "2σ", "3σ"]
     assert layout.xaxis.range[0] < -3 < 3 < layout.xaxis.range[1]
 
 

@@ -27,18 +27,18 @@ Box = tuple[float, float, float, float]
 
 _MARKS: dict[Kind, tuple[str, str]] = {
     "vae": ("circle", "VAE"),
-    "autoencoder": ("diamond", "autoencoder"),
-    "run": ("triangle-up", "run, not published yet"),
+    "autoencoder": ("diamond", "Autoencoder"),
+    "run": ("triangle-up", "Run, not published yet"),
 }
 """Symbol, and what the legend calls it."""
 _BESIDE = 3  # of them in the narrow strip
 _NO_RATE = 0.16  # share of the width
 _SUM = "−ELBO {:g}"
 _HOVER = (
-    "<b>%{hovertext}</b><br>rate %{x:.3g}, distortion %{y:.3g}<br>"
+    "<b>%{hovertext}</b><br>Rate %{x:.3g}, distortion %{y:.3g} nats<br>"
     "−ELBO %{customdata[1]:.4g} nats, β = %{customdata[0]:.3g}<extra></extra>"
 )
-_HOVER_NO_RATE = "<b>%{hovertext}</b><br>distortion %{y:.3g} nats, no rate<extra></extra>"
+_HOVER_NO_RATE = "<b>%{hovertext}</b><br>Distortion %{y:.3g} nats, no rate<extra></extra>"
 
 _SIDES = {
     "middle right": (0.0, -0.5),
@@ -135,12 +135,12 @@ def rate_distortion_figure(
         x_range = (0.0, 1.15 * max(float(rated.rate.max()), 1e-3))
         taken = _draw_equal_sums(figure, x_range, y_range, template) if sums else []
         _draw_rated(figure, rated, taken, (x_range, y_range), template)
-        x_axis = axis(template, "rate: KL, nats per image")
+        x_axis = axis(template, "Rate: KL divergence, nats per image")
         figure.update_xaxes(x_axis, range=x_range, zeroline=False, col=1)
     if len(others.names):
         _draw_others(figure, others, template, 2 if both else 1)
     figure.update_yaxes(axis(template), range=y_range, zeroline=False)
-    figure.update_yaxes(title_text="distortion: reconstruction, nats per image", col=1)
+    figure.update_yaxes(title_text="Distortion: reconstruction error, nats per image", col=1)
     return figure.update_layout(showlegend=len(set(kinds)) > 1, legend=LEGEND)
 
 
@@ -237,7 +237,7 @@ def _draw_others(figure: go.Figure, models: _Models, template: Template, column:
         if not len(some.names):
             continue
         figure.add_scatter(
-            x=["no rate"] * len(some.names),
+            x=["No rate"] * len(some.names),
             y=some.distortion,
             hovertext=some.names,
             text=[name.replace(", ", ",<br>") for name in some.names],

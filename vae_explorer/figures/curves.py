@@ -23,7 +23,7 @@ from vae_explorer.figures.style import (
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _FEW_EPOCHS = 10  # whose ticks are whole epochs
-_PANELS = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL"}
+_PANELS = {"loss": "Loss", "reconstruction": "Reconstruction error", "kl": "KL divergence"}
 
 
 def loss_figure(
@@ -64,7 +64,7 @@ def loss_figure(
         _draw_panel(figure, row, name, history, template)
         figure.update_yaxes(axis(template), nticks=5, row=row, col=1)
     figure.update_xaxes(axis(template), showgrid=False, zeroline=False)
-    figure.update_xaxes(title_text="epoch", row=len(names), col=1)
+    figure.update_xaxes(title_text="Epoch", row=len(names), col=1)
     if len(history["epoch"]) <= _FEW_EPOCHS:
         figure.update_xaxes(dtick=1)  # there is no epoch 1.5
     return figure.update_layout(showlegend=False, hovermode="x unified", margin={"t": 28, "r": 84})

@@ -47,7 +47,7 @@ def bars_figure(
     figure.add_bar(
         x=list(names), y=values, marker_color=ACCENT, hovertemplate="%{x}: %{y:.3g}<extra></extra>"
     )
-    figure.update_xaxes(axis(template, "dimension, strongest first"), type="category", nticks=12)
+    figure.update_xaxes(axis(template, "Dimension, largest first"), type="category", nticks=12)
     return figure.update_yaxes(axis(template, title))
 
 
@@ -150,8 +150,8 @@ def norms_figure(
             x=length, line={"color": QUIET[template], "dash": "dot"}, annotation_text=name
         )
     figure.update_layout(barmode="overlay", bargap=0, legend={"orientation": "h", "y": 1.15})
-    figure.update_xaxes(axis(template, "length of z"), range=[0, reach])
-    return figure.update_yaxes(axis(template, "density"))
+    figure.update_xaxes(axis(template, "Norm of z"), range=[0, reach])
+    return figure.update_yaxes(axis(template, "Density"))
 
 
 def correlation_figure(

@@ -224,7 +224,7 @@ def _class_traces(
 ) -> list[go.Scattergl]:
     classes = np.zeros(len(points), int) if labels is None else np.asarray(labels)
     row_ids = np.arange(len(points)) if rows is None else np.asarray(rows)
-    names = ["encodings"] if labels is None else label_names
+    names = ["Encodings"] if labels is None else label_names
     if classes.shape != (len(points),) or row_ids.shape != (len(points),):
         raise ValueError(
             f"{len(points)} points need one label and one row each; "
@@ -261,7 +261,7 @@ def _sample_trace(points: Points, template: Template) -> go.Scattergl:
     return go.Scattergl(
         x=points[:, 0],
         y=points[:, 1],
-        name="samples",
+        name="Samples",
         mode="markers",
         # Filled with the page's colour: an open symbol would vanish among points and tiles.
         marker={
@@ -276,7 +276,7 @@ def _sample_trace(points: Points, template: Template) -> go.Scattergl:
 def _add_prior_contours(figure: go.Figure, rings: Sequence[Points], template: Template) -> None:
     for n_sigma, ring in enumerate(rings, start=1):
         figure.add_shape(draw_outline(ring, QUIET[template], 1))
-        figure.add_annotation(write_label(ring[_DIAGONAL], f"{n_sigma} σ", template))
+        figure.add_annotation(write_label(ring[_DIAGONAL], f"{n_sigma}σ", template))
 
 
 def _limits(points: Points) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.data import DATASETS, DatasetError, ImageDataset, prepare
+from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, ImageDataset, prepare
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import is_read_only
 
@@ -18,23 +18,28 @@ def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray
 
 def offer_originals(card: ModelCard) -> None:
     """Offer to download the data set, since its images do not come with the app."""
-    st.caption("The original is not here: the data does not come with the app.")
+    st.caption("The original images are not included with this app.")
     spec = DATASETS.get(card.dataset.name)
     if is_read_only():
-        st.caption("This copy is for looking, so it cannot be fetched here.")
+        st.caption("This copy is read-only, so the data set cannot be downloaded here.")
     elif spec is None or spec.needs_source:
         st.caption(f"See README.md for how to prepare {escape_markdown(card.dataset.title)}.")
     elif st.button(
-        f"Fetch {spec.title}", icon=":material/download:", help=escape_markdown(card.dataset.terms)
+        _name_download(spec), icon=":material/download:", help=escape_markdown(card.dataset.terms)
     ):
         _fetch(card)
 
 
+def _name_download(spec: DatasetSpec) -> str:
+    size = f" ({spec.download_bytes / 1e6:.0f} MB)" if spec.download_bytes else ""
+    return f"Download {spec.title}{size}"
+
+
 def _fetch(card: ModelCard) -> None:
-    bar = st.progress(0.0, text=f"Fetching {escape_markdown(card.dataset.title)} …")
+    bar = st.progress(0.0, text=f"Downloading {escape_markdown(card.dataset.title)} …")
 
     def show(done: int, total: int | None) -> None:
-        bar.progress(done / total if total else 0.0, text=f"{done:,} pictures prepared")
+        bar.progress(done / total if total else 0.0, text=f"{done:,} images prepared")
 
     try:
         prepare(card.dataset.name, progress=show)

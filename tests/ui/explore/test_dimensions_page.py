@@ -8,6 +8,7 @@ import pytest
 from tests.support.checkpoints import put_faces
 from tests.support.session import Open, Picture, Session, read_array
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.latent.planes import dimension_name
 
 PAGE, DIGITS = "dimensions", "digits-vae-2d"
 VIEW = f"dimensions-{DIGITS}"
@@ -23,7 +24,7 @@ def test_the_bars_are_the_cards_kl_the_strongest_first(session: Session) -> None
     (bars,) = session.chart(f"{VIEW}-kl")["data"]
     kl = np.array(load_checkpoint(DIGITS).card.metrics["kl_per_dimension"].value)
     np.testing.assert_allclose(read_array(bars["y"]), np.sort(kl)[::-1])
-    assert bars["x"] == [f"z{k + 1}" for k in np.argsort(-kl)]
+    assert bars["x"] == [dimension_name(k) for k in np.argsort(-kl)]
 
 
 def test_a_slider_moves_its_own_dimension(session: Session) -> None:
@@ -41,7 +42,7 @@ def test_each_strong_dimension_has_a_strip(session: Session, pictures: list[Pict
     pictures.clear()
     session.run()
     assert len(pictures) == 2
-    assert "z1 from −3 to 3" in session.words
+    assert "Traversal of z₁ from −3 to 3" in session.words
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -175,7 +175,7 @@ def test_an_upload_is_encoded_and_shown_as_the_model_was_given_it(
     placement = encode_image(model, image)
     np.testing.assert_array_equal(session.session_state["z_mean"], encode(model, image[None])[0][0])
     for caption, shown in (
-        ("What the model was given", image),
+        ("Model input", image),
         ("Reconstruction", placement.reconstruction),
     ):
         scale = len(pictures[caption]) // image.shape[-1]
@@ -188,11 +188,11 @@ def test_what_it_costs_stands_beside_what_others_cost() -> None:
     image = fit_garment(garment(), 32)
     vae = encode_image(load_checkpoint("small").model, image)
     text = words(upload(open_app("small"), png(garment())))
-    assert f"{vae.cost:.0f} nats (−ELBO): reconstruction {vae.nll:.0f}, KL {vae.kl:.3g}" in text
-    assert "costs 654 on average" in text
+    assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f}, KL {vae.kl:.3g})" in text
+    assert "Average of the held-out images: 654 nats" in text
     plain = encode_image(load_checkpoint("autoencoder").model, image)
     text = words(upload(open_app("autoencoder"), png(garment())))
-    assert f"{plain.nll:.0f} nats to reconstruct. A held-out picture costs 321" in text
+    assert f"error: {plain.nll:.0f} nats. Average of the held-out images: 321 nats" in text
 
 
 def test_the_nearest_encodings_are_named() -> None:
@@ -226,15 +226,15 @@ def test_an_upload_that_fails_costs_nothing_that_was_there(
     data: bytes, message: str, pictures: dict
 ) -> None:
     session = upload(open_app(), png(garment()))
-    before, given = session.session_state["z_mean"], pictures["What the model was given"]
+    before, given = session.session_state["z_mean"], pictures["Model input"]
     pictures.clear()
     remove(session)  # as a browser does before it sends the next one
     upload(session, data)
     (error,) = session.error
     assert re.search(message, error.value)
     np.testing.assert_array_equal(session.session_state["z_mean"], before)
-    np.testing.assert_array_equal(pictures["What the model was given"], given)
-    assert "the one before" in words(session)
+    np.testing.assert_array_equal(pictures["Model input"], given)
+    assert "The previous upload" in words(session)
 
 
 def test_a_first_upload_that_fails_leaves_nothing_to_mark(pictures: dict) -> None:
@@ -250,8 +250,8 @@ def test_a_garment_is_made_anew_for_a_model_of_another_size(pictures: dict) -> N
     session.run()
     assert not session.exception
     assert not session.error
-    scale = len(pictures["What the model was given"]) // 28
-    assert pictures["What the model was given"].shape == (28 * scale, 28 * scale)
+    scale = len(pictures["Model input"]) // 28
+    assert pictures["Model input"].shape == (28 * scale, 28 * scale)
 
 
 def test_an_upload_that_is_removed_is_no_longer_shown(pictures: dict) -> None:

@@ -41,7 +41,7 @@ def test_samples_come_from_the_models_prior(open_app: Open, model):
     prior = "box" if model == AUTOENCODER else "standard"
     wanted = sample_latents(load_checkpoint(model), 16, prior, seed=7)
     np.testing.assert_allclose(read_latents(session, model), wanted, atol=1e-6)
-    assert ("from the prior N(0, I)" in session.words) == (model != AUTOENCODER)
+    assert ("sampled from N(0, I)" in session.words) == (model != AUTOENCODER)
 
 
 def test_a_plain_autoencoder_says_why_its_samples_fail(open_app: Open):
@@ -50,7 +50,7 @@ def test_a_plain_autoencoder_says_why_its_samples_fail(open_app: Open):
     z = read_latents(session, AUTOENCODER)
     assert np.all((z_mean.min(axis=0) <= z) & (z <= z_mean.max(axis=0)))
     assert "has no prior" in session.words
-    assert "many samples fail" in session.words
+    assert "many samples do not resemble the data" in session.words
 
 
 def test_a_still_grid_shows_what_its_samples_decode_to_and_how_new_they_are(open_app: Open):
@@ -64,13 +64,13 @@ def test_a_still_grid_shows_what_its_samples_decode_to_and_how_new_they_are(open
     np.testing.assert_allclose(mosaic[::scale, ::scale], wanted, atol=1 / 255)
     rows, distances = nearest(z, checkpoint.encodings.z_mean, 1)
     label = checkpoint.encodings.labels[rows[3, 0]]
-    assert figure["data"][0]["text"][3] == f"nearest: {label}, {distances[3, 0]:.2f} away"
+    assert figure["data"][0]["text"][3] == f"nearest: {label}, distance {distances[3, 0]:.2f}"
 
 
 def test_re_rolling_moves_on_to_the_next_seed(open_app: Open):
     session = open_app(PAGE, model=VAE, seed="41")
     before = read_latents(session, VAE)
-    session.click("Re-roll")
+    session.click("New samples")
     assert session.link["seed"] == "42"
     wanted = sample_latents(load_checkpoint(VAE), 36, seed=42)
     np.testing.assert_allclose(read_latents(session, VAE), wanted, atol=1e-6)
@@ -78,7 +78,7 @@ def test_re_rolling_moves_on_to_the_next_seed(open_app: Open):
 
 
 def test_the_last_seed_is_followed_by_the_first(open_app: Open):
-    session = open_app(PAGE, model=VAE, seed="99999").click("Re-roll")
+    session = open_app(PAGE, model=VAE, seed="99999").click("New samples")
     assert "seed" not in session.link
 
 
@@ -89,7 +89,7 @@ def test_what_is_kept_stays_while_the_rest_is_rolled_anew(open_app: Open):
     click_tile(session, VAE, 9)
     assert session.link["keep"] == "2:5:1,9:5:1"
     assert session.view(f"samples-{VAE}")["framed"] == [2, 9]
-    session.click("Re-roll")
+    session.click("New samples")
     after = read_latents(session, VAE)
     same = np.all(np.isclose(before, after, atol=1e-6), axis=1)
     assert np.flatnonzero(same).tolist() == [2, 9]
@@ -98,10 +98,10 @@ def test_what_is_kept_stays_while_the_rest_is_rolled_anew(open_app: Open):
 
 def test_what_was_kept_is_let_go_by_a_second_click_or_all_at_once(open_app: Open):
     session = open_app(PAGE, model=VAE, keep="2:5:1,9:5:1,11:3:0.5")
-    assert "Let 3 kept go" in session.labels()
+    assert "Unpin all (3)" in session.labels()
     click_tile(session, VAE, 9)
     assert session.link["keep"] == "2:5:1,11:3:0.5"
-    session.click("Let 2 kept go")
+    session.click("Unpin all (2)")
     assert "keep" not in session.link
     assert session.view(f"samples-{VAE}")["framed"] == []
 
@@ -109,7 +109,7 @@ def test_what_was_kept_is_let_go_by_a_second_click_or_all_at_once(open_app: Open
 def test_a_link_reopens_kept_samples_as_they_were_rolled(open_app: Open):
     first = open_app(PAGE, model=DEEP, seed="5", temperature="0.7")
     kept = read_latents(click_tile(first, DEEP, 4), DEEP)[4]
-    first.send(f"samples-{DEEP}-temperature", "values", {"temperature": 1.3}).click("Re-roll")
+    first.send(f"samples-{DEEP}-temperature", "values", {"temperature": 1.3}).click("New samples")
     again = open_app(PAGE, **first.link)
     np.testing.assert_allclose(read_latents(again, DEEP)[4], kept, atol=1e-6)
     np.testing.assert_array_equal(read_latents(again, DEEP), read_latents(first, DEEP))
@@ -174,7 +174,7 @@ def test_two_kept_are_joined_by_a_walk(open_app: Open):
 
 def test_a_walk_passes_every_stop_also_as_a_still_row(open_app: Open, pictures: list[Picture]):
     session = open_app(PAGE, live=False, model=VAE, keep="1:5:1,2:5:1,3:5:1")
-    assert "A walk between those you kept" in session.words
+    assert "Interpolation between the pinned samples" in session.words
     row = pictures[-1].pixels
     assert row.shape == (8, 13 * 8 + 12 * 4)  # 6 steps a leg and the end, 4 pixels between
     z = sample_latents(load_checkpoint(VAE), 4, seed=5)
@@ -223,7 +223,7 @@ def test_the_fitted_prior_is_offered_beside_the_models_own(open_app: Open):
     session = open_app(PAGE, model=VAE, seed="7", side="4", prior="fitted")
     wanted = sample_latents(load_checkpoint(VAE), 16, "fitted", seed=7)
     np.testing.assert_allclose(read_latents(session, VAE), wanted, atol=1e-6)
-    assert "mixture of Gaussians" in session.words
+    assert "Gaussian mixture" in session.words
     click_tile(session, VAE, 2)
     assert session.link["keep"] == "2:7:1:fitted"
     session.set(prior="standard")
@@ -251,4 +251,4 @@ def test_both_priors_stand_side_by_side(open_app: Open):
 
 def test_a_keep_of_no_known_prior_is_said_to_be_none(open_app: Open):
     session = open_app(PAGE, model=VAE, keep="2:7:1:nonsense")
-    assert "a prior in it is none" in session.notices
+    assert "unknown prior" in session.notices

@@ -107,7 +107,7 @@ def test_a_pin_of_the_link_is_told_of(
     checkpoint = load_checkpoint(model)
     encodings = checkpoint.encodings
     label, row_id = encodings.labels[7], encodings.row_id[7]
-    assert f"**{label}** · picture {row_id}" in session.words
+    assert f"**{label}** · image {row_id}" in session.words
     original = digits.take(row_id[None]) / 255
     np.testing.assert_array_equal(find_picture(pictures, "Original"), shown_pixels(original))
     reconstruction = decoded_pixels(checkpoint, encodings.z_mean[7])
@@ -123,7 +123,7 @@ def test_a_pinned_posterior_is_told_and_outlined_at_one_and_two_sigma(open_app: 
     encodings = load_checkpoint(VAE).encodings
     posterior = encodings.z_mean[7], encodings.z_log_var[7]
     mean, sigma = posterior[0], np.exp(posterior[1] / 2)
-    assert f"mean ({mean[0]:.3g}, {mean[1]:.3g}), σ ({sigma[0]:.2g}, {sigma[1]:.2g})" in (
+    assert f"μ = ({mean[0]:.3g}, {mean[1]:.3g}), σ = ({sigma[0]:.2g}, {sigma[1]:.2g})" in (
         session.words
     )
     outlines = [s for s in read_map(session)["layout"]["shapes"] if s["type"] == "path"]
@@ -134,7 +134,7 @@ def test_a_pinned_posterior_is_told_and_outlined_at_one_and_two_sigma(open_app: 
 
 def test_a_plain_autoencoder_has_a_point_and_no_posterior(open_app: Open):
     session = open_app(model=AUTOENCODER, pin="7")
-    assert "a plain autoencoder knows a point, no spread" in session.words
+    assert "encodes an image as a point, without a variance" in session.words
     assert all(shape["type"] == "circle" for shape in read_map(session)["layout"]["shapes"])
 
 
@@ -146,7 +146,9 @@ def test_the_nearest_encodings_of_a_pin_are_ringed_and_counted(open_app: Open):
     found = np.array([[ring["xanchor"], ring["yanchor"]] for ring in rings])
     wanted = encodings.z_mean[np.sort(neighbours)]
     np.testing.assert_allclose(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)], atol=1e-5)
-    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest in z")]
+    (line,) = [
+        line for line in session.words.split("\n") if line.startswith("Nearest neighbours in z")
+    ]
     assert sum(int(part.split("×")[1]) for part in line.partition(":")[2].split(",")) == 6
 
 
@@ -166,7 +168,7 @@ def test_a_place_between_points_can_be_pinned(open_app: Open, pictures: list[Pic
 
 def test_a_click_pins_goes_to_the_link_and_can_be_taken_back(open_app: Open):
     session = open_app(model=VAE)
-    assert "Nothing is pinned" in session.words
+    assert "Click a point to see its details" in session.words
     session.send(f"map-{VAE}", "pin", {"row": 12})
     assert session.link["pin"] == "12"
     assert session.view(f"map-{VAE}")["pinned"]
@@ -174,16 +176,16 @@ def test_a_click_pins_goes_to_the_link_and_can_be_taken_back(open_app: Open):
     assert session.link["pin"] == "0.25,1e+04"
     session.click("Unpin")
     assert "pin" not in session.link
-    assert "Nothing is pinned" in session.words
+    assert "Click a point to see its details" in session.words
     assert not session.view(f"map-{VAE}")["pinned"]
 
 
 def test_a_click_pins_also_where_the_route_cannot_be_reached(open_app: Open):
     session = open_app(model=VAE, live=False)
-    assert "Pictures follow when you let go" in session.words
+    assert "Images update when you release" in session.words
     session.select(f"map-{VAE}-still", [{"customdata": 12}])
     assert session.link["pin"] == "12"
-    assert "points**" not in session.words  # a click encircles nothing
+    assert "points selected**" not in session.words  # a click encircles nothing
     session.select(f"map-{VAE}-still", [{"customdata": 13}, {"customdata": 14}])
     assert session.link["pin"] == "12"
 
@@ -199,7 +201,7 @@ def test_the_still_map_returns_to_life_when_the_route_answers_again(open_app: Op
 @LIVE
 def test_what_is_encircled_is_counted_and_can_be_saved(open_app: Open, files: Files, live):
     session = open_app(model=VAE, live=live, drag="lasso")
-    assert "Nothing is encircled" in session.words
+    assert "Drag around points to select them" in session.words
     encodings = load_checkpoint(VAE).encodings
     by_label = [np.flatnonzero(encodings.labels == label) for label in range(10)]
     rows = [*by_label[2][:1], *by_label[7][:3], *by_label[8][:2]]
@@ -209,7 +211,7 @@ def test_what_is_encircled_is_counted_and_can_be_saved(open_app: Open, files: Fi
     else:
         points = [{"customdata": row} for row in rows] + [{"x": 0.1, "y": 0.2}]  # a prior's sample
         session.select(f"map-{VAE}-still", points, lasso=[{"x": [0, 1], "y": [0, 1]}])
-    assert "**6 points**" in session.words
+    assert "**6 points selected**" in session.words
     (table,) = session.tables()
     assert table["Label"] == ["7", "8", "2"]
     assert table["Points"] == [3, 2, 1]
@@ -220,8 +222,8 @@ def test_what_is_encircled_is_counted_and_can_be_saved(open_app: Open, files: Fi
 
 def test_a_selection_is_let_go_when_clicks_pin_again(open_app: Open):
     session = open_app(model=VAE, drag="lasso").encircle(f"map-{VAE}", [3, 5])
-    assert "**2 points**" in session.words
-    assert "points**" not in session.set(drag="pan").words
+    assert "**2 points selected**" in session.words
+    assert "points selected**" not in session.set(drag="pan").words
 
 
 def test_p_values_are_the_normal_cdf_of_points_pin_and_samples(open_app: Open):
@@ -245,7 +247,7 @@ def test_rings_and_samples_of_the_prior_come_and_go(open_app: Open):
     figure = read_map(session)
     radii = [np.linalg.norm(read_path(s), axis=1).mean() for s in figure["layout"]["shapes"]]
     np.testing.assert_allclose(radii, [1, 2, 3], rtol=1e-3)
-    assert figure["data"][-1]["name"] == "samples"
+    assert figure["data"][-1]["name"] == "Samples"
     assert session.link["show"] == "rings,samples"
     assert read_map(session.set(show=[])) == plain
     assert "show" not in session.link
@@ -309,14 +311,14 @@ def test_an_axis_that_is_taken_is_not_offered_twice(open_app: Open):
     assert axis_titles(read_map(session)) == ["PC 3", "PC 1"]
 
 
-def test_tsne_is_for_looking_only(open_app: Open, pictures: list[Picture]):
+def test_tsne_has_no_inverse(open_app: Open, pictures: list[Picture]):
     session = open_app(model=DEEP, pin="7", scale="p").set(plane="tsne")
     checkpoint = load_checkpoint(DEEP)
     figure = read_map(session)
     points = np.full_like(checkpoint.encodings.z_mean[:, :2], np.nan)
     points[checkpoint.tsne_rows] = checkpoint.tsne
     np.testing.assert_allclose(read_points(figure), points, atol=1e-4)
-    assert "for looking only" in session.words
+    assert "t-SNE has no inverse" in session.words
     view = session.view(f"map-{DEEP}")
     assert view["plane"] is None
     assert not view["p_values"]

@@ -33,7 +33,11 @@ def test_the_numbers_are_the_cards(open_app: Open, model):
     shown = {metric.label: metric.value for metric in session.app.metric}
     titles = {"reconstruction": "Reconstruction", "psnr": "PSNR"}
     if model != AUTOENCODER:
-        titles |= {"negative_elbo": "−ELBO", "kl": "KL", "active_units": "Active dimensions"}
+        titles |= {
+            "negative_elbo": "−ELBO",
+            "kl": "KL divergence",
+            "active_units": "Active dimensions",
+        }
     assert set(shown) == set(titles.values())
     for name, title in titles.items():
         assert float(shown[title].split()[0]) == pytest.approx(metrics[name].value, rel=1e-3)
@@ -80,11 +84,11 @@ def test_where_the_data_is_not_at_hand_it_can_be_fetched(
     open_app: Open, not_prepared: Path, pictures: list[Picture]
 ):
     session = open_app(PAGE, model=VAE)
-    assert "The original is not here" in session.words
+    assert "The original images are not included" in session.words
     assert len(pictures) == 1  # the reconstructions need no data
-    session.click("Fetch Digits, 8×8")
-    assert "Held-out pictures" in session.words
-    assert "The original is not here" not in session.words
+    session.click("Download Digits, 8×8")
+    assert "Held-out images" in session.words
+    assert "The original images are not included" not in session.words
     assert (not_prepared / "cache" / "digits-8" / "images.npy").is_file()
 
 
@@ -99,11 +103,11 @@ def test_a_fetch_that_fails_says_why_and_loses_nothing(
     monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], read=fail))
     session = open_app(model=VAE, pin="7")
     before = session.words
-    session.click("Fetch Digits, 8×8")
+    session.click("Download Digits, 8×8")
     assert [read_escaped(error.value) for error in session.app.error] == [reason]
     assert set(before.split("\n")) <= set(session.words.split("\n"))
     assert session.link["pin"] == "7"
-    assert "Fetch Digits, 8×8" in session.labels()
+    assert "Download Digits, 8×8" in session.labels()
 
 
 def test_a_set_that_is_somebodys_own_cannot_be_fetched(
@@ -112,5 +116,5 @@ def test_a_set_that_is_somebodys_own_cannot_be_fetched(
     put_colour_mlp(checkpoint_root / VAE, shelf / "mine")
     session = open_app(PAGE)
     assert "See README.md for how to prepare Your own pictures" in session.words
-    assert not any(label.startswith("Fetch") for label in session.labels())
+    assert not any(label.startswith("Download") for label in session.labels())
     assert "MLP variational autoencoder, 3-D" in session.words

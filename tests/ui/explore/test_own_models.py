@@ -58,7 +58,7 @@ def test_a_saved_model_is_added_chosen_and_the_same(
     upload(session, data)
     assert session.widget("model").value == "mine-2"  # the name itself is taken
     assert session.link["model"] == "mine-2"
-    assert "Mine is added, as mine\\-2" in session.app.success[0].value
+    assert "Added Mine as mine\\-2" in session.app.success[0].value
     assert load_checkpoint("mine-2").card.sha256 == load_checkpoint("mine").card.sha256
     session.run()
     assert not session.app.success  # said once
@@ -105,7 +105,9 @@ def test_a_name_that_is_taken_is_refused(open_app: Open, own: Path):
     session = open_app(PAGE, model="mine")
     session.widget(field(session, "name")).set_value(SHIPPED)
     session.click("Rename")
-    assert "kept for what comes with the project" in session.app.error[0].value.replace("\\", "")
+    assert "kept for what is included with VAE Explorer" in session.app.error[0].value.replace(
+        "\\", ""
+    )
     assert read_folder(own) == before
 
 
@@ -113,8 +115,8 @@ def test_deleting_asks_first_and_falls_back_to_another_model(open_app: Open, own
     other = open_app("latent_map", model="mine")
     session = open_app(PAGE, model="mine")
     asked = {block.proto.popover.label: block for block in session.app.get("popover")}
-    assert [each.label for each in asked["Delete this one"].button] == ["Delete for good"]
-    session.click("Delete for good")
+    assert [each.label for each in asked["Delete this model"].button] == ["Delete permanently"]
+    session.click("Delete permanently")
     assert list(list_checkpoints()[0]) == [SHIPPED]
     for each in (session, other.run()):  # also who looks at it elsewhere is told
         assert each.widget("model").value == SHIPPED
@@ -125,8 +127,8 @@ def test_deleting_asks_first_and_falls_back_to_another_model(open_app: Open, own
 
 def test_a_shipped_one_says_why_it_stays(open_app: Open, own: Path):
     session = open_app(PAGE, model=SHIPPED)
-    assert "comes with the project" in session.words
-    assert not {"Rename", "Delete for good"} & set(session.labels())
+    assert "is included with VAE Explorer" in session.words
+    assert not {"Rename", "Delete permanently"} & set(session.labels())
     assert any(label.startswith("Add a model") for label in session.labels())
 
 
@@ -137,12 +139,12 @@ def test_a_copy_for_looking_saves_and_says_what_is_off(
     stale = open_app(PAGE, model="mine")  # drawn before the copy was closed
     monkeypatch.setenv(READ_ONLY, "1")
     session = open_app(PAGE, model="mine")
-    assert "no model can be added, renamed or deleted" in session.words
-    assert not {"Rename", "Delete for good"} & set(session.labels())
+    assert "models cannot be added, renamed or deleted" in session.words
+    assert not {"Rename", "Delete permanently"} & set(session.labels())
     assert not any(label.startswith("Add a model") for label in session.labels())
     with zipfile.ZipFile(io.BytesIO(files["mine.zip"]())) as archive:
         assert "mine/card.json" in archive.namelist()
-    stale.click("Delete for good")
+    stale.click("Delete permanently")
     assert read_folder(own) == before
     assert stale.widget("model").value == "mine"
 
@@ -153,8 +155,8 @@ def test_a_copy_for_looking_fetches_no_data(
     data_folder.unlink()
     monkeypatch.setenv(READ_ONLY, "1")
     session = open_app(PAGE, model="mine")
-    assert "it cannot be fetched here" in session.words
-    assert not any(label.startswith("Fetch") for label in session.labels())
+    assert "cannot be downloaded here" in session.words
+    assert not any(label.startswith("Download") for label in session.labels())
     assert not data_folder.exists()
 
 

@@ -108,7 +108,7 @@ def test_without_the_route_the_answer_comes_with_the_page(open_app: Open) -> Non
     wanted = TraceRequest(image, 0.3, sampled=False).trace_forward(load_checkpoint(DIGITS).model)
     assert base64.b64decode(view["answer"]) == pack_trace(wanted)
     assert unpack(view["answer"])["error_of_input"] > 0
-    assert "Pictures follow when you let go" in session.words
+    assert "Images update when you release" in session.words
 
 
 def test_with_the_route_the_page_itself_computes_nothing(session: Session) -> None:

@@ -9,27 +9,28 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.statistics import correlations
 from vae_explorer.ui.text import format_attribute
 
-LOOKS = {"kl": "Strength", "spread": "Spread", "length": "Length", "labels": "Labels"}
+LOOKS = {"kl": "KL", "spread": "Histograms", "length": "Norm", "labels": "Correlations"}
 WHY = {
     "kl": (
-        "The KL term is what a dimension costs: how many nats of a picture it tells. Where it is 0 "
-        "the posterior is the prior, and the decoder has learnt to look away. A plain autoencoder "
-        "pays nothing; its bars are variances."
+        "KL divergence per dimension, averaged over the held-out images: an upper bound on the "
+        "information that the dimension carries. Where it is 0, the posterior equals the prior and "
+        "the decoder ignores the dimension. A plain autoencoder has no KL term; its bars show the "
+        "variance of z."
     ),
     "spread": (
-        "One z drawn of each posterior, against N(0, 1) as a line; 50 dimensions at most. The "
-        "number is the Kolmogorov-Smirnov distance: the greatest gap between the share of pictures "
-        "below a value and the share that N(0, 1) has there. Orange: above 0.1, where samples of "
-        "the prior are not what the decoder has seen."
+        "One sample from each posterior, compared with the density of N(0, 1) (line), for at most "
+        "50 dimensions. The number is the Kolmogorov-Smirnov distance: the largest difference "
+        "between the two cumulative distribution functions. Orange: above 0.1. There, samples from "
+        "the prior differ from the z that the decoder was trained on."
     ),
     "length": (
-        "In d dimensions samples of N(0, I) lie on a shell at √d, not at the origin: nearly none "
-        "is near the mean. A mean of many pictures lies far inside, where no picture does, and "
-        "the decoder draws a smooth average there."
+        "In d dimensions, samples from N(0, I) concentrate near a shell of radius √d; for large d, "
+        "almost none lie near the origin. The mean of many encodings lies far inside that shell, "
+        "where there are no encodings, and decodes to a smooth, average-looking image."
     ),
     "labels": (
-        "Pearson's r between a dimension and a label or attribute. One dimension seldom means one "
-        "thing: nothing in the objective asks for that."
+        "Pearson's correlation r between a dimension and a label or attribute. A dimension rarely "
+        "corresponds to a single attribute: nothing in the objective requires it."
     ),
 }
 
@@ -43,9 +44,9 @@ def dimension_strengths(
     """
     kl = checkpoint.card.metrics.get("kl_per_dimension")
     if kl is not None and isinstance(kl.value, tuple):
-        strengths, title = np.array(kl.value), "KL in nats"
+        strengths, title = np.array(kl.value), "KL, nats per image"
     else:
-        strengths, title = checkpoint.encodings.z_mean.var(axis=0).astype(float), "variance of z"
+        strengths, title = checkpoint.encodings.z_mean.var(axis=0).astype(float), "Variance of z"
     return np.argsort(-strengths, kind="stable"), strengths, title
 
 
@@ -58,4 +59,4 @@ def correlate(checkpoint: Checkpoint) -> tuple[NDArray[np.float64], list[str]]:
     if encodings.attributes is not None:
         names = [format_attribute(name) for name in card.attribute_names]
         return correlations(encodings.z_mean, encodings.attributes), names
-    return np.zeros((card.model.latent_dim, 1)), ["no labels"]
+    return np.zeros((card.model.latent_dim, 1)), ["No labels"]

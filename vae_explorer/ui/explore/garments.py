@@ -48,7 +48,7 @@ def show_garment_upload(checkpoint: Checkpoint) -> np.ndarray | None:
         placement = encode_image(checkpoint.model, image)
         left, right = st.columns(2)
         with left:
-            show_image(image, "What the model was given")
+            show_image(image, "Model input")
         with right:
             show_image(placement.reconstruction, "Reconstruction")
         if len(placement.z_mean) <= MANY_DIMENSIONS:
@@ -68,7 +68,7 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
 
     If the upload cannot be used, show why and return the previous one.
     """
-    file = upload_image("A picture of one garment before a plain background", "upload")
+    file = upload_image("Image of one garment on a plain background", "upload")
     image_size = checkpoint.card.model.image_size
     if file is None:
         # Kept for now: the uploader is also empty while the next file is being sent.
@@ -83,21 +83,21 @@ def ask_for_garment(checkpoint: Checkpoint) -> np.ndarray | None:
         except UploadError as error:
             st.error(escape_markdown(str(error)))
             if kept is not None:
-                st.caption("This is still the one before.")
+                st.caption("The previous upload is still shown.")
     return None if kept is None else kept.image
 
 
 def _describe_cost(checkpoint: Checkpoint, placement: ImageEncoding) -> str:
     metric = "negative_elbo"
-    text = f"It costs {placement.nll:.0f} nats to reconstruct"
+    text = f"Reconstruction error: {placement.nll:.0f} nats"
     if placement.z_log_var is None:
         metric = "reconstruction"
     else:
         text = (
-            f"It costs {placement.cost:.0f} nats (−ELBO): reconstruction {placement.nll:.0f}, "
-            f"KL {placement.kl:.3g}"
+            f"−ELBO: {placement.cost:.0f} nats (reconstruction {placement.nll:.0f}, "
+            f"KL {placement.kl:.3g})"
         )
     usual = checkpoint.card.metrics.get(metric)
     if usual is None:
         return f"{text}."
-    return f"{text}. A held-out picture costs {usual.value:.0f} on average."
+    return f"{text}. Average of the held-out images: {usual.value:.0f} nats."

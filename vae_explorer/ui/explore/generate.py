@@ -22,19 +22,19 @@ _PINNED = "keep"
 _SEEDS = 10**6
 _FITTED = "fitted"
 _SOURCES = {
-    "standard": "z is drawn from the prior N(0, I), which the model was trained to follow.",
-    "box": "A plain autoencoder has no prior, so z is drawn evenly from the box around its "
-    "encodings. Much of that box is empty: no picture was encoded there, so many samples fail.",
-    "fitted": "z is drawn from a mixture of Gaussians, fitted to where the encoder put the "
-    "training pictures.",
-    "both": "Left, z is drawn from the first prior; right, from the fitted one. Click a picture "
-    "to see it larger.",
+    "standard": "z is sampled from N(0, I), the prior of the KL term. Click an image to pin it.",
+    "box": "A plain autoencoder has no prior, so z is sampled uniformly from the bounding box of "
+    "its encodings. Much of that box contains no encodings, so many samples do not resemble the "
+    "data. Click an image to pin it.",
+    "fitted": "z is sampled from a Gaussian mixture fitted to the encodings of the training "
+    "images. Click an image to pin it.",
+    "both": "Left: {first}. Right: fitted prior. Click an image to enlarge it.",
 }
 _NAMES = {"standard": "N(0, I)", "box": "Box", "fitted": "Fitted", "both": "Both"}
 _HELP = (
-    "**N(0, I)** is what the KL term pulls the encodings towards. **Fitted**: a mixture of "
-    "Gaussians, fitted to the encodings of the training pictures once the model was trained "
-    "(Ghosh et al. 2020)."
+    "**N(0, I)**: the prior of the KL term. **Fitted**: a Gaussian mixture, fitted after training "
+    "to the encodings of the training images "
+    "([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436))."
 )
 _FITTED_ABOVE = 2  # dimensions: below, N(0, I) already fits, and is the lesson
 
@@ -65,7 +65,7 @@ def choose_prior(checkpoint: Checkpoint) -> tuple[str, tuple[str, ...]]:
         if checkpoint.card.model.latent_dim > _FITTED_ABOVE:
             prior = _FITTED
         prior = select("prior", "Prior", names, prior, help=_HELP)
-    st.caption(_SOURCES[prior])
+    st.caption(_SOURCES[prior].format(first=_NAMES[offered[0]]))
     return prior, offered if prior == "both" else (prior,)
 
 
@@ -117,11 +117,11 @@ def _parse(text: str) -> dict[int, SampleSpec]:
             slot, seed, temperature, *prior = part.split(":")
             pinned[int(slot)] = SampleSpec(int(seed), float(temperature), *prior)
         except (TypeError, ValueError):
-            raise ValueError("it takes slot:seed:temperature, joined by commas") from None
+            raise ValueError("it must be slot:seed:temperature, separated by commas") from None
         if prior not in ([], [_FITTED]):
-            raise ValueError("a prior in it is none")
+            raise ValueError("it contains an unknown prior")
         if not (0 <= int(slot) < 100 and 0 <= int(seed) < _SEEDS):
-            raise ValueError("a slot or seed in it is out of range")
+            raise ValueError("it contains a slot or seed out of range")
         if not (math.isfinite(float(temperature)) and 0 <= float(temperature) <= 2):
-            raise ValueError("a temperature in it is out of range")
+            raise ValueError("it contains a temperature out of range")
     return pinned

@@ -63,7 +63,7 @@ def current_pin(checkpoint: Checkpoint) -> Pin:
                 return Pin(at=(u, v))
             return Pin(row=read_number(text, int, 0, count - 1))
         except ValueError:
-            raise ValueError(f"it takes a row from 0 to {count - 1}, or a place x,y") from None
+            raise ValueError(f"it must be a row from 0 to {count - 1}, or a location x,y") from None
 
     pin = seed_from_url(_PIN, Pin(), parse)
     if pin.row is not None and pin.row >= count:  # retrained on fewer images
@@ -107,19 +107,19 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
     st.markdown(
-        (f"**{escape_markdown(label)}** · " if label else "") + f"picture {encodings.row_id[row]}"
+        (f"**{escape_markdown(label)}** · " if label else "") + f"image {encodings.row_id[row]}"
     )
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
         st.caption(escape_markdown(", ".join(format_attribute(name) for name in names)))
     if card.model.latent_dim <= MANY_DIMENSIONS:
         z_log_var = None if encodings.z_log_var is None else encodings.z_log_var[row]
-        outlines = "" if z_log_var is None else " The outlines are 1 and 2 σ."
+        outlines = "" if z_log_var is None else " The ellipses mark 1σ and 2σ."
         st.caption(describe_posterior(encodings.z_mean[row], z_log_var) + outlines)
     neighbours = find_neighbours(checkpoint, row)
     if not len(neighbours):  # the only encoding
         return
-    st.caption(f"Nearest in z, as the model decodes them{_count_labels(checkpoint, neighbours)}")
+    st.caption(f"Nearest neighbours in z, reconstructed{_count_labels(checkpoint, neighbours)}")
     show_image_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
 
@@ -136,7 +136,7 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z[None], z_mean, min(_NEIGHBOURS, len(z_mean)))
     st.caption(
-        f"Nearest encodings, {distances[0, 0]:.2g} to {distances[0, -1]:.2g} away, decoded"
+        f"Nearest encodings (distance {distances[0, 0]:.2g} to {distances[0, -1]:.2g}), decoded"
         f"{_count_labels(checkpoint, rows[0])}"
     )
     show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
@@ -146,16 +146,16 @@ def show_walk(checkpoint: Checkpoint, stops: np.ndarray) -> None:
     """Show a spherical interpolation between latents (n, latent_dim), from each to the next."""
     if len(stops) < 2:
         return
-    st.caption("A walk between those you kept")
+    st.caption("Interpolation between the pinned samples")
     steps = np.linspace(0, 1, max(2, _WALK_LENGTH // (len(stops) - 1)), endpoint=False)
     legs = [slerp(a, b, steps) for a, b in itertools.pairwise(stops)]
     path = np.concatenate([*legs, stops[-1:]])
-    show_strip(path, "walk", checkpoint.card, description=f"{len(path)} pictures along a walk")
+    show_strip(path, "walk", checkpoint.card, description=f"Interpolation in {len(path)} images")
 
 
 def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
     """Show the label counts of selected encodings, and offer the rows as CSV."""
-    st.markdown(f"**{len(rows):,} points**")
+    st.markdown(f"**{len(rows):,} points selected**")
     if checkpoint.encodings.labels is not None:
         names = checkpoint.card.label_names
         counts = np.bincount(checkpoint.encodings.labels[rows], minlength=len(names))
@@ -175,7 +175,7 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
             height=min(36 * len(order) + 40, 260),
         )
     st.download_button(
-        "Rows as CSV",
+        "Download CSV",
         write_csv(checkpoint, rows),
         f"{checkpoint.card.name}-selection.csv",
         "text/csv",
@@ -198,9 +198,9 @@ def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, lis
     """Return the encoding nearest to each of n latents, (n, latent_dim), and n captions."""
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z, z_mean, 1)
-    names = [name_label(checkpoint, row) or "a picture" for row in rows[:, 0]]
+    names = [name_label(checkpoint, row) or "image" for row in rows[:, 0]]
     pairs = zip(names, distances[:, 0], strict=True)
-    return z_mean[rows[:, 0]], [f"nearest: {name}, {far:.2f} away" for name, far in pairs]
+    return z_mean[rows[:, 0]], [f"nearest: {name}, distance {far:.2f}" for name, far in pairs]
 
 
 def name_label(checkpoint: Checkpoint, row: int) -> str:
@@ -213,9 +213,9 @@ def describe_posterior(z_mean: np.ndarray, z_log_var: np.ndarray | None) -> str:
     """Describe a posterior by its parameters (latent_dim,), in a sentence."""
     mean = ", ".join(f"{value:.3g}" for value in z_mean)
     if z_log_var is None:
-        return f"z = ({mean}): a plain autoencoder knows a point, no spread."
+        return f"z = ({mean}). A plain autoencoder encodes an image as a point, without a variance."
     sigma = ", ".join(f"{value:.2g}" for value in np.exp(z_log_var / 2))
-    return f"Posterior: mean ({mean}), σ ({sigma})."
+    return f"Posterior: μ = ({mean}), σ = ({sigma})."
 
 
 def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:

@@ -101,16 +101,19 @@ def choose_view(checkpoint: Checkpoint) -> MapView:
             "plane",
             "Plane",
             options,
-            help="PCA: the flat cut through z along which the pictures differ most; the rest of z "
-            "stays at the mean. Dimensions: any two of z. t-SNE: neighbours stay neighbours, but "
-            "distances mean nothing and there is no way back to z: for looking only.",
+            help="**PCA**: the plane of two principal components, the directions in which the "
+            "encodings vary most; the other components stay at the mean. **Dimensions**: any two "
+            "dimensions of z; the others stay at 0. **t-SNE**: keeps neighbours together, but "
+            "distances between clusters have no meaning, and there is no inverse.",
         )
     limits = describe_limits(checkpoint)
     for about in ("encodings", "tsne"):
         if about in limits:
             st.caption(limits[about])
     if kind == "tsne" and checkpoint.tsne is not None and checkpoint.tsne_rows is not None:
-        st.caption("t-SNE is for looking only: its points cannot be decoded back.")
+        st.caption(
+            "t-SNE has no inverse: only the points can be decoded, not the space between them."
+        )
         return MapView(checkpoint.tsne, checkpoint.tsne_rows, None, ("t-SNE 1", "t-SNE 2"))
     plane = span_plane(checkpoint, choose_axes(checkpoint, kind))
     z_mean = checkpoint.encodings.z_mean
@@ -126,10 +129,10 @@ def choose_axes(checkpoint: Checkpoint, kind: str) -> Axes:
     left, right = st.columns(2)
     options = {str(k + 1): names[k] for k in indices}
     with left:
-        across = select(f"{kind}_x", "Across", options, dropdown=True)
+        across = select(f"{kind}_x", "Horizontal axis", options, dropdown=True)
     rest = {number: name for number, name in options.items() if number != across}
     with right:
-        up = select(f"{kind}_y", "Up", rest, dropdown=True)
+        up = select(f"{kind}_y", "Vertical axis", rest, dropdown=True)
     chosen = int(across) - 1, int(up) - 1
     return Axes(kind, *chosen, {k: name for k, name in names.items() if k not in chosen})
 
@@ -159,10 +162,16 @@ def choose_overlays(checkpoint: Checkpoint, view: MapView) -> Overlays:
     if view.plane is None:
         return Overlays()
     is_vae = checkpoint.card.model.kind == "vae"
-    options = {"tiles": "Decoded tiles", "rings": "Prior rings", "samples": "Samples"}
+    options = {"tiles": "Decoded tiles", "rings": "Prior contours", "samples": "Samples"}
     if not is_vae:
         options.pop("rings")
-    shown = multiselect("show", "Show as well", options)
+    shown = multiselect(
+        "show",
+        "Overlays",
+        options,
+        help="**Decoded tiles**: the decoder's output on a grid. **Prior contours**: 1σ, 2σ and 3σ "
+        f"of N(0, I). **Samples**: {_SAMPLES} samples from the prior.",
+    )
     p_values = is_vae and _choose_scale() == "p"
     samples = None
     if "samples" in shown:
@@ -190,7 +199,7 @@ def choose_classes(checkpoint: Checkpoint) -> tuple[np.ndarray | None, tuple[str
     names = {name: format_attribute(name) for name in card.attribute_names}
     chosen = select("colour", "Colour by", names, _FIRST_ATTRIBUTE, dropdown=True)
     has = encodings.attributes[:, card.attribute_names.index(chosen)]
-    return has.astype(int), (f"not {names[chosen]}", names[chosen])
+    return has.astype(int), (f"{names[chosen]}: no", f"{names[chosen]}: yes")
 
 
 def _axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
@@ -211,10 +220,10 @@ def _axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
 def _choose_scale() -> str:
     return select(
         "scale",
-        "Axes",
-        {"z": "z", "p": "p-values"},
-        help="A p-value is the share of the prior N(0, 1) that lies below z. If the encodings "
-        "follow the prior, they fill the unit square evenly.",
+        "Scale",
+        {"z": "z", "p": "Quantiles"},
+        help="**Quantiles**: each coordinate is mapped through Φ, the cumulative distribution "
+        "function of N(0, 1). If the encodings follow the prior, they fill the unit square evenly.",
     )
 
 

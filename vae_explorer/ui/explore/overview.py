@@ -27,32 +27,40 @@ _COUNT = 12
 _METRICS = {
     "negative_elbo": (
         "−ELBO",
-        "Negative evidence lower bound: how many nats a picture costs, at most, under this model. "
-        "Reconstruction plus KL; lower is better.",
+        "Negative evidence lower bound: an upper bound on −log p(x). The sum of reconstruction "
+        "error and KL divergence; lower is better.",
     ),
     "reconstruction": (
         "Reconstruction",
-        "How badly the decoder's picture explains the original, in nats: −log p(x|z).",
+        "Reconstruction error: −log p(x | z), averaged over z ~ q(z | x). Lower is better.",
     ),
-    "kl": ("KL", "How many nats z tells of the picture: how far the posterior is from the prior."),
-    "active_units": ("Active dimensions", "Dimensions of z that the model uses at all."),
-    "psnr": ("PSNR", "Peak signal-to-noise ratio of reconstructions, in dB; higher is closer."),
+    "kl": (
+        "KL divergence",
+        "KL(q(z | x) ‖ p(z)), from the posterior to the prior. On average, an upper bound on the "
+        "information that z carries about the image.",
+    ),
+    "active_units": (
+        "Active dimensions",
+        "Latent dimensions whose posterior mean varies between images.",
+    ),
+    "psnr": ("PSNR", "Peak signal-to-noise ratio of the reconstructions. Higher is better."),
     "sharpness": (
         "Sharpness",
-        "How much fine contrast reconstructions have, as a share of the originals': 1 is as sharp.",
+        "Fine contrast of the reconstructions, relative to the originals. 1 means equally sharp.",
     ),
     "frechet_reconstructions": (
-        "Fréchet, redrawn",
-        "How far reconstructions are from real pictures, as a set, in the features of a network "
-        "that took no part in training; lower is more real.",
+        "Fréchet, reconstructions",
+        "Fréchet distance between reconstructions and real images, in the features of a network "
+        "that was not used in training. Lower is more realistic.",
     ),
     "frechet_samples_fitted": (
         "Fréchet, samples",
-        "The same of pictures that the model makes up, by the prior fitted to its encodings.",
+        "Fréchet distance between real images and images generated from the fitted prior. Lower "
+        "is more realistic.",
     ),
     "importance_weighted_nll": (
         "−log p(x), IWAE",
-        "A tighter bound on the cost of a picture, from many samples of z.",
+        "Importance-weighted bound: a tighter upper bound on −log p(x), from several samples of z.",
     ),
 }
 _SHORT_UNITS = {
@@ -60,7 +68,7 @@ _SHORT_UNITS = {
     "as a share of the originals'": "",
     "squared distance in the judge's pooled features": "",
 }
-_MODEL = "model"  # key of the sidebar's picker
+_MODEL = "model"  # key of the header's picker
 _ROUND, _MESSAGE, _ERROR = "own_models_round", "own_models_said", "own_models_fault"
 
 
@@ -69,7 +77,7 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     card, encodings = checkpoint.card, checkpoint.encodings
     unseen = np.flatnonzero(encodings.split != "train")
     if not len(unseen):
-        st.caption("No held-out picture is stored with this model.")
+        st.caption("No held-out images are stored with this model.")
         return
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
@@ -78,9 +86,9 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     if originals is None:
         offer_originals(card)
     else:
-        st.caption("Held-out pictures")
+        st.caption("Held-out images")
         show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
-    st.caption("Their reconstructions: encoded to z, and decoded again")
+    st.caption("Reconstructions")
     show_image_row(reconstructions, scale)
 
 
@@ -104,7 +112,8 @@ def show_metrics(card: ModelCard) -> None:
             title, meaning = _METRICS[name]
             value = f"{metric.value:.4g}" if isinstance(metric.value, float) else ""
             unit = _SHORT_UNITS.get(metric.unit, metric.unit.removesuffix(" latent dimensions"))
-            explained = f"{meaning}\n\nMeasured in {metric.unit} on the {metric.protocol}."
+            whole_unit = metric.unit.replace("the judge's", "an evaluation classifier's")
+            explained = f"{meaning}\n\nUnit: {whole_unit}. Protocol: {metric.protocol}."
             place.metric(title, f"{value} {unit}", help=explained)
 
 
@@ -121,9 +130,9 @@ def show_facts(card: ModelCard) -> None:
     network = "MLP" if model.architecture == "mlp" else "Convolutional"
     kind = "variational autoencoder" if model.kind == "vae" else "autoencoder"
     parameters = sum(card.parameters.values())
-    epochs = f"{train.epochs} epochs at most, batches of {train.batch_size}, seed {card.seed}"
+    epochs = f"up to {train.epochs} epochs, batch size {train.batch_size}, seed {card.seed}"
     if train.start_from:
-        epochs += f", from the weights of {Path(train.start_from).name}"
+        epochs += f", starting from the weights of {Path(train.start_from).name}"
     facts = {
         "Model": f"{network} {kind}, {model.latent_dim}-D",
         "Images": f"{escape_markdown(card.dataset.title)}, {size}",
@@ -160,18 +169,18 @@ def offer_models(checkpoint: Checkpoint) -> None:
     card = checkpoint.card
     offer_files(
         {
-            "The model, as ZIP": (f"{card.name}.zip", lambda: pack_checkpoint(checkpoint.path)),
-            "ONNX, as ZIP": (f"{card.name}-onnx.zip", lambda: get_onnx(key_of(card))),
+            "Model (ZIP)": (f"{card.name}.zip", lambda: pack_checkpoint(checkpoint.path)),
+            "ONNX (ZIP)": (f"{card.name}-onnx.zip", lambda: get_onnx(key_of(card))),
         },
-        note="Added to another copy of VAE Explorer, the ZIP is this model. ONNX is for use "
-        "without PyTorch: encoder and decoder, compared with PyTorch first, which takes a while.",
+        note="The model ZIP can be added to another copy of VAE Explorer. ONNX: encoder and "
+        "decoder for use without PyTorch, first checked against PyTorch, which takes a while.",
     )
     message, error = st.session_state.pop(_MESSAGE, None), st.session_state.pop(_ERROR, None)
     with st.expander("Your models", icon=":material/inventory_2:", expanded=bool(message or error)):
         if is_read_only():
             st.caption(
-                "This copy is for looking: here no model can be added, renamed or deleted. Saving "
-                "goes on."
+                "This copy is read-only: models cannot be added, renamed or deleted. Downloads "
+                "still work."
             )
             return
         if message:
@@ -181,7 +190,7 @@ def offer_models(checkpoint: Checkpoint) -> None:
         _ask_for_model()
         if is_shipped(card.name):
             st.caption(
-                "The model you look at comes with the project, so it can be neither renamed nor "
+                "The selected model is included with VAE Explorer, so it cannot be renamed or "
                 "deleted."
             )
         else:
@@ -192,7 +201,7 @@ def _ask_for_model() -> None:
     # The file is released with its widget: the next upload has another key.
     key = f"model_upload-{st.session_state.get(_ROUND, 0)}"
     st.file_uploader(
-        "Add a model, from a ZIP that this page saved",
+        "Add a model (a ZIP saved on this page)",
         "zip",
         key=key,
         on_change=_add,
@@ -207,8 +216,8 @@ def _offer_changes(card: ModelCard) -> None:
     st.session_state.setdefault(title, card.title)
     st.session_state.setdefault(name, card.name)
     with st.form(f"rename-{card.fingerprint}", border=False):
-        st.text_input("What this one is called", key=title, max_chars=MAX_TITLE)
-        st.text_input("Its folder, and its name in links", key=name, max_chars=LONGEST)
+        st.text_input("Title", key=title, max_chars=MAX_TITLE)
+        st.text_input("Name of its folder and in links", key=name, max_chars=LONGEST)
         st.form_submit_button(
             "Rename",
             icon=":material/edit:",
@@ -216,12 +225,12 @@ def _offer_changes(card: ModelCard) -> None:
             on_click=_rename,
             args=(card.name, name, title),
         )
-    with st.popover("Delete this one", icon=":material/delete:", width="stretch"):
+    with st.popover("Delete this model", icon=":material/delete:", width="stretch"):
         st.markdown(
-            f"**{escape_markdown(card.title)}** is deleted for good. "
-            "Saved as ZIP, it could be added again."
+            f"**{escape_markdown(card.title)}** will be deleted permanently. "
+            "Save it as a ZIP first to be able to add it again."
         )
-        st.button("Delete for good", on_click=_delete, args=(card,))
+        st.button("Delete permanently", on_click=_delete, args=(card,))
 
 
 def _add(key: str) -> None:
@@ -233,7 +242,7 @@ def _add(key: str) -> None:
     def add() -> str:
         card = unpack_checkpoint(file.getvalue(), free=True)
         st.session_state[_MODEL] = card.name
-        return f"{card.title} is added, as {card.name}, and is what you look at now."
+        return f"Added {card.title} as {card.name}. It is now selected."
 
     _report(add)
 
@@ -244,14 +253,14 @@ def _rename(name: str, name_key: str, title_key: str) -> None:
     def rename() -> str:
         card = rename_checkpoint(name, new_name, title)
         st.session_state[_MODEL] = card.name
-        return f"It is called {card.title} now; its folder, {card.name}."
+        return f"Renamed to {card.title}, in the folder {card.name}."
 
     _report(rename)
 
 
 def _delete(card: ModelCard) -> None:
     def delete() -> None:
-        delete_checkpoint(card.name)  # the sidebar tells every session that it is gone
+        delete_checkpoint(card.name)  # the header tells every session that it is gone
 
     _report(delete)
 

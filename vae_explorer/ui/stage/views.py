@@ -110,7 +110,7 @@ def show_map(
         "visitor": None if visitor is None else visitor.tolist(),
         "clicks_pin": dragmode in ("pan", "zoom"),
         "hint": "Move over the map to decode any location. Click a point for details.",
-        "description": "Latent map: arrow keys move a crosshair, Enter pins, Escape frees.",
+        "description": "Latent map. Arrow keys move the crosshair, Enter pins, Escape unpins.",
         **describe_model(card),
     }
     state = draw_view(key, data, {"selected": []}, pin=on_pin)
@@ -219,7 +219,7 @@ def show_drawing_box(map_key: str, checkpoint: Checkpoint) -> None:
     }
     with st.expander("Draw a digit", icon=":material/draw:"):
         draw_view(f"{map_key}-draw", data, {})
-        st.caption("What you draw stays in your browser and this session; a reload forgets it.")
+        st.caption("Your drawing is kept only in this session. Reloading the page deletes it.")
 
 
 def show_image(image: np.ndarray, caption: str, width: int = 112) -> None:
@@ -246,8 +246,8 @@ def show_photo(pixels: np.ndarray, caption: str) -> None:
 def explain_release() -> None:
     """Say why a view follows only the release of a control, where it is not live."""
     st.caption(
-        "Pictures follow when you let go: this host does not let the browser reach the app's "
-        "decode route."
+        "Images update when you release a control: this server does not give the browser access "
+        "to live decoding."
     )
 
 

@@ -62,9 +62,9 @@ export function createDrawBox(host) {
   const paper = element(host, "canvas", "vae-paper", { width: BOX, height: BOX, "aria-label": "Draw a digit here" });
   const side = element(host, "div", "vae-side");
   const seen = element(element(side, "figure"), "canvas", "vae-picture");
-  element(seen.parentElement, "figcaption").textContent = "what the model sees";
+  element(seen.parentElement, "figcaption").textContent = "Model input";
   const answer = element(element(side, "figure"), "canvas", "vae-picture");
-  element(answer.parentElement, "figcaption").textContent = "its reconstruction";
+  element(answer.parentElement, "figcaption").textContent = "Reconstruction";
   const words = element(host, "p", "vae-words", { role: "status" });
   const buttons = element(host, "div", "vae-buttons");
   const undo = element(buttons, "button", "", { type: "button" });
@@ -96,7 +96,7 @@ export function createDrawBox(host) {
     else {
       channel.move({ z: null, logVar: null, image: null }, 0);
       seen.width = answer.width = 0;
-      words.textContent = "Draw a digit, and watch what becomes of it.";
+      words.textContent = "Draw a digit to encode and reconstruct it.";
     }
   }
 
@@ -128,9 +128,10 @@ export function createDrawBox(host) {
     zLogVar.forEach((logVar, k) => (kl += 0.5 * (zMean[k] ** 2 + Math.exp(logVar) - logVar - 1)));
     paint(seen, { width: size, height: size, count: 1, pixels: grey }, 1, true);
     paint(answer, images, 1, true);
-    const parts = zLogVar.length ? `: reconstruction ${Math.round(cost)}, KL ${formatNumber(kl)}` : "";
-    const total = `about ${Math.round(cost + kl)} nats${parts}`;
-    words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. It costs ${total}.`;
+    const total = zLogVar.length
+      ? `−ELBO ≈ ${Math.round(cost + kl)} nats (reconstruction ${Math.round(cost)}, KL ${formatNumber(kl)})`
+      : `Reconstruction error ≈ ${Math.round(cost)} nats`;
+    words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. ${total}.`;
     channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar), image }, 0);
     announce(host, { ...request, z: zMean });
   }

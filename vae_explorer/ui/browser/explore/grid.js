@@ -96,7 +96,7 @@ export function createGrid(host) {
   }
 
   function fit(images) {
-    const room = Math.min(frame.parentElement.clientWidth - (data.tiles.kind === "plane" ? 56 : 0), data.height);
+    const room = Math.min(frame.parentElement.clientWidth - (hasAxes() ? 56 : 0), data.height);
     const natural = data.columns * images.width;
     const multiple = wholeMultiple(natural, room);
     // Whole multiples look best, unless they leave much of the room empty.
@@ -106,8 +106,10 @@ export function createGrid(host) {
     canvas.style.height = `${(width / data.columns) * rows}px`;
   }
 
+  const hasAxes = () => data.tiles.kind === "plane" && data.columns > 1;
+
   function label() {
-    if (data.tiles.kind !== "plane") return;
+    if (!hasAxes()) return;
     const values = channel.values;
     const steps = gridSteps(values[data.tiles.extent], data.columns, data.tiles.spacing);
     const last = steps.length - 1;
@@ -188,7 +190,7 @@ export function createGrid(host) {
       send = component.setTriggerValue;
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", data.description);
-      frame.classList.toggle("vae-plain", data.tiles.kind !== "plane");
+      frame.classList.toggle("vae-plain", !hasAxes());
       if (source?.checkpoint !== data.checkpoint) {
         source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
         feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true), LANES);

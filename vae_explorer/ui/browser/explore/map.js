@@ -183,7 +183,7 @@ export function createMap(host) {
     keptCanvas.height = canvas.height;
     if (canvas.width) keptCanvas.getContext("2d").drawImage(canvas, 0, 0);
     keptCanvas.style.width = canvas.style.width;
-    keptCaption.textContent = "pinned";
+    keptCaption.textContent = "Pinned";
     kept.hidden = false;
     const onPoint = near.distance <= CLICK_REACH || !data.plane;
     send("pin", onPoint ? { row: Number(near.row) } : { at: toPlane(shown) });

@@ -33,7 +33,7 @@ export function createSliders(host) {
 
   /** What else changes with an attribute, as bars. */
   function addSideEffects(row, effects) {
-    const beside = element(row, "div", "vae-beside", { title: "What else changes, in so many faces" });
+    const beside = element(row, "div", "vae-beside", { title: "Other attributes that change, and in what share of faces" });
     for (const [name, share] of effects) {
       const percent = `${Math.round(100 * share)} %`;
       const item = element(beside, "span", "", { title: `${name}: changed in ${percent} of faces` });
@@ -46,7 +46,7 @@ export function createSliders(host) {
   function addPad([xName, yName]) {
     const field = element(host, "div", "vae-pad", {
       tabindex: 0, role: "application",
-      "aria-label": `${setting(xName).label} and ${setting(yName).label}: arrow keys move`,
+      "aria-label": `${setting(xName).label} and ${setting(yName).label}. Use the arrow keys to move.`,
     });
     const knob = element(field, "i");
     element(field, "span", "vae-pad-x").textContent = setting(xName).label;

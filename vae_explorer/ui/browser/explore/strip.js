@@ -10,7 +10,7 @@ const SECONDS = 4; // of playing one way
 
 export function createStrip(host) {
   const canvas = element(host, "canvas", "vae-picture vae-strip");
-  const player = createPlayer(host, { course: thereAndBack(SECONDS), onMove: showAt, label: "Along the path" });
+  const player = createPlayer(host, { course: thereAndBack(SECONDS), onMove: showAt, label: "Position along the path" });
   const screen = element(player.bar, "canvas", "vae-picture vae-screen");
   const notes = createNotes(host);
   let data, source, feed, screenFeed, path;

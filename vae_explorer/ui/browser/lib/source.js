@@ -101,7 +101,7 @@ export function createFeed(source, notes, draw, whenLost, lanes = 1) {
     if (!reached && !(refused && OUR_STATUSES.includes(error.status))) whenLost();
     if (!refused) {
       // No connection: what was drawn last stays.
-      notes.show("The server does not answer. Trying again …");
+      notes.show("The server does not respond. Retrying …");
       return RETRY_AFTER;
     }
     const replaced = error.status === 409; // by a newer request
