@@ -191,7 +191,7 @@ def test_a_face_is_chosen_by_a_click_on_it(open_page: OpenPage) -> None:
 def test_eyes_are_marked_where_no_face_is_found(open_page: OpenPage) -> None:
     page = open_page(f"your_photo?model={MODEL}")
     upload(page, Image.fromarray(coffee()))
-    expect(page.get_by_text("No face was found here.")).to_be_visible()
+    expect(page.get_by_text("No face was found.")).to_be_visible()
     picture = page.locator(".vae-photo.vae-aiming")  # else the first click meets the photo before
     for x in (60, 120):
         picture.click(position={"x": x, "y": 80})

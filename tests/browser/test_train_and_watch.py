@@ -107,11 +107,11 @@ def test_it_is_paused_goes_on_and_is_stopped_and_nothing_flickers(
         page.get_by_role("button", name="Pause").click()
         goes_on = page.get_by_role("button", name="Resume")
         expect(goes_on).to_be_visible(timeout=PATIENCE)
-        expect(page.get_by_text("It goes on exactly where it stopped")).to_be_visible()
+        expect(page.get_by_text("Resume continues exactly where it stopped")).to_be_visible()
         goes_on.click()
         expect(page.locator(".watch-said")).to_contain_text("images/s", timeout=PATIENCE)
         page.get_by_role("button", name="Stop and publish").click()
         expect(page.get_by_role("button", name="Open in Latent map")).to_be_visible(
             timeout=PATIENCE
         )
-        expect(page.get_by_text("was the best, and was published")).to_be_visible()
+        expect(page.get_by_text("The best epoch, ")).to_be_visible()
