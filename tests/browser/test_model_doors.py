@@ -91,6 +91,6 @@ def test_a_file_that_is_no_model_is_refused_in_a_sentence(
     page = open_page("/overview?model=my-digits")
     open_doors(page)
     page.get_by_test_id("stFileUploader").locator("input").set_input_files(tmp_path / "torn.zip")
-    expect(page.get_by_text("This file is no zip, or cut short")).to_be_visible()
+    expect(page.get_by_text("This file is not a zip file, or it is incomplete")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]

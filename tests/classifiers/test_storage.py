@@ -82,7 +82,7 @@ def test_the_card_says_what_is_known(published: Path, classifier_faces: ImageDat
     assert card["accuracy"] == dict(zip(NAMES, right.tolist(), strict=True))
     assert card["mean_accuracy"] == right.mean()
     assert 0.5 <= card["majority_accuracy"] < 0.7
-    assert "all 80 pictures of the val split" in card["protocol"]
+    assert "all 80 images of the val split" in card["protocol"]
     assert "non-commercial research" in card["dataset"]["terms"]
     assert card["training"]["epochs"] == EPOCHS
     assert set(card["versions"]) >= {"python", "torch"}

@@ -127,7 +127,7 @@ def test_of_two_starts_at_the_same_moment_one_runs(
 def test_what_the_command_refuses_is_said_and_leaves_nothing(arguments: Arguments) -> None:
     with pytest.raises(LaunchError, match=r"no model 'x'\. Available"):
         start_training([*arguments("one")[2:], "--model", "x"])
-    with pytest.raises(LaunchError, match="cannot be a name"):
+    with pytest.raises(LaunchError, match="not a valid name"):
         start_training(["--out", "checkpoints/.."])
     assert list_runs() == []
     assert [path.name for path in workspace.RUNS.iterdir()] in ([], [".lock"])

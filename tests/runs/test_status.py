@@ -343,7 +343,11 @@ def test_a_full_disk_costs_no_state(
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
     status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.failure, status.message[:7]) == ("finished", "", "Epoch 2")
+    assert (status.phase, status.failure, status.message[:17]) == (
+        "finished",
+        "",
+        "The best epoch, 2",
+    )
 
 
 def test_a_loss_that_is_no_number_is_told_from_other_failures(

@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_a_number_stops_it_and_keeps_the_last_state(
     next(epochs)
     before = (run / "state.safetensors").read_bytes()
     monkeypatch.setattr("vae_explorer.training.trainer.learning_rate", lambda *_: np.inf)
-    with pytest.raises(TrainingError, match=r"not a number in epoch 2.*after epoch 1 is kept"):
+    with pytest.raises(TrainingError, match=r"NaN or infinite in epoch 2.*epoch 1 is saved"):
         next(epochs)
     assert (run / "state.safetensors").read_bytes() == before
 

@@ -401,7 +401,7 @@ def test_ctrl_c_saves_and_names_the_command_that_goes_on(
     assert len(stopped.history) < 40
     assert not Path("checkpoints/stopped").exists()
 
-    _, command = output.rstrip().rsplit("Go on: python -m vae_explorer ", 1)
+    _, command = output.rstrip().rsplit("Resume: python -m vae_explorer ", 1)
     assert main(shlex.split(command)) == 0
     assert len(load_state(Path("runs/stopped")).history) == 40
     assert Path("checkpoints/stopped/card.json").is_file()
@@ -451,7 +451,7 @@ def test_a_diverging_run_stops_and_keeps_the_last_good_state(
     half_way: Path, train_tiny: TrainTiny, trained_run: Path
 ) -> None:
     before = (half_way / "state.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match=r"epoch 2.*epoch 1 is kept.*lower.*than 1e\+06"):
+    with pytest.raises(TrainingError, match=r"epoch 2.*epoch 1 is saved.*lower.*than 1e\+06"):
         train_tiny(half_way, resume=True, learning_rate=DIVERGING)
     assert (half_way / "state.safetensors").read_bytes() == before
     train_tiny(half_way, resume=True)

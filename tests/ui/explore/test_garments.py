@@ -218,8 +218,8 @@ def test_another_garment_lands_elsewhere() -> None:
     [
         (b"", "empty"),
         (b"%PDF-1.7", "is a PDF"),
-        (png(garment())[:-30], "cut short"),
-        (png(Image.new("RGB", (60, 60))), "Nothing stands out"),
+        (png(garment())[:-30], "damaged or incomplete"),
+        (png(Image.new("RGB", (60, 60))), "No garment was found"),
     ],
 )
 def test_an_upload_that_fails_costs_nothing_that_was_there(

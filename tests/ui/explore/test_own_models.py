@@ -68,7 +68,7 @@ def test_a_saved_model_is_added_chosen_and_the_same(
 def test_a_file_that_is_no_model_says_why_and_costs_nothing(open_app: Open, own: Path):
     before = read_folder(own)
     session = open_app(PAGE, model="mine")
-    for data, reason in ((b"no zip", "is no zip"), (b"", "is no zip")):
+    for data, reason in ((b"not a zip", "is not a zip"), (b"", "is not a zip")):
         upload(session, data)
         assert reason in session.app.error[0].value
         assert session.widget("model").value == "mine"
@@ -88,7 +88,7 @@ def test_ones_own_is_renamed(open_app: Open, own: Path):
     session.widget(field(session, "name")).set_value("yours")
     session.widget(field(session, "title")).set_value("Not mine [any](more)")
     session.click("Rename")
-    assert "A title is one line" in session.app.error[0].value
+    assert "A title must be one line" in session.app.error[0].value
     assert session.app.title[0].value == "Mine"
     session.widget(field(session, "title")).set_value("Yours")
     session.click("Rename")
@@ -105,7 +105,7 @@ def test_a_name_that_is_taken_is_refused(open_app: Open, own: Path):
     session = open_app(PAGE, model="mine")
     session.widget(field(session, "name")).set_value(SHIPPED)
     session.click("Rename")
-    assert "kept for what is included with VAE Explorer" in session.app.error[0].value.replace(
+    assert "reserved for a model that comes with the app" in session.app.error[0].value.replace(
         "\\", ""
     )
     assert read_folder(own) == before

@@ -106,7 +106,7 @@ def test_a_file_that_is_no_direction_is_refused(session: Session) -> None:
     session.set(sum="own")
     session.app.file_uploader[0].set_value(("x.json", b"{}", "application/json"))
     session.run()
-    assert "no direction" in session.words
+    assert "not a direction" in session.words
 
 
 def test_digits_have_examples_of_each_label(open_app: Open) -> None:

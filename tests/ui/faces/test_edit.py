@@ -167,7 +167,7 @@ def test_a_file_that_is_no_recipe_changes_nothing(session: Session) -> None:
     move(session, Smiling=2.0)
     session.app.file_uploader[0].set_value(("recipe.json", b'{"amounts": {}}', "application/json"))
     session.run()
-    assert "no recipe" in session.words
+    assert "not a recipe" in session.words
     assert amounts(session) == {"Smiling": 2.0}
 
 

@@ -62,7 +62,7 @@ def test_locked_means_orthogonal_for_all_but_the_locked(faces: Checkpoint) -> No
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"format": "else"}, "saved by this page"),
+        ({"format": "else"}, "saved on this page"),
         ({"checkpoint": "other"}, "for the model 'other'"),
         ({"fingerprint": "0" * 64}, "another version"),
         ({"kind": "magic"}, "best, plain, regression"),
@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 def test_what_is_missing_is_named(faces: Checkpoint, name: str) -> None:
     values = json.loads(write_recipe(RECIPE, faces.card))
     del values[name]
-    with pytest.raises(ModelFileError, match=name if name != "format" else "no recipe"):
+    with pytest.raises(ModelFileError, match=name if name != "format" else "not a recipe"):
         read_recipe(json.dumps(values).encode(), faces)
 
 

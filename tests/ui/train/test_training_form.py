@@ -173,9 +173,9 @@ def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Ope
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"train_name": "../evil"}, "cannot be a name"),
+        ({"train_name": "../evil"}, "not a valid name"),
         ({"train_name": "My model"}, "for example “my-model”"),
-        ({"train_name": "digits-vae-2d"}, "“digits-vae-2d” is taken"),
+        ({"train_name": "digits-vae-2d"}, "“digits-vae-2d” is already in use"),
         ({"train_channels": "many"}, "such as 32,64"),
         ({"train_channels": "4,4,4,4"}, "multiple of 16"),
         ({"train_channels": "0"}, "one positive number per convolution"),
@@ -230,16 +230,16 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
 
 def test_a_zip_that_is_refused_says_why_and_keeps_the_others(open_app: Open, own_folder: Path):
     add_user_set("first", io.BytesIO(zipped()), own_folder)
-    session = upload(open_app(PAGE, train_data="yours"), b"no zip at all")
-    assert "no zip" in errors(session)
-    assert "no zip" in errors(session.run())
+    session = upload(open_app(PAGE, train_data="yours"), b"not a zip at all")
+    assert "not a zip" in errors(session)
+    assert "not a zip" in errors(session.run())
     assert [each.name for each in list_user_sets(own_folder)] == ["first"]
     assert START not in session.labels()
 
 
 def test_too_few_pictures_cannot_be_started(open_app: Open, own_folder: Path):
     session = upload(open_app(PAGE, train_data="yours"), zipped(2))
-    assert "2 usable images: at least 3 are needed" in errors(session)
+    assert "2 images are usable; at least 3 are needed" in errors(session)
     assert START not in session.labels()
     assert can_start(upload(open_app(PAGE, train_data="yours"), zipped(3)))
 
