@@ -35,8 +35,8 @@ SOURCES = {"prior": "N(0, I)", "box": "Bounding box"}
 WHY = {
     "link": (
         "**Same position**: the same relative position in each map, each on its own scale. "
-        "**Same z**: the same coordinates, with all maps on one scale. **Same image**: each model's "
-        "encoding of the image nearest to the cursor."
+        "**Same z**: the same coordinates, with all maps on one scale. **Same image**: where each "
+        "model encodes the image nearest to the cursor."
     ),
     "cursor": (
         "Each point is an encoded image, coloured by class. The circles mark 1σ, 2σ and 3σ of the "
