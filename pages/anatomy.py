@@ -1,4 +1,4 @@
-"""Anatomy: one image followed through every layer of the network, to z and back."""
+"""Anatomy: one image traced through every layer of the network."""
 
 import streamlit as st
 
@@ -13,8 +13,7 @@ from vae_explorer.ui.learn.anatomy import (
 from vae_explorer.ui.page import open_page
 
 SENTENCE = (
-    "Follow a picture through the network, to z and back. Click a layer to see what it does; "
-    "add noise to see what gets through."
+    "One image through every layer of the network. Click a layer for its shape and parameters."
 )
 
 checkpoint = current_checkpoint()

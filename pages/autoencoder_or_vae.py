@@ -15,7 +15,8 @@ from vae_explorer.ui.learn.siblings import (
     SOURCES,
     WHY,
     choose_two,
-    needs_siblings,
+    find_siblings,
+    require_siblings,
     show_linked,
     show_loss_terms,
 )
@@ -23,25 +24,27 @@ from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.stage.views import show_image_row
 from vae_explorer.ui.widgets import int_input, select
 
-SENTENCE = (
-    "A VAE fills the space between its pictures; an autoencoder need not. Move over a map, and "
-    "each model draws what it has there."
-)
+SPACES = {2: "two", 3: "three", 4: "four"}
 STEPS, FINE, SAMPLES, SHOWN, HALF_SIDE = 8, 64, 8, 2_000, 3.9
 
 checkpoint = current_checkpoint()
-stage, panel = open_page("Autoencoder or VAE?", SENTENCE)
+family = find_siblings(checkpoint.card)
+stage, panel = open_page(
+    "Autoencoder or VAE?",
+    f"The same data in {SPACES.get(len(family), 'several')} latent spaces. "
+    "Hover to decode the same location in each.",
+)
 with stage:
-    family = needs_siblings(checkpoint.card)
-    look = select("spaces", "Look at", LOOKS)
+    require_siblings(checkpoint.card, family)
+    look = select("spaces", "View", LOOKS)
 
 with panel:
     if look == "cursor":
-        link = select("link", "The cursor is at the", LINKS, help=WHY["link"])
+        link = select("link", "Linked by", LINKS, help=WHY["link"])
     elif look == "walk":
         ends = choose_two(checkpoint)
     elif look == "samples":
-        source = select("drawn_from", "Drawn from", SOURCES)
+        source = select("drawn_from", "Sample from", SOURCES)
         seed = int_input("seed", "Seed", (0, 99_999), 0)
     st.markdown(WHY[look])
     show_loss_terms(family)
@@ -57,7 +60,9 @@ with stage:
             a, b = each.encodings.z_mean[list(ends)]
             fine, shown = (lerp(a, b, np.linspace(0, 1, n)) for n in (FINE, STEPS))
             jump = largest_relative_step(get_decoded(key_of(each.card), fine))
-            st.caption(f"**{name}**: the greatest of {FINE - 1} steps is {jump:.2g} × their mean")
+            st.caption(
+                f"**{name}**: largest change in one of {FINE - 1} steps: {jump:.2g} × the mean"
+            )
             show_image_row(get_decoded(key_of(each.card), shown), 2)
     elif look == "samples":
         for name, each in family.items():
@@ -69,7 +74,7 @@ with stage:
         points, lonely = {}, {}
         for name, z in encoded.items():
             drawn, far = uncovered_samples(z, SHOWN)
-            title = f"{name}: {far.mean():.1%} with no encoding near"
+            title = f"{name}: {far.mean():.1%} with no encoding nearby"
             points[title], lonely[title] = drawn, far.astype(int)
         figure = panels_figure(points, lonely, half_side=HALF_SIDE, template=theme())
         st.plotly_chart(figure, theme=None, key="cover", config={"displayModeBar": False})

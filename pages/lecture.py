@@ -9,45 +9,44 @@ from vae_explorer.ui.state import is_lecturing
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import toggle
 
-SENTENCE = (
-    "A lecture through the app: each scene is a page with one sentence and something to try. "
-    "PageDown goes on, PageUp goes back, from anywhere."
+scenes, _ = read_scenes()
+count = "1 scene" if len(scenes) == 1 else f"{len(scenes)} scenes"
+stage, panel = open_page(
+    "Lecture", f"A guided tour in {count}. PageDown and PageUp move between them."
 )
-
-stage, panel = open_page("Lecture", SENTENCE)
 with panel:
     st.button(
-        "Start",
+        "Start lecture",
         icon=":material/slideshow:",
         type="primary",
         on_click=start_lecture,
         width="stretch",
     )
-    with_notes = toggle("with_notes", "With notes for the speaker")
+    with_notes = toggle("with_notes", "Show speaker notes")
     problems = take_list()
     for problem in problems:
         st.warning(escape_markdown(problem))
     st.download_button(
-        "The app's list, to begin with",
+        "Download the built-in lecture",
         shipped_lecture(),
         "lecture.txt",
         "text/plain",
         icon=":material/download:",
         on_click="ignore",
     )
-    with st.expander("How a list is written", icon=":material/help:"):
+    with st.expander("File format", icon=":material/help:"):
         st.markdown(
-            "A block for each scene, an empty line between them. A link is an address of the app, "
-            "as the browser shows it, or the part after the last slash."
+            "One block per scene, separated by empty lines. The link is the address of a page as "
+            "the browser shows it, or only the part after the last slash. Title, *Try* and "
+            "*Notes* are optional."
         )
         st.code(
-            "# Its name\nlatent_map?show=rings\nOne sentence.\nTry: something.\n"
-            "Notes: for you alone.",
+            "# Title\nlatent_map?show=rings\nOne sentence.\nTry: an action.\n"
+            "Notes: for the speaker.",
             language=None,
         )
-    st.caption("Your browser's print command prints the list with its links.")
+    st.caption("To print the scenes with their links, print this page from your browser.")
 
-scenes, _ = read_scenes()
 if not is_lecturing():
     listen_for_keys(len(scenes))
 root = (st.context.url or "").rpartition("/")[0]
@@ -55,7 +54,7 @@ with stage:
     for number, scene in enumerate(scenes, start=1):
         lines = [f"**{number}. {escape_markdown(scene.title)}**", escape_markdown(scene.sentence)]
         if scene.attempt:
-            lines.append(f"Try: {escape_markdown(scene.attempt)}")
+            lines.append(f"Try this: {escape_markdown(scene.attempt)}")
         if with_notes and scene.notes:
             lines.append(f"*{escape_markdown(scene.notes)}*")
         st.markdown("  \n".join([*lines, f"<{root}/{scene.link}>"]))

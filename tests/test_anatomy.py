@@ -133,7 +133,7 @@ def test_shapes_are_what_the_layers_words_say(passage: ForwardTrace) -> None:
                 )
                 assert value == int(found[2]) == step.shape[1] == step.shape[2]
                 checked += 1
-            if found := re.fullmatch(r"Arranged as (.+)", line):
+            if found := re.fullmatch(r"Reshaped to (.+)", line):
                 assert tuple(int(side) for side in found[1].split(" × ")) == step.shape
     convolutions = [s for s in passage.steps if "convolution" in s.kind and s.part != "output"]
     assert checked == len(convolutions)
@@ -150,11 +150,11 @@ def test_layers_with_other_kernels_are_described_by_their_own() -> None:
     layers, _ = group_layers(build_model(ODD).decoder.body.children())
     assert [name_kind(layer) for layer in layers[:2]] == [
         "fully connected",
-        "enlarged, convolution",
+        "upsampling, convolution",
     ]
     lines = describe_modules(layers[1], (5, 2, 2))
     assert lines[:3] == (
-        "Enlarged: each pixel becomes 2 × 2 equal ones",
+        "Upsampling: each pixel becomes 2 × 2 equal pixels",
         "Kernel 3 × 3, stride 1, padding 1",
         "Height and width: 4 + 2 × 1 − 3 + 1 = 4",
     )
@@ -164,8 +164,8 @@ def test_a_blur_is_told() -> None:
     blurred = replace(ODD, upsampling="bilinear")
     layers, _ = group_layers(build_model(blurred).decoder.body.children())
     assert describe_modules(layers[1], (5, 2, 2))[:2] == (
-        "Enlarged: each pixel becomes 2 × 2 equal ones",
-        "Blurred: each of these is weighed with its neighbours, 1 : 2 : 1",
+        "Upsampling: each pixel becomes 2 × 2 equal pixels",
+        "Smoothing: weighted mean with the neighbours, 1 : 2 : 1",
     )
 
 

@@ -137,13 +137,13 @@ def trace_forward(
     for image in (clean, given):
         if image.dtype != np.float32 or image.shape != model.config.image_shape:
             raise ValueError(
-                f"A picture of this model is float32 {model.config.image_shape}; found "
+                f"An image for this model is float32 {model.config.image_shape}; found "
                 f"{image.dtype} {image.shape}."
             )
     with torch.inference_mode():
         device = next(model.parameters()).device
         x = torch.from_numpy(given[None].copy()).to(device)
-        steps = [_plain("Input", "input", ("What the network is given.",), x)]
+        steps = [_plain("Input", "input", ("The input of the network",), x)]
         layers, rest = group_layers(model.encoder.body.children())
         for number, layer in enumerate(layers, start=1):
             x, step = _trace_part(layer, x, f"Encoder {number}", "encoder")
@@ -205,7 +205,7 @@ def name_kind(layer: Layer) -> str:
     if isinstance(layer.weighted, nn.ConvTranspose2d):
         return "transposed convolution"
     enlarges = any(isinstance(module, nn.Upsample) for module in layer.modules)
-    return "enlarged, convolution" if enlarges else "convolution"
+    return "upsampling, convolution" if enlarges else "convolution"
 
 
 def count_in_words(layer: Layer) -> tuple[str, ...]:
@@ -265,8 +265,8 @@ def _trace_bottleneck(
     noise = np.zeros(mean.shape[1], np.float32) if epsilon is None else epsilon
     drawn = torch.from_numpy(noise[None].copy()).to(mean.device)
     z = mean + deviation * drawn
-    lines = (*head.lines, "It gives log σ², and σ = exp(½ log σ²) is above 0")
-    said = "Not learnt: chance" if epsilon is not None else "Left out: z is the mean itself"
+    lines = (*head.lines, "The layer outputs log σ²; σ = exp(½ log σ²) is always positive")
+    sampled = "Sampled from N(0, I), not learned" if noise.any() else "Not used: z is the mean"
     steps = [
         mean_step,
         LayerTrace(
@@ -278,8 +278,8 @@ def _trace_bottleneck(
             head.parameters,
             _to_numpy(deviation),
         ),
-        _plain("ε", "bottleneck", (f"{said}; drawn from N(0, 1)" if noise.any() else said,), drawn),
-        _plain("z", "bottleneck", ("z = μ + σ × ε, number by number",), z),
+        _plain("ε", "bottleneck", (sampled,), drawn),
+        _plain("z", "bottleneck", ("z = μ + σ × ε, elementwise",), z),
     ]
     return z, float(kl_divergence(mean, log_var).sum()), steps
 
@@ -309,30 +309,32 @@ def _describe(module: nn.Module, shape: Shape) -> list[str]:
             lines = [_describe_kernel(module), _describe_size(module, shape[-1])]
         case nn.Linear():
             outputs, inputs = _many(module.out_features), _many(shape[0])
-            lines = [f"Each of {outputs} outputs weighs all {inputs} inputs"]
+            lines = [
+                f"Each of {outputs} outputs is a weighted sum of all {inputs} inputs, plus a bias"
+            ]
         case nn.BatchNorm1d() | nn.BatchNorm2d():
             each = "channel" if isinstance(module, nn.BatchNorm2d) else "unit"
             lines = [
-                f"Batch normalisation: each {each} less a mean and over a deviation, both measured "
-                "in training, then a scale and a shift that were learnt"
+                f"Batch normalisation: subtracts the mean of each {each}, divides by its standard "
+                "deviation (both from training), then applies a learned scale and shift"
             ]
         case nn.ReLU():
-            lines = ["ReLU: what is below 0 becomes 0"]
+            lines = ["ReLU: negative values become 0"]
         case nn.LeakyReLU():
-            lines = [f"Leaky ReLU: what is below 0 is multiplied by {module.negative_slope:g}"]
+            lines = [f"Leaky ReLU: negative values are multiplied by {module.negative_slope:g}"]
         case nn.Sigmoid():
-            lines = ["Sigmoid: every number comes to lie between 0 and 1"]
+            lines = ["Sigmoid: maps every value to the range from 0 to 1"]
         case nn.Upsample():
             factor = _factor(module)
-            lines = [f"Enlarged: each pixel becomes {factor} × {factor} equal ones"]
+            lines = [f"Upsampling: each pixel becomes {factor} × {factor} equal pixels"]
             if module.mode == "bilinear":
-                lines.append("Blurred: each of these is weighed with its neighbours, 1 : 2 : 1")
+                lines.append("Smoothing: weighted mean with the neighbours, 1 : 2 : 1")
         case nn.Flatten():
-            lines = [f"{write_shape(shape)} laid out in one row"] if len(shape) > 1 else []
+            lines = [f"{write_shape(shape)} flattened to a vector"] if len(shape) > 1 else []
         case nn.Unflatten():
-            lines = [f"Arranged as {write_shape(_shape_after(module, shape))}"]
+            lines = [f"Reshaped to {write_shape(_shape_after(module, shape))}"]
         case _:
-            raise ValueError(f"No words for a layer of the kind {type(module).__name__}.")
+            raise ValueError(f"There is no description of a layer of type {type(module).__name__}.")
     return lines
 
 

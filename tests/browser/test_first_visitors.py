@@ -24,7 +24,9 @@ def test_the_first_visitors_all_see_their_page(
         for page, path in zip(pages, paths, strict=True):
             page.goto(f"{url}/{path}", wait_until="commit")
         for page in pages:
-            expect(page.get_by_role("button", name="Reset")).to_be_visible(timeout=90_000)
+            expect(page.get_by_role("button", name="Reset", exact=True)).to_be_visible(
+                timeout=90_000
+            )
             expect(page.locator(".stException")).to_have_count(0)
         for page in pages:
             page.context.close()

@@ -351,7 +351,7 @@ def test_a_lost_server_is_named_costs_no_picture_and_is_found_again(open_page: O
     before = read_canvas(canvas)
     lost.append(True)
     shown = stage.hover(0.2, 0.85)
-    expect(note).to_contain_text("does not answer")
+    expect(note).to_contain_text("does not respond")
     np.testing.assert_array_equal(read_canvas(canvas), before)
     lost.clear()
     expect_drawn(page, "map", FLAT.to_latent([shown]))

@@ -43,7 +43,7 @@ def picture_of(page: Page, name: str) -> np.ndarray:
 def clean_of(page: Page, model: str) -> np.ndarray:
     """Return the picture that is followed, as it is on the screen: to one part in 255."""
     config = load_checkpoint(model).card.model
-    shown = picture_of(page, "Picture").astype(np.float32) / 255
+    shown = picture_of(page, "Image").astype(np.float32) / 255
     return for_display(np.moveaxis(shown, -1, 0)[: config.image_channels])
 
 
@@ -60,17 +60,17 @@ def test_each_model_is_followed_to_what_it_decodes(open_page: OpenPage, model: s
         expect(cell(page, step.name)).to_have_count(1)
     expect(page.locator(".vae-cell")).to_have_count(len(trace.steps) + 1)
     values = int(np.prod(network.config.image_shape))
-    ratio = f"{values / network.config.latent_dim:.3g} to 1"
+    ratio = f"{values / network.config.latent_dim:.3g} : 1"
     expect(page.locator(".vae-said")).to_contain_text(ratio)
     has_chance = network.config.kind == "vae"
-    expect(page.get_by_role("button", name="Draw again")).to_have_count(int(has_chance))
+    expect(page.get_by_role("button", name="Resample ε")).to_have_count(int(has_chance))
 
 
 def test_a_drag_of_the_noise_redraws_every_layer_and_reruns_nothing(open_page: OpenPage) -> None:
     page = open_anatomy(open_page, "?model=mnist-mlp-vae-20d&mean=1")
     names = ("Input", "Encoder 1", "Decoder 1", "Output")
     before = {name: picture_of(page, name) for name in names}
-    clean = picture_of(page, "Picture")
+    clean = picture_of(page, "Image")
     box = page.locator("[data-view=sliders] input").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
@@ -82,7 +82,7 @@ def test_a_drag_of_the_noise_redraws_every_layer_and_reruns_nothing(open_page: O
     wait_for_run(page)
     for name in names:
         assert np.abs(picture_of(page, name).astype(int) - before[name]).max() > 20, name
-    np.testing.assert_array_equal(picture_of(page, "Picture"), clean)
+    np.testing.assert_array_equal(picture_of(page, "Image"), clean)
     expect(page.locator(".vae-said")).to_contain_text("noisy input")
 
 
@@ -108,7 +108,7 @@ def test_drawing_again_moves_z_and_leaves_the_mean(open_page: OpenPage) -> None:
     clean, network = clean_of(page, MODELS[0]), load_checkpoint(MODELS[0]).model
     mean = cell(page, "μ").locator(".vae-shape").inner_text()
     before = cell(page, "z").locator(".vae-shape").inner_text()
-    page.get_by_role("button", name="Draw again").click()
+    page.get_by_role("button", name="Resample ε").click()
     expect(cell(page, "z").locator(".vae-shape")).not_to_have_text(before)
     expect(cell(page, "μ").locator(".vae-shape")).to_have_text(mean)
     expect(page).to_have_url(re.compile("[?&]epsilon_seed=1"))
@@ -122,7 +122,7 @@ def test_drawing_again_moves_z_and_leaves_the_mean(open_page: OpenPage) -> None:
 
 def test_a_drawn_digit_is_followed_while_it_is_drawn(open_page: OpenPage) -> None:
     page = open_anatomy(open_page, "?model=mnist-vae-2d&mean=1")
-    picked = picture_of(page, "Picture")
+    picked = picture_of(page, "Image")
     page.get_by_text("Draw a digit", exact=True).click()
     box = page.locator(".vae-paper").bounding_box()
     assert box is not None
@@ -132,12 +132,12 @@ def test_a_drawn_digit_is_followed_while_it_is_drawn(open_page: OpenPage) -> Non
         page.mouse.down()
         page.mouse.move(x, y + 130, steps=6)
         page.mouse.up()
-    expect(cell(page, "Picture")).to_contain_text("your drawing")
-    drawn = picture_of(page, "Picture")
+    expect(cell(page, "Image")).to_contain_text("Your drawing")
+    drawn = picture_of(page, "Image")
     assert np.abs(drawn.astype(int) - picked).max() > 100
     page.get_by_role("button", name="Clear").click()
-    expect(cell(page, "Picture")).not_to_contain_text("your drawing")
-    assert_same_picture(picture_of(page, "Picture"), picked)
+    expect(cell(page, "Image")).not_to_contain_text("Your drawing")
+    assert_same_picture(picture_of(page, "Image"), picked)
 
 
 @pytest.mark.parametrize("looks", [{"dark": True}, {"phone": True}])

@@ -56,7 +56,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
 
     open_doors(page)
     page.get_by_test_id("stFileUploader").locator("input").set_input_files(archive)
-    expect(page.get_by_text("is what you look at now")).to_be_visible()
+    expect(page.get_by_text("It is now selected")).to_be_visible()
     wait_for_run(page)
     assert "model=my-digits-2" in page.url
     picker = page.get_by_role("combobox", name="Model")
@@ -80,7 +80,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     expect(title).to_have_text("Fashion-MNIST VAE (2-D)")
     assert sorted(path.name for path in own_shelf.iterdir()) == ["fashion-vae-2d", "my-digits"]
 
-    expect(page.get_by_text("comes with the project, so it can be neither")).to_be_attached()
+    expect(page.get_by_text("is included with VAE Explorer, so it cannot be")).to_be_attached()
     expect(page.get_by_role("button", name="Delete this model")).to_have_count(0)
 
 

@@ -129,7 +129,7 @@ def test_more_samples_narrow_the_estimate(open_page: OpenPage) -> None:
 def test_steps_down_lead_the_cloud_to_its_target(open_page: OpenPage) -> None:
     page = open_view(open_page, "trick&samples=64")
     for _ in range(25):
-        page.get_by_role("button", name="One step down").click()
+        page.get_by_role("button", name="One gradient step").click()
     assert float(slider(page, "mu").input_value()) == pytest.approx(-1, abs=0.2)
     assert float(slider(page, "sigma").input_value()) < 0.2
 
@@ -239,7 +239,7 @@ def test_every_view_fits_and_says_why(
     open_page: OpenPage, view: str, looks: dict[str, bool]
 ) -> None:
     page = open_view(open_page, view, **looks)
-    page.get_by_text("Why", exact=True).click()
+    page.get_by_text("Explanation", exact=True).click()
     expect(page.locator(".why a").first).to_be_visible()
     width = page.locator(".objective").evaluate("(host) => host.scrollWidth - host.clientWidth")
     assert width <= 0

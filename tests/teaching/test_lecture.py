@@ -45,11 +45,11 @@ def test_the_root_of_the_app_is_the_page_it_opens_on() -> None:
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ("nowhere?x=1\nWords.", r"Line 4: 'nowhere\?x=1' is no link"),
-        ("https://example.org/\x00\nWords.", "Line 4: .* is no link"),
-        ("latent_map", "Line 4: this link has no sentence"),
-        ("# Only a name", "Line 4: there is no link"),
-        ("../../app\nWords.", "Line 4: .* is no link"),
+        ("nowhere?x=1\nWords.", r"Line 4: 'nowhere\?x=1' is not a link"),
+        ("https://example.org/\x00\nWords.", "Line 4: .* is not a link"),
+        ("latent_map", "Line 4: this scene has no sentence"),
+        ("# Only a name", "Line 4: this scene has no link"),
+        ("../../app\nWords.", "Line 4: .* is not a link"),
     ],
 )
 def test_a_broken_scene_is_named_and_the_rest_runs(block: str, message: str) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import chi2, kstest
 
 from vae_explorer.random_streams import RandomStream, stream
 
-_SHARE = 0.99  # of N(0, I): what lies beyond is out of reach
+_SHARE = 0.99  # of N(0, I): what lies beyond is far from the prior
 
 TSNE_ROWS = 3_000
 """Encodings that are embedded; more take minutes."""

@@ -80,7 +80,7 @@ def read_trace_request(body: bytes, config: ModelConfig) -> TraceRequest:
         shape = " x ".join(str(side) for side in config.image_shape)
         raise RequestError(
             413 if len(body) > wanted else 422,
-            f"A picture of this model, {shape}, and {len(_SETTINGS)} settings are {wanted} bytes "
+            f"An image for this model, {shape}, and {len(_SETTINGS)} settings are {wanted} bytes "
             f"of float32; found {len(body)}.",
         )
     split = max_image_bytes(config)

@@ -2,14 +2,14 @@
 
 One scene is a block of lines, and an empty line ends it:
 
-    # Its name
+    # Title
     latent_map?show=rings
-    One sentence, said large.
-    Try: something to do.
-    Notes: for the speaker, on demand.
+    One sentence.
+    Try: an action.
+    Notes: for the speaker.
 
-The link may be a whole address, as a browser shows it. All but it and the sentence may be left
-out, and a line that begins with // is nobody's.
+The link may be a whole address, as a browser shows it. Title, Try and Notes are optional. Lines
+that begin with // are comments.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MAX_BYTES = 64 * 1024
 MAX_SCENES = 100
 _SHIPPED = Path(__file__).with_name("scenes.txt")
 _TITLE, _TRY, _NOTES, _COMMENT = "#", "Try:", "Notes:", "//"
+_HOME = "latent_map"  # the page at the root of the app, which has no address of its own
 _SHOWN = 60  # characters of a line that cannot be used
 
 
@@ -45,7 +46,8 @@ class Scene:
     @property
     def link(self) -> str:
         """The scene's address, from the app's root."""
-        return f"{self.page}?{urlencode(self.settings)}" if self.settings else self.page
+        page = "" if self.page == _HOME else self.page
+        return f"{page}?{urlencode(self.settings)}" if self.settings else page
 
 
 @cache
@@ -87,7 +89,7 @@ def read_lecture(text: str, pages: Container[str]) -> tuple[list[Scene], list[st
             except ValueError as error:
                 problems.append(str(error))
         elif block:
-            problems.append(f"Line {block[0][0]}: a lecture has {MAX_SCENES} scenes at most.")
+            problems.append(f"Line {block[0][0]}: a lecture can have at most {MAX_SCENES} scenes.")
             break
         block = []
     return scenes, problems
@@ -104,14 +106,16 @@ def _read_scene(lines: list[tuple[int, str]], pages: Container[str], place: int)
         else:
             parts[mark] = line.removeprefix(mark).strip()
     if not plain:
-        raise ValueError(f"Line {lines[0][0]}: there is no link here. A scene is a link of a page.")
+        raise ValueError(f"Line {lines[0][0]}: this scene has no link. Add the address of a page.")
     number, link = plain[0]
     address = urlsplit(link)
-    page = address.path.rstrip("/").rpartition("/")[2] or "latent_map"  # the app opens on it
+    page = address.path.rstrip("/").rpartition("/")[2] or _HOME
     if page not in pages:
-        raise ValueError(f"Line {number}: {link[:_SHOWN]!r} is no link to a page of the app.")
+        raise ValueError(f"Line {number}: {link[:_SHOWN]!r} is not a link to a page of this app.")
     if len(plain) < 2:
-        raise ValueError(f"Line {number}: this link has no sentence in the line below it.")
+        raise ValueError(
+            f"Line {number}: this scene has no sentence. Add one in the line below the link."
+        )
     return Scene(
         title=parts[_TITLE] or f"Scene {place}",
         page=page,

@@ -21,8 +21,6 @@ _PAGES = Path(__file__).parents[2] / "pages"
 _STYLE = """
 <style>
   .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
-  /* beside the app's name, which stands there while the sidebar is folded */
-  @media (min-width: 641px) { .st-key-lecture_bar .st-key-lecture_head { padding-left: 14.5rem; } }
   .st-key-lecture_bar .lecture-sentence { font-size: 1.55rem; line-height: 1.25; font-weight: 600; }
   .st-key-lecture_bar .lecture-try { font-size: 1.2rem; line-height: 1.3; }
   .stMainBlockContainer .stMarkdown p, .stMainBlockContainer label p { font-size: 1.12rem; }
@@ -82,23 +80,24 @@ def take_list() -> list[str]:
 
     A list stays for the session, also when the user leaves this page.
     """
-    file = st.file_uploader("Your own list of scenes", "txt", key=_LIST, max_upload_size=1)
+    file = st.file_uploader("Your own lecture (text file)", "txt", key=_LIST, max_upload_size=1)
     problems: list[str] = []
     if file is not None and st.session_state.get(_SEEN) != file.file_id:
         try:
             text = file.read(MAX_BYTES + 1).decode("utf-8")
         except UnicodeDecodeError:
-            return ["This is not a text file in UTF-8."]
+            return ["This is not a text file in UTF-8. Save it as plain text with this encoding."]
         if len(text.encode()) > MAX_BYTES:
-            return [f"A list of scenes has {MAX_BYTES // 1024} kB at most."]
+            return [f"This file is too large: a lecture can have at most {MAX_BYTES // 1024} kB."]
         scenes, problems = read_lecture(text, _page_names())
         if not scenes:
-            return [*problems, "There is no scene in it, so the list stays as it was."]
+            return [*problems, "The file contains no usable scene, so the lecture is unchanged."]
         st.session_state[_USER_LIST], st.session_state[_SEEN] = text, file.file_id
+        st.rerun()  # the page's first line counts the scenes
     elif _USER_LIST in st.session_state:
         problems = read_scenes()[1]
     if _USER_LIST in st.session_state:
-        st.button("Use the app's lecture again", on_click=_forget_user_list)
+        st.button("Restore the built-in lecture", on_click=_forget_user_list)
     return problems
 
 
@@ -128,16 +127,16 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 args=(current + 1,),
             )
             st.button(
-                "Scene",
+                "Reset scene",
                 icon=":material/replay:",
                 on_click=_go,
                 args=(current,),
-                help="As it was, wherever you have gone.",
+                help="Open this scene again as it was at first.",
             )
             st.button("End", icon=":material/close:", on_click=_end)
         words = f'<div class="lecture-sentence">{_escape(scene.sentence)}</div>'
         if scene.attempt:
-            words += f'<div class="lecture-try">Try: {_escape(scene.attempt)}</div>'
+            words += f'<div class="lecture-try">Try this: {_escape(scene.attempt)}</div>'
         st.html(words)
 
 

@@ -31,7 +31,10 @@ _STYLE = """
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
   .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
   .vae-qr { display: block; width: min(100%, 62vh); margin: 0 auto; image-rendering: pixelated; }
-  @media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; } }
+  @media (max-width: 640px) {
+    .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; }
+    .stButtonGroup [role="radiogroup"] { flex-wrap: wrap; } /* no option beyond the edge */
+  }
 </style>
 """
 

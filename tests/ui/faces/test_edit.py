@@ -317,7 +317,7 @@ def test_where_it_is_not_live_before_and_after_stand_still(
     pictures.clear()
     still = open_app(PAGE, live=False, model=MODEL, edit_Smiling="3", whole="1")
     assert still.views() == []
-    assert "when you let go" in still.words
+    assert "when you release" in still.words
     both, whole = pictures[-2].pixels.astype(int), pictures[-1].pixels.astype(int)
     assert (both[:, :256] != both[:, -256:]).any()
     assert whole.shape == np.asarray(example_photo()[0]).shape

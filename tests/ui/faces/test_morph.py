@@ -143,7 +143,7 @@ def test_where_it_is_not_live_the_pictures_stand_still(
     pictures.clear()
     still = open_app(PAGE, live=False, model=MODEL, kind=kind, steps="5", columns="3")
     assert still.views() == []
-    assert "when you let go" in still.words
+    assert "when you release" in still.words
     last = pictures[-1].pixels.astype(int)
     if kind == "two":
         assert last.shape[1] > 5 * 256

@@ -26,8 +26,8 @@ def test_a_pinned_picture_is_told_of_without_a_label(
 ):
     session = open_app(live=live, pin="2", show="tiles,samples", plane="z")
     lines = session.words.split("\n")
-    assert "picture 2" in lines
-    assert "Nearest in z, as the model decodes them" in lines
+    assert "Image 2" in lines
+    assert "Nearest neighbours in z, reconstructed" in lines
     assert "See README.md for how to prepare Your own pictures." in lines
     assert {picture.pixels.shape[-1] for picture in pictures} == {3}
 
@@ -37,7 +37,7 @@ def test_a_pinned_place_has_as_many_neighbours_as_there_are_pictures(
 ):
     session = open_app(pin="0.5,0.5")
     (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest enc")]
-    assert line.endswith(" away, decoded")
+    assert line.endswith("), decoded")
     assert pictures[-1].pixels.shape == (4, 5 * 4 + 4 * 4, 3)
 
 
@@ -49,7 +49,7 @@ def test_a_map_without_labels_has_one_trace_and_no_legend(open_app: Open, model:
 
 def test_what_is_encircled_is_counted_without_labels(open_app: Open, model: str):
     session = open_app(drag="lasso").encircle(f"map-{model}", [0, 3])
-    assert "**2 points**" in session.words
+    assert "**2 points selected**" in session.words
     assert session.tables() == []
 
 
@@ -66,7 +66,7 @@ def test_the_other_pages_show_it_too(open_app: Open, model: str, name, live):
 
 def test_a_sample_is_near_some_picture(open_app: Open, model: str):
     figure = open_app("generate", live=False).chart(f"samples-{model}-still")
-    assert figure["data"][0]["text"][0].startswith("nearest: a picture, ")
+    assert figure["data"][0]["text"][0].startswith("nearest: an image, ")
 
 
 # Faces: attributes instead of labels
@@ -85,7 +85,7 @@ def test_points_are_coloured_by_an_attribute(open_app: Open, faces: str, attribu
     column = {"Male": 0, "Smiling": 1, "Wearing_Hat": 2}[attribute]
     without, having = session.chart(f"map-{faces}-still")["data"]
     name = attribute.replace("_", " ")
-    assert (without["name"], having["name"]) == (f"not {name}", name)
+    assert (without["name"], having["name"]) == (f"{name}: no", f"{name}: yes")
     rows = read_array(having["customdata"])
     np.testing.assert_array_equal(rows, np.flatnonzero(encodings.attributes[:, column]))
 

@@ -58,8 +58,8 @@ def test_where_there_is_no_data_a_stored_encoding_is_decoded(
     put_colour_mlp(checkpoint_root / DIGITS, shelf / "mine")
     session = open_app(PAGE, model="mine", picture="3")
     assert image_of(session, "anatomy-mine").size == 3 * 4 * 4
-    assert session.view("anatomy-mine")["name"] == "Picture 3, as decoded"
-    assert "what the model itself made of it" in session.words
+    assert session.view("anatomy-mine")["name"] == "Image 3, reconstructed"
+    assert "Shown instead: the reconstruction" in session.words
 
 
 def test_a_plain_autoencoder_is_not_asked_whether_to_sample(open_app: Open) -> None:
@@ -80,7 +80,7 @@ def test_noise_is_what_the_slider_says_and_can_be_another(session: Session) -> N
     session.send(f"{VIEW}-sliders", "values", {"noise": 0.25})
     assert session.view(VIEW)["noise"] == 0.25
     before = session.view(VIEW)["values"]["noise_seed"]
-    session.click("Other noise")
+    session.click("Resample noise")
     assert session.view(VIEW)["values"]["noise_seed"] == before + 1
     assert session.link["noise"] == "0.25"
 
@@ -156,7 +156,7 @@ def test_a_garment_can_be_uploaded_and_stays_out_of_the_link(
     photo.save(file, "PNG")
     session.app.file_uploader[0].set_value(("coat.png", file.getvalue(), "image/png"))
     session.run()
-    assert session.view(view)["name"] == "your upload"
+    assert session.view(view)["name"] == "Your upload"
     np.testing.assert_array_equal(image_of(session, view), fit_garment(photo, 32).ravel())
     assert np.abs(image_of(session, view) - before).max() > 0.1
     assert session.link == link

@@ -96,7 +96,7 @@ def test_where_the_browser_cannot_ask_there_are_still_maps(
 ) -> None:
     session = open_app(PAGE, model=DIGITS, live=False)
     assert session.charts() == ["linked-still"]
-    assert "when you let go" in session.words
+    assert "when you release" in session.words
 
 
 def test_a_model_alone_says_what_it_lacks(
@@ -105,4 +105,4 @@ def test_a_model_alone_says_what_it_lacks(
     put(checkpoint_root / DIGITS, shelf / DIGITS)
     session = open_app(PAGE, model=DIGITS)
     (info,) = session.app.info
-    assert "no other to be compared with" in info.value
+    assert "There is no model to compare" in info.value

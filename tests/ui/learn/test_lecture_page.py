@@ -38,7 +38,7 @@ def bar(session: Session) -> str:
 
 def start(session: Session) -> Session:
     """Begin, and stand where that leads: AppTest does not notice that the script changed page."""
-    session.click("Start").app.switch_page("pages/latent_map.py")
+    session.click("Start lecture").app.switch_page("pages/latent_map.py")
     return session.run()
 
 
@@ -62,7 +62,7 @@ def test_the_apps_own_lecture_is_listed_with_links_and_notes_on_demand(open_app:
 def test_a_list_of_ones_own_runs_without_its_broken_scene(session: Session) -> None:
     assert "Line 8" in session.notices
     assert "Three" in session.words
-    session.click("Start")
+    session.click("Start lecture")
     assert session.link == {"model": DIGITS, "scale": "p", "lecture": "1"}
     assert "One." in bar(session)
     assert "**First** (1 of 2)" in session.words
@@ -83,7 +83,7 @@ def test_a_scene_can_be_left_and_begins_again_as_it_was(session: Session) -> Non
     start(session).set(scale="z")
     session.visit("generate", model=DIGITS)
     assert "**First** (1 of 2)" in session.words
-    session.click("Scene")
+    session.click("Reset scene")
     assert session.link == {"model": DIGITS, "scale": "p", "lecture": "1"}
     assert session.widget("scale").value == "p"
 
@@ -98,9 +98,9 @@ def test_what_a_browser_should_not_send_moves_nothing(session: Session) -> None:
 def test_ones_own_list_stays_until_it_is_left(session: Session) -> None:
     session.visit("generate", model=DIGITS).visit(PAGE, model=DIGITS)
     assert "Three" in session.words
-    session.click("Use the app's lecture again")
+    session.click("Restore the built-in lecture")
     assert "Three" not in session.words
-    assert "closet" in session.words
+    assert "A latent space you can explore" in session.words
 
 
 def test_the_end_takes_the_bar_away_and_keeps_the_page(session: Session) -> None:
@@ -115,4 +115,4 @@ def test_a_file_that_is_no_list_is_named_and_the_apps_own_stays(open_app: Open) 
     session.app.file_uploader(key=LIST).set_value(("x.txt", b"\xff\xfe\x00", "text/plain"))
     session.run()
     assert "not a text file" in session.notices
-    assert "closet" in session.words
+    assert "A latent space you can explore" in session.words

@@ -194,8 +194,8 @@ def test_without_the_data_the_page_says_how_to_get_it(
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setattr("vae_explorer.ui.train.reconstructions.find_dataset", lambda *_: None)
     session = open_app(PAGE, compare="pictures")
-    assert "The original is not here" in session.words
-    assert "Fetch Digits, 8×8" in session.labels()
+    assert "The original images are not included" in session.words
+    assert "Download Digits, 8×8" in session.labels()
     assert set(strips(session)) == set(TITLES.values())
 
 

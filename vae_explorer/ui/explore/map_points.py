@@ -107,7 +107,9 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
     st.markdown(
-        (f"**{escape_markdown(label)}** · " if label else "") + f"image {encodings.row_id[row]}"
+        f"**{escape_markdown(label)}** · image {encodings.row_id[row]}"
+        if label
+        else f"Image {encodings.row_id[row]}"
     )
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
@@ -198,7 +200,7 @@ def find_nearest(checkpoint: Checkpoint, z: np.ndarray) -> tuple[np.ndarray, lis
     """Return the encoding nearest to each of n latents, (n, latent_dim), and n captions."""
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z, z_mean, 1)
-    names = [name_label(checkpoint, row) or "image" for row in rows[:, 0]]
+    names = [name_label(checkpoint, row) or "an image" for row in rows[:, 0]]
     pairs = zip(names, distances[:, 0], strict=True)
     return z_mean[rows[:, 0]], [f"nearest: {name}, distance {far:.2f}" for name, far in pairs]
 

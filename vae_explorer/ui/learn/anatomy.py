@@ -23,34 +23,35 @@ from vae_explorer.ui.stage.views import describe_model, explain_release, show_dr
 from vae_explorer.ui.state import seed_from_url, write_to_url
 from vae_explorer.ui.widgets import read_number, select, toggle
 
-NOISE = Setting("noise", "Noise added to it, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
+NOISE = Setting("noise", "Input noise, σ", 0.0, MAX_NOISE, 0.0, step=0.01)
 _MOST = {"noise_seed": MAX_SEED, "epsilon_seed": MAX_SEED, "layer": 99}
 _FIRST_LAYER = 1  # the first that computes something
 _PER_LABEL = 3  # images
 _UNLABELLED = 20  # images offered without labels
 _TILES = (
-    "Each tile is one channel of a layer: white where it is 0, black where it is strongest, orange "
-    "below 0, each layer on a scale of its own. The strongest channels for this picture come "
-    "first, and stay in their places while you add noise."
+    "Each tile is one channel of a layer. White is 0, black is the largest activation, and orange "
+    "is negative; each layer has its own scale. Channels are sorted by their activation for this "
+    "image and keep their order when you add noise."
 )
 _NOISE = (
-    "The bottleneck has no room for the noise: what gets through is what the decoder can draw, "
-    "and it has only ever drawn clean pictures. So the output stays one, if not always the right "
-    "one: with much noise the encoder takes the picture for another. A denoising autoencoder "
+    "The bottleneck has no capacity for the noise. The decoder generates an image from z alone "
+    "and was trained on clean images, so the output looks clean. It is not always correct: with "
+    "strong noise, the encoder can mistake the image for a different one. A denoising autoencoder "
     "([Vincent et al. 2008](https://dl.acm.org/doi/10.1145/1390156.1390294)) is trained on noisy "
-    "input for this; yours was not."
+    "input for this purpose; this model was not."
 )
 _BITS = (
-    "A number without an error could hold any amount, so counting numbers flatters. In a VAE each "
-    "of them is only known up to σ: the encoder says N(μ, σ²) instead of a point, and the KL "
-    "divergence from the prior N(0, 1) is the price of saying it, in nats; one nat is 1.44 bits "
-    "([Kingma & Welling 2014](https://arxiv.org/abs/1312.6114)). It is the honest measure of what "
-    "the bottleneck keeps of this picture."
+    "A real number of unlimited precision could hold any amount of information, so the number of "
+    "dimensions does not say how much z carries. In a VAE each value is known only up to σ: the "
+    "encoder outputs N(μ, σ²) instead of a point. The KL divergence from the prior N(0, 1) is the "
+    "expected cost of encoding a sample of it, in nats; one nat is 1.44 bits "
+    "([Kingma & Welling 2014](https://arxiv.org/abs/1312.6114)). Averaged over images, it is an "
+    "upper bound on the information that z carries about the image."
 )
 _POINTS = (
-    "This is a plain autoencoder: it maps a picture to one point, with no σ around it, so there is "
-    "nothing to sample and no KL. How much those numbers tell has no bound that could be written "
-    "down. Choose a VAE in the sidebar to see μ, σ and ε."
+    "A plain autoencoder maps an image to one point. There is no σ, so there is nothing to sample, "
+    "no KL divergence, and no such bound on the information in z. Select a VAE at the top of the "
+    "page to see μ, σ and ε."
 )
 
 
@@ -79,7 +80,7 @@ def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
         with st.expander("Upload a garment", icon=":material/upload:"):
             garment = ask_for_garment(checkpoint)
         if garment is not None:
-            return ChosenImage("your upload", garment)
+            return ChosenImage("Your upload", garment)
     return picked
 
 
@@ -88,9 +89,11 @@ def choose_subject(checkpoint: Checkpoint, picture: ChosenImage, channel: str) -
     noise = show_sliders([NOISE], f"{channel}-sliders", channel)[NOISE.name]
     sampled = False
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Other noise", disabled=not noise, on_click=_draw_other_noise)
+        st.button("Resample noise", disabled=not noise, on_click=_draw_other_noise)
         if checkpoint.card.model.kind == "vae":
-            sampled = not toggle("mean", "z = μ", help="Without ε. Else z is drawn: μ + σ × ε.")
+            sampled = not toggle(
+                "mean", "Use z = μ", help="Off: z is sampled as μ + σ × ε, with ε from N(0, I)."
+            )
     return TraceRequest(
         picture.image, noise, _recall("noise_seed"), _recall("epsilon_seed"), sampled
     )
@@ -128,10 +131,10 @@ def explain_anatomy(card: ModelCard) -> None:
     """Explain the tiles, the noise, and the bits of the bottleneck."""
     with st.expander("How to read the tiles", icon=":material/grid_view:"):
         st.markdown(_TILES)
-    with st.expander("Why the noise goes", icon=":material/blur_off:"):
+    with st.expander("Why the noise disappears", icon=":material/blur_off:"):
         st.markdown(_NOISE)
     if card.model.kind == "vae":
-        with st.expander("Why bits, not numbers", icon=":material/compress:"):
+        with st.expander("How much information z carries", icon=":material/compress:"):
             st.markdown(_BITS)
     else:
         with st.expander("Why there is no σ", icon=":material/compress:"):
@@ -141,15 +144,17 @@ def explain_anatomy(card: ModelCard) -> None:
 def _pick(checkpoint: Checkpoint) -> ChosenImage:
     card, encodings = checkpoint.card, checkpoint.encodings
     options = _options(checkpoint)
-    row = int(select("picture", "Picture", options, dropdown=True))
+    row = int(select("picture", "Image", options, dropdown=True))
     originals = find_originals(card)
     if originals is not None:
         image = take_originals(card, originals, encodings.row_id[[row]])[0]
         return ChosenImage(options[str(row)], image)
     offer_originals(card)
     image = get_decoded(key_of(card), encodings.z_mean[[row]])[0]
-    st.caption("This one is what the model itself made of it, so it loses little a second time.")
-    return ChosenImage(f"{options[str(row)]}, as decoded", image)
+    st.caption(
+        "Shown instead: the reconstruction, which loses little when it is reconstructed again."
+    )
+    return ChosenImage(f"{options[str(row)]}, reconstructed", image)
 
 
 def _options(checkpoint: Checkpoint) -> dict[str, str]:
@@ -157,9 +162,9 @@ def _options(checkpoint: Checkpoint) -> dict[str, str]:
     labels = checkpoint.encodings.labels
     if labels is None:
         ids = checkpoint.encodings.row_id[:_UNLABELLED]
-        return {str(row): f"Picture {id}" for row, id in enumerate(ids)}
+        return {str(row): f"Image {id}" for row, id in enumerate(ids)}
     return {
-        str(row): f"{name_label(checkpoint, row)}, {k + 1}"
+        str(row): f"{name_label(checkpoint, row)}, image {k + 1}"
         for label in range(len(checkpoint.card.label_names))
         for k, row in enumerate(np.flatnonzero(labels == label)[:_PER_LABEL])
     }

@@ -15,11 +15,11 @@ from vae_explorer.ui.stage.sliders import setting_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
 
 VIEWS = {
-    "trick": "Reparameterise",
+    "trick": "Reparameterisation",
     "kl": "KL divergence",
-    "bubbles": "Bubbles",
-    "pixel": "One pixel",
-    "bound": "The ELBO",
+    "bubbles": "Reconstruction vs. KL",
+    "pixel": "Pixel loss",
+    "bound": "ELBO",
 }
 """Labels of the figures, by name in the URL."""
 TARGET, PIXEL_VARIANCE, ASSUMED_KL = -1.0, 0.25, 10.0
@@ -65,7 +65,7 @@ def show_objective(view: str, card: ModelCard) -> None:
     Parameters
     ----------
     card : ModelCard
-        Its metrics are the example where sums and means are compared.
+        Its metrics are the example where a sum and a mean over pixels are compared.
     """
     data = {
         "view": view,
@@ -105,7 +105,12 @@ def _constants() -> Mapping[str, object]:
 def _describe(card: ModelCard) -> Mapping[str, object]:
     kl, reconstruction = card.metrics.get("kl"), card.metrics.get("reconstruction")
     values = card.model.image_size**2 * card.model.image_channels
+    assumed = [
+        name for name, metric in (("reconstruction", reconstruction), ("KL", kl)) if not metric
+    ]
+    note = f", with an assumed {' and '.join(assumed)} term" if assumed else ""
     return {
+        "source": f"Example: held-out images of {card.title}{note}.",
         "values": values,
         "reconstruction": reconstruction.value if reconstruction else ASSUMED_NLL * values,
         "kl": kl.value if kl else ASSUMED_KL,

@@ -24,55 +24,59 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import int_input, select
 
 LOOKS = {
-    "cursor": "One cursor",
-    "walk": "A walk",
+    "cursor": "Linked cursor",
+    "walk": "Interpolation",
     "samples": "Samples",
     "cover": "Coverage",
-    "p": "p-values",
+    "p": "Quantiles",
 }
-LINKS = {"place": "Same place", "z": "Same z", "picture": "Same picture"}
-SOURCES = {"prior": "N(0, I)", "box": "Box of encodings"}
+LINKS = {"place": "Same position", "z": "Same z", "picture": "Same image"}
+SOURCES = {"prior": "N(0, I)", "box": "Bounding box"}
 WHY = {
     "link": (
-        "Same place: as far from each map's middle, in its own size. Same z: all maps in units of "
-        "the prior. Same picture: where each model has put the picture nearest to the cursor."
+        "**Same position**: the same relative position in each map, each on its own scale. "
+        "**Same z**: the same coordinates, with all maps on one scale. **Same image**: where each "
+        "model encodes the image nearest to the cursor."
     ),
     "cursor": (
-        "A point is a picture, its colour what it shows; the circles are 1, 2 and 3 σ of the prior "
-        "N(0, I), from which new pictures are drawn. The autoencoder was never asked to stay near "
-        "it, or to leave no gaps. Out of reach are pictures farther out than 99 % of samples."
+        "Each point is an encoded image, coloured by class. The circles mark 1σ, 2σ and 3σ of the "
+        "prior N(0, I), from which new images are sampled. The autoencoder was not trained to "
+        "match the prior or to avoid gaps. Far from the prior: encodings farther from 0 than 99 % "
+        "of samples."
     ),
     "walk": (
-        "A straight line between the same two pictures in each space. A VAE learns from a cloud "
-        "around each picture, so it has also learnt what lies between neighbours. In a gap an "
-        "autoencoder draws what nobody has seen. Borders between kinds are steep in both: try "
-        "several walks."
+        "Linear interpolation between the encodings of the same two images in each latent space. A "
+        "VAE is trained on samples around each encoding, so its decoder also learns the space "
+        "between neighbours. The autoencoder's decoder was never trained in the gaps. Transitions "
+        "between classes are abrupt in both: try several pairs."
     ),
     "samples": (
-        "A model can invent pictures if one knows where to look. Of a VAE that is the prior. Of an "
-        "autoencoder nobody knows: N(0, I) finds a part of its pictures only, and the box around "
-        "all of them has corners where none is."
+        "To generate images, z has to be sampled from some distribution. For a VAE it is the "
+        "prior. An autoencoder has none: N(0, I) covers only a part of its encodings, and their "
+        "bounding box contains empty regions."
     ),
     "cover": (
-        "2,000 samples of the prior. Orange: no encoding is near, so the decoder never learnt what "
-        "to draw there. Near is the distance within which 99 % of the samples would find one, had "
-        "the encodings come from the prior: 1 % is as good as it gets."
+        "2,000 samples from the prior. Orange: no encoding is nearby, so the decoder was hardly "
+        "trained there. Nearby is the distance within which 99 % of the samples would find an "
+        "encoding if the encodings followed the prior, so a perfect match gives 1 %."
     ),
     "p": (
-        "Each coordinate as its p-value, the share of N(0, 1) below it. Encodings that fill the "
-        "prior fill this square evenly; those far outside pile up at its edges."
+        "Each coordinate is mapped through Φ, the cumulative distribution function of N(0, 1). "
+        "Encodings that follow the prior fill the square evenly; those far from it accumulate at "
+        "the edges."
     ),
 }
 _LOSS = (
     r"\underbrace{\mathbb{E}_q[-\log p(x|z)]}_{\text{reconstruction}}"
-    r"+ \beta\, \underbrace{\mathrm{KL}(q\,\|\,p)}_{\text{straying}}"
+    r"+ \beta\, \underbrace{\mathrm{KL}(q\,\|\,p)}_{\text{KL divergence}}"
 )
 _PAPERS = (
-    "The autoencoder has the first term alone, and a point for q. β = 1 is the VAE of [Kingma & "
-    "Welling 2014](https://arxiv.org/abs/1312.6114) and [Rezende et al. 2014]"
-    "(https://arxiv.org/abs/1401.4082); other β are from [Higgins et al. 2017]"
-    "(https://openreview.net/forum?id=Sy2fzU9gl). What prior and encodings have to do with each "
-    "other: [Hoffman & Johnson 2016]"
+    "Here q = q(z | x) and p = p(z). The autoencoder minimises only the first term, with a point "
+    "instead of q. β = 1 is the VAE ([Kingma & "
+    "Welling 2014](https://arxiv.org/abs/1312.6114), [Rezende et al. 2014]"
+    "(https://arxiv.org/abs/1401.4082)); other values of β give the β-VAE ([Higgins et al. 2017]"
+    "(https://openreview.net/forum?id=Sy2fzU9gl)). On the relation between encodings and prior: "
+    "[Hoffman & Johnson 2016]"
     "(http://approximateinference.org/accepted/HoffmanJohnson2016.pdf)."
 )
 _TRUNK, _TRAINER = "Trouser", "Sneaker"
@@ -88,11 +92,8 @@ def has_siblings(card: ModelCard, cards: Mapping[str, ModelCard]) -> bool:
     return card.model.latent_dim == 2 and len(comparable(cards.values(), card)) > 1
 
 
-def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
-    """Return this model and those comparable to it, by unambiguous names.
-
-    Without any, stop the script with a link to models that can be compared.
-    """
+def find_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
+    """Return this model and those comparable to it, by unambiguous names; none if it is alone."""
     cards, _ = list_checkpoints()
     family: list[Checkpoint] = []
     shown = get_checkpoint(key_of(card)).encodings.row_id[:_POINTS]
@@ -107,19 +108,27 @@ def needs_siblings(card: ModelCard) -> Mapping[str, Checkpoint]:
         family.append(get_checkpoint(key_of(card)))
     if len(family) > 1 and card.model.latent_dim == 2:
         return _disambiguate(family)
+    return {}
+
+
+def require_siblings(card: ModelCard, family: Mapping[str, Checkpoint]) -> None:
+    """Stop the script with an explanation if a model has none to be compared with."""
+    if family:
+        return
     st.info(
-        f"{escape_markdown(card.title)} has no other to be compared with: two or more models with "
-        "two latent dimensions that learnt from the same pictures, such as an autoencoder beside a "
-        "VAE."
+        f"There is no model to compare {escape_markdown(card.title)} with. This page needs two or "
+        "more models with two latent dimensions and the same training data, such as an autoencoder "
+        "and a VAE."
     )
+    st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
     close_page()
-    return st.stop()
+    st.stop()
 
 
 def choose_two(checkpoint: Checkpoint) -> tuple[int, int]:
     """Select two images by their class; return their rows in the encodings."""
     labels, names = checkpoint.encodings.labels, checkpoint.card.label_names
-    pair = int_input("pair", "Which of them", (0, 999), 0, help="Another number, another two.")
+    pair = int_input("pair", "Pair", (0, 999), 0, help="Each number selects other images.")
     rng = stream(pair, RandomStream.IMAGE_PAIR)
     count = len(checkpoint.encodings.row_id)
     if labels is None:
@@ -165,7 +174,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
             {
                 "checkpoint": card.name,
                 "title": name,
-                "note": f"{away:.0%} out of reach",
+                "note": f"{away:.0%} far from the prior",
                 "z": pack_floats(z),
                 "middle": middle.tolist(),
                 "half": half,
@@ -179,7 +188,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
         "label_names": list(_first(family).card.label_names),
         "colours": list(CLASS_COLOURS),
         "link": link,
-        "description": "Maps of several models: arrow keys move a cursor that they share.",
+        "description": "Latent maps of several models. Arrow keys move their shared cursor.",
     }
     draw_view(key, data, {})
 
@@ -193,8 +202,8 @@ def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
         numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
         lines.append(f"| {' | '.join([escape_markdown(name), *numbers])} |")
     st.markdown("\n".join(lines))
-    st.caption("Nats per image, on pictures that no model has seen.")
-    with st.expander("What they minimise", icon=":material/function:"):
+    st.caption("Nats per image, on held-out images.")
+    with st.expander("Loss functions", icon=":material/function:"):
         st.latex(_LOSS)
         st.markdown(_PAPERS)
 

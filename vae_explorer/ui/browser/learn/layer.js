@@ -36,7 +36,7 @@ export function createLayer(host) {
     title.textContent = step.kind ? `${step.name}: ${step.kind}` : step.name;
     lines.replaceChildren();
     const size = step.shape.length === 1 ? "" : `${formatShape(step.shape)} = `;
-    for (const line of [...step.lines, `Out: ${size}${formatCount(product(step.shape))} numbers`]) {
+    for (const line of [...step.lines, `Output: ${size}${formatCount(product(step.shape))} values`]) {
       element(lines, "li").textContent = line;
     }
     count.replaceChildren();
@@ -45,17 +45,17 @@ export function createLayer(host) {
     const all = answer.steps.reduce((sum, each) => sum + each.parameters, 0);
     const share = (100 * step.parameters) / all;
     element(count, "small").textContent = step.parameters
-      ? `${step.arithmetic.length > 1 ? `Together ${formatCount(step.parameters)}: ` : ""}${share < 0.1 ? "under 0.1" : formatNumber(share)} % of the model's ${formatCount(all)}.`
-      : "None: nothing here is learnt.";
+      ? `${step.arithmetic.length > 1 ? `Total ${formatCount(step.parameters)}: ` : ""}${share < 0.1 ? "under 0.1" : formatNumber(share)} % of the model's ${formatCount(all)} parameters.`
+      : "None: nothing is learned here.";
     frame.hidden = step.part !== "encoder" && step.part !== "decoder";
     caption.hidden = frame.hidden && !step.values;
     room = frame.clientWidth - 8;
-    canvas.setAttribute("aria-label", `All that ${step.name} makes of the picture`);
+    canvas.setAttribute("aria-label", `All activations of ${step.name}`);
   }
 
   function describe({ name, values }) {
     const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => formatNumber(value));
-    const line = name === "σ" ? " The line is at 1, the prior's σ." : " The line is at 0.";
+    const line = name === "σ" ? " The line marks 1, the σ of the prior." : " The line marks 0.";
     return `From ${low} to ${high}.${line}`;
   }
 

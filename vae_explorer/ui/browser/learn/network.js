@@ -137,7 +137,7 @@ export function createNetwork(host) {
   const words = element(bottom, "div", "vae-said", { role: "status" });
   const notes = createNotes(host);
   addFullScreen(host, host);
-  const cells = new Map(); // by name of the step, in order; the clean image's is "Picture"
+  const cells = new Map(); // by name of the step, in order; the clean image's is "Image"
   let data, send, moved, shown, feed, checkpoint, answer, known, drawn, subject, unfollow = [];
   let [room, side] = [[96, 96], 96]; // px: for the tiles of a layer, and for the difference
   let orders = null; // of the channels: fixed for an image, whatever the noise
@@ -161,7 +161,7 @@ export function createNetwork(host) {
     else button.addEventListener("click", () => choose(index));
     if (name === "ε") {
       cell.again = element(frame, "button", "vae-again", { type: "button" });
-      cell.again.textContent = "Draw again";
+      cell.again.textContent = "Resample ε";
       cell.again.addEventListener("click", (event) => {
         shown.move({ epsilon_seed: (shown.values.epsilon_seed + 1) % (MAX_SEED + 1) }, event.timeStamp);
         commit();
@@ -174,15 +174,15 @@ export function createNetwork(host) {
   function build() {
     for (const row of rows) row.replaceChildren();
     cells.clear();
-    addCell(rows[0], "Picture", null);
+    addCell(rows[0], "Image", null);
     answer.steps.forEach((step, index) => {
       const cell = addCell(rows[ROW_OF[step.part]], step.name, index);
-      const size = formatShape(step.shape) + (step.shape.length === 1 ? " numbers" : "");
+      const size = formatShape(step.shape) + (step.shape.length === 1 ? " values" : "");
       cell.kind.textContent = step.kind.replace("transposed convolution", "transposed conv.");
       cell.below.textContent = size;
       if (step.parameters) {
         const narrow = answer.channels === 3 || host.clientWidth < 500;
-        cell.count.textContent = `${formatCount(step.parameters)} ${narrow ? "par." : "parameters"}`;
+        cell.count.textContent = `${formatCount(step.parameters)} ${narrow ? "params" : "parameters"}`;
       }
       cell.button.setAttribute(
         "aria-label", [step.name, step.kind, size, `${formatCount(step.parameters)} parameters`].filter(Boolean).join(", "),
@@ -195,7 +195,7 @@ export function createNetwork(host) {
     });
     if (!cells.has("ε")) {
       element(rows[1], "p", "vae-plain").textContent =
-        "A plain autoencoder keeps a point: there is no σ, and no ε to draw.";
+        "A plain autoencoder encodes an image as a point: there is no σ, and no ε to sample.";
     }
     measure();
   }
@@ -234,7 +234,7 @@ export function createNetwork(host) {
     if (orders?.kind !== request.kind || orders.checkpoint !== checkpoint) {
       orders = { kind: request.kind, checkpoint, of: answer.steps.map(orderOf) };
     }
-    Object.assign(answer, { orders: orders.of, checkpoint, sampled: data.sampled, name: drawn ? "your drawing" : data.name });
+    Object.assign(answer, { orders: orders.of, checkpoint, sampled: data.sampled, name: drawn ? "Your drawing" : data.name });
     show();
     shown.move({ answer }, request.since);
     announce(host, { since: request.since, z: Float32Array.from(answer.steps.find((s) => s.name === "z").values) });
@@ -246,17 +246,17 @@ export function createNetwork(host) {
       host.dataset.built = built;
       build();
     }
-    const clean = cells.get("Picture");
+    const clean = cells.get("Image");
     clean.below.textContent = answer.name;
     canvasOf(clean);
     drawPicture(clean.canvas, answer.picture("clean"), answer, Math.min(...room));
     answer.steps.forEach((step, index) => showStep(step, index));
     drawDifference(difference, answer, side);
-    const [more, less] = answer.channels === 1 ? ["more ink", "less ink"] : ["brighter", "darker"];
+    const [more, less] = answer.channels === 1 ? ["darker", "brighter"] : ["brighter", "darker"];
     const most = formatNumber(127 * answer.pictures.difference_unit);
-    legend.innerHTML = `<b>Output − picture</b><span><i class="vae-above"></i>${more}</span>` +
-      `<span><i class="vae-below"></i>${less}</span><span>strongest: ${most}</span>`;
-    difference.setAttribute("aria-label", `Output less picture, at most ${most} in a pixel`);
+    legend.innerHTML = `<b>Output − image</b><span><i class="vae-above"></i>${more}</span>` +
+      `<span><i class="vae-below"></i>${less}</span><span>largest: ${most}</span>`;
+    difference.setAttribute("aria-label", `Difference between output and image, at most ${most} per pixel`);
     say();
     mark();
   }
@@ -276,9 +276,9 @@ export function createNetwork(host) {
     } else {
       drawPicture(canvasOf(cell), answer.picture(step.name.toLowerCase()), answer, Math.min(...room));
     }
-    if (step.name === "Input") cell.kind.textContent = isNoisy() ? "picture + noise" : "no noise added";
+    if (step.name === "Input") cell.kind.textContent = isNoisy() ? "image + noise" : "no noise";
     if (step.name === "ε") {
-      cell.kind.textContent = answer.sampled ? "drawn by chance" : "left out";
+      cell.kind.textContent = answer.sampled ? "from N(0, I)" : "not used";
       cell.again.hidden = !answer.sampled;
     }
     if (step.name === "z" && !step.kind) cell.kind.textContent = answer.sampled ? "μ + σ × ε" : "μ";
@@ -287,22 +287,22 @@ export function createNetwork(host) {
   function say() {
     const values = product(answer.shape);
     const lines = [
-      `<b>${formatCount(values)} numbers in, ${formatCount(answer.kept)} kept: ${formatNumber(values / answer.kept)} to 1.</b>`,
+      `<b>${formatCount(values)} input values, ${formatCount(answer.kept)} latent values (${formatNumber(values / answer.kept)} : 1).</b>`,
     ];
     if (answer.kl !== null) {
       lines.push(
-        `Blurred by σ, they cost KL = <b>${formatNumber(answer.kl)} nats</b> (${formatNumber(answer.kl / NATS_PER_BIT)} bits) to tell; ` +
-        `the picture has ${formatCount(8 * values)} bits.`,
+        `KL divergence from the prior: <b>${formatNumber(answer.kl)} nats</b> (${formatNumber(answer.kl / NATS_PER_BIT)} bits). ` +
+        `The uncompressed image has ${formatCount(8 * values)} bits.`,
       );
     } else {
-      lines.push("Nothing blurs them, so no KL says how much they tell.");
+      lines.push("Without σ there is no KL divergence to measure the information in z.");
     }
     const [before, after] = [answer.error_of_input, answer.error_of_output];
-    const lost = `Squared error against the picture: output <b>${formatNumber(after)}</b>`;
+    const lost = `Squared error to the image: output <b>${formatNumber(after)}</b>`;
     if (isNoisy()) {
       const verdict = after < before
-        ? "<b>The output is nearer.</b>"
-        : "The input is still nearer.";
+        ? "<b>The output is closer.</b>"
+        : "The noisy input is closer.";
       lines.push(`${lost}, noisy input <b>${formatNumber(before)}</b>. ${verdict}`);
     } else lines.push(`${lost}.`);
     words.innerHTML = lines.map((line) => `<p>${line}</p>`).join("");

@@ -18,7 +18,7 @@ export function number(value) {
 }
 
 export const px = (value) => Math.max(-FAR, Math.min(FAR, value)).toFixed(1);
-const escapeText = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
+export const escapeText = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
 export function text(x, y, words, { anchor = "start", size = 16, fill = INK, weight = 400 } = {}) {
   return `<text x="${px(x)}" y="${px(y)}" text-anchor="${anchor}" font-size="${size}" font-weight="${weight}" fill="${fill}">${escapeText(words)}</text>`;

@@ -28,8 +28,8 @@ function drawDensities(state, width, height, joint) {
       view.area((z) => normalDensity(z, mu, sigma), { fill: TOUCH, opacity: 0.25 }) +
       view.line((z) => normalDensity(z, mu, sigma), { stroke: TOUCH, width: 4 });
   const names = joint
-    ? [[QUIET, "p(z)"], [RECONSTRUCTION, "p(x | z)"], [GAP, "their product: its area is p(x)"]]
-    : [[QUIET, "p(z)"], [GAP, "p(z | x)", "8 6"], [TOUCH, "q"]];
+    ? [[QUIET, "p(z)"], [RECONSTRUCTION, "p(x | z)"], [GAP, "p(x, z): its area is p(x)"]]
+    : [[QUIET, "p(z)"], [GAP, "p(z | x)", "8 6"], [TOUCH, "q(z)"]];
   return view.line(prior, { stroke: QUIET }) + curves + view.across([-4, -2, 0, 2, 4], "z", 0) + legend(8, 22, width - 50, names);
 }
 
@@ -70,8 +70,8 @@ function drawJensen(state, width, height, top) {
     view.line((w) => (w > 0 ? Math.log(w) : -1e3), { width: 4, stroke: QUIET }) +
     view.clip(weights.map((w, i) => dot(view.x(w), view.y(logs[i]), 7)).join("")) +
     line(x, under, x, above, { stroke: GAP, width: 6 }) + dot(x, above, 8, { fill: INK }) + dot(x, under, 8, { fill: GAP }) +
-    text(x + words.side, above + 22, `log of the mean ${number(Math.log(meanWeight))}`, { size: 16, anchor: words.anchor }) +
-    text(x + words.side, Math.max(under, above + 44) + 4, `mean of the logs ${number(meanLog)}`, { size: 16, anchor: words.anchor });
+    text(x + words.side, above + 22, `log of the mean: ${number(Math.log(meanWeight))}`, { size: 16, anchor: words.anchor }) +
+    text(x + words.side, Math.max(under, above + 44) + 4, `mean of the logs: ${number(meanLog)}`, { size: 16, anchor: words.anchor });
 }
 
 function drawWeights(state, width, height, top) {
@@ -103,19 +103,19 @@ const Q = '<mrow data-part="mu sigma"><mi>q</mi></mrow>';
 const P = (inner) => `<mrow data-part="x"><mi>p</mi><mo>(</mo><mtext>${inner}</mtext><mo>)</mo></mrow>`;
 const FORMULAS = {
   [EVIDENCE]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo><mi>log</mi><mo>&ApplyFunction;</mo><mo>∫</mo>${P("x | z")}<mspace width="0.2em"/><mi>p</mi><mo>(</mo><mi>z</mi><mo>)</mo><mi>d</mi><mi>z</mi></mrow></math>
-    <p><b>What we want.</b> How likely is x? All z that might have made it count. Here the area is known; for a network it is not.</p>`,
+    <p><b>Evidence.</b> How likely is x under the model? Every z that could have generated x contributes. Here the integral is known; with a neural network as decoder it is intractable.</p>`,
   [JENSEN]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${E}<mo>[</mo><mi>w</mi><mo>]</mo><mo>≥</mo>${E}<mo>[</mo><mi>log</mi><mo>&ApplyFunction;</mo><mi>w</mi><mo>]</mo><mtext>,&nbsp;&nbsp;</mtext><mi>w</mi><mo>=</mo><mfrac>${P("x, z")}${Q}</mfrac></mrow></math>
-    <p><b>Jensen.</b> Ten samples z of q. The log bends down, so a mean of logs lies below the log of the mean (Jensen). Bring all w together!</p>`,
+    <p><b>Jensen's inequality.</b> The expectation of w is p(x). The figure shows ten samples of q. The logarithm is concave, so the mean of the logs is at most the log of the mean. For which q is there no gap?</p>`,
   [BARS]: `<math display="block"><mrow><mi>log</mi><mo>&ApplyFunction;</mo>${P("x")}<mo>=</mo>${E}<mi>log</mi><mo>&ApplyFunction;</mo>${P("x | z")}<mo>−</mo><mtext>KL(</mtext>${Q}<mtext> ‖ p(z))</mtext></mrow></math>
     <math display="block"><mrow><mspace width="1em"/><mo>+</mo><mtext>KL(</mtext>${Q}<mtext> ‖ </mtext>${P("z | x")}<mtext>)</mtext></mrow></math>
-    <p><b>The parts.</b> The first two make the ELBO. The third is the gap: 0 when q is the posterior.</p>`,
+    <p><b>Decomposition.</b> The first two terms are the ELBO. The third is the gap: 0 if q is the posterior.</p>`,
   [WEIGHTS]: `<math display="block"><mrow><msub><mi>L</mi><mi data-part="k">k</mi></msub><mo>=</mo><mi>E</mi><mi>log</mi><mo>&ApplyFunction;</mo><mfrac><mn>1</mn><mi data-part="k">k</mi></mfrac><munderover><mo>∑</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mi data-part="k">k</mi></munderover><msub><mi>w</mi><mi>i</mi></msub></mrow></math>
-    <p><b>More samples.</b> The mean of k weights inside the log: the more, the closer to log p(x), whatever q is.</p>`,
+    <p><b>More samples.</b> With the mean of k weights inside the logarithm, the bound increases with k and approaches log p(x), for any q. k = 1 is the ELBO.</p>`,
 };
 
 export const bound = {
-  sentence: "Take the steps one by one, and move q by hand: log p(x) stays, and its parts always add up to it.",
-  description: "Densities over z above; below, the bound at this step.",
+  sentence: "Derive the evidence lower bound in four steps. Drag q: log p(x) does not change, and ELBO + gap always equals it.",
+  description: "Densities of z; below them, the bound at the current step.",
   formula: ({ values: { step } }) => FORMULAS[step],
   uses: ({ values: { step } }) => ["step", "x", ...(step > EVIDENCE ? ["mu", "sigma"] : []), ...(step === WEIGHTS ? ["k"] : [])],
   buttons: [
@@ -140,12 +140,14 @@ export const bound = {
     (step > EVIDENCE && y < height * 0.4 ? { mu: ((x - 8) / (width - 16)) * 8 - 4 } : null),
   draw,
   why: `
-    <p>The model: z ~ N(0, 1), and x is z with noise of standard deviation 0.7. So p(x) and the posterior
-    p(z | x) are known, and the ELBO (evidence lower bound) can be held against what it bounds.</p>
-    <p>w is what importance sampling weighs a sample of q by; its mean is p(x) for any q. Where q is the
-    posterior, all w are equal, and neither the log nor more samples change anything. The curve for k stands on
-    8,192 samples; where q is narrower than the posterior, a few of them carry all the weight.</p>
-    <p>A VAE makes the ELBO larger by both networks at once: log p(x) rises, and the gap closes.</p>
+    <p>The model: z ~ N(0, 1) and x | z ~ N(z, 0.7²). For this model p(x) and the posterior p(z | x) have closed
+    forms, so the evidence lower bound (ELBO) can be compared with log p(x).</p>
+    <p>w = p(x, z) / q(z) is the importance weight of a sample z from q; its expectation is p(x) for any q. If q is
+    the posterior, w = p(x) for every z, and the bound is exact for every k. The curve over k is an estimate from
+    8,192 samples. If q is much narrower than the posterior, a few samples dominate the estimate, and it is
+    unreliable.</p>
+    <p>ELBO = log p(x) − gap. A VAE maximises it with respect to both networks: the decoder can increase log p(x),
+    and the encoder can reduce the gap.</p>
     <p><a href="https://arxiv.org/abs/1312.6114" target="_blank" rel="noopener">Kingma &amp; Welling 2014</a>,
     <a href="https://arxiv.org/abs/1509.00519" target="_blank" rel="noopener">Burda et al. 2016</a> (k samples),
     <a href="http://approximateinference.org/accepted/HoffmanJohnson2016.pdf" target="_blank" rel="noopener">Hoffman &amp; Johnson 2016</a></p>`,

@@ -70,7 +70,7 @@ function build(svg, frame) {
   const discs = svg.querySelector(".discs");
   state.nodes = state.bubbles.map((_, i) => {
     const group = svgElement(discs, "g", {
-      class: "bubble", tabindex: 0, role: "button", "aria-label": `Bubble ${i + 1}: arrow keys move it`,
+      class: "bubble", tabindex: 0, role: "button", "aria-label": `Posterior ${i + 1}. Use the arrow keys to move it.`,
     });
     const colour = state.data.classes[i % state.data.classes.length];
     group.innerHTML = `<circle class="halo" fill="${colour}" fill-opacity="0.14"/><circle class="edge" fill="${colour}" fill-opacity="0.6" stroke="${colour}" stroke-width="2.5"/>`;
@@ -132,19 +132,19 @@ function paint(svg, state, width, height) {
   };
   svg.querySelector(".forces").innerHTML = `<g pointer-events="none">${arrow(push, 1, "push", RECONSTRUCTION)}${arrow(pull, state.values.beta, "pull", DIVERGENCE)}</g>`;
   const names = [1, 2].map((r) => text(left + 6, top - r * scale - 5, `${r}σ of the prior`, { size: 15, fill: QUIET })).join("");
-  svg.querySelector(".words").innerHTML = names + legend(0, height - 30, width, [[RECONSTRUCTION, "reconstruction pushes"], [DIVERGENCE, "β · KL pulls"]]);
+  svg.querySelector(".words").innerHTML = names + legend(0, height - 30, width, [[RECONSTRUCTION, "reconstruction term"], [DIVERGENCE, "β · KL term"]]);
 }
 
 export const bubbles = {
-  sentence: "Each disc is one picture's posterior. Move β: too large and all collapse, 0 and nothing holds them. Drag one.",
-  description: "Twenty discs in the plane of z, around the prior's rings",
+  sentence: "Each disc is the posterior of one image. Change β: what happens at 8, and what at 0? Drag a disc to see both forces.",
+  description: "Twenty posteriors as discs in a two-dimensional latent space, with the 1σ and 2σ circles of the prior",
   formula: () => `<math display="block"><mrow><munder><mo>∑</mo><mi>i</mi></munder><mi>C</mi><mspace width="0.15em"/><mi>log</mi><mo>&ApplyFunction;</mo><msub><mi>S</mi><mi>i</mi></msub>
     <mo>+</mo><mi data-part="beta">β</mi><mspace width="0.2em"/><mtext>KL(</mtext><msub><mi>q</mi><mi>i</mi></msub><mtext> ‖ p)</mtext></mrow></math>
-    <p>qᵢ = N(mᵢ, rᵢ²): a disc of radius r around m. Sᵢ: as how many pictures its z may be read.</p>`,
+    <p>qᵢ = N(mᵢ, rᵢ² I), drawn as a disc of radius rᵢ around mᵢ. Sᵢ: the effective number of images that a sample of qᵢ could belong to.</p>`,
   buttons: [
     [() => (wantsLessMotion() ? "Run" : "Pause"), toggle],
     ["Step", (frame) => { for (let i = 0; i < 5; i++) advance(frame.state); frame.draw(); }],
-    ["Scatter", (frame) => { frame.state.seed++; scatter(frame.state); frame.draw(); go(frame); }],
+    ["Restart", (frame) => { frame.state.seed++; scatter(frame.state); frame.draw(); go(frame); }],
   ],
   start(frame) {
     Object.assign(frame.state, { frameOf: frame, held: -1, chosen: 0, running: !wantsLessMotion(), frame: 0 });
@@ -166,23 +166,25 @@ export const bubbles = {
     const kl = meanOf(forces.map((each) => each.kl));
     const radius = meanOf(state.bubbles.map(({ r }) => r));
     return [
-      ["reconstruction", "Reconstruction", `${number(reconstruction)} nats`],
-      ["kl", "KL", `${number(kl)} nats`],
-      ["loss", "Reconstruction + β · KL", `${number(reconstruction + (state.values.beta ? state.values.beta * kl : 0))} nats`, "beta"],
+      ["reconstruction", "Reconstruction, mean", `${number(reconstruction)} nats`],
+      ["kl", "KL, mean", `${number(kl)} nats`],
+      ["loss", "Loss per image", `${number(reconstruction + (state.values.beta ? state.values.beta * kl : 0))} nats`, "beta"],
       ["radius", "Mean radius r", radius < 0.001 ? "< 0.001" : number(radius)],
     ];
   },
   paint,
   why: `
-    <p>A toy of the VAE's loss, with all forces exact. Where two discs overlap, a decoder cannot tell which
-    picture a z stands for. Sᵢ counts as how many pictures a z of disc i may be read: 1 plus, for each other
-    disc at distance d, (1 + d² / 2ν(rᵢ² + rⱼ²))<sup>−ν</sup>, with ν = 3 and C = 4. The arrows on the disc you
-    chose are minus the gradients of the two terms.</p>
-    <p>The KL term alone is least where every disc lies at 0 with r = 1: all posteriors are the prior, z says
-    nothing (posterior collapse). Alone, the first term never ends: discs shrink, fly apart, and most of the
-    plane decodes to nothing in particular, as in a plain autoencoder. From β = C on the collapse wins.</p>
-    <p>A step is a tenth longer than the last where the sum falls, else half as long.</p>
+    <p>A simplified model of the VAE loss, with exact gradients. Where two posteriors overlap, the decoder cannot
+    tell which image a z belongs to. Sᵢ is 1 plus, for each other disc at distance d,
+    (1 + d² / (2ν(rᵢ² + rⱼ²)))<sup>−ν</sup>, with ν = 3. The reconstruction term of an image is C log Sᵢ, with
+    C = 4. The arrows on the selected disc show the negative gradients of the two terms.</p>
+    <p>The KL term alone is minimal where every disc has its centre at 0 and r = 1. Then all posteriors equal the
+    prior, and z carries no information about the image (posterior collapse). The reconstruction term alone has
+    no minimum: the discs shrink and move apart without limit, and most of the latent space is never used in
+    training, as in a plain autoencoder. For β ≥ C, all posteriors collapse.</p>
+    <p>Optimiser: gradient descent. The step size grows by 10 % after each step that reduces the loss, and is
+    halved otherwise.</p>
     <p><a href="https://openreview.net/forum?id=Sy2fzU9gl" target="_blank" rel="noopener">Higgins et al. 2017</a> (β),
     <a href="http://approximateinference.org/accepted/HoffmanJohnson2016.pdf" target="_blank" rel="noopener">Hoffman &amp; Johnson 2016</a>
-    (what the pull does to all posteriors together)</p>`,
+    (the KL term and the aggregated posterior)</p>`,
 };

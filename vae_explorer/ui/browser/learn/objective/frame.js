@@ -35,7 +35,7 @@ export function createFrame(host, figure) {
   const sliders = element(panel, "div", "sliders");
   const buttons = element(panel, "div", "buttons");
   const numbers = element(panel, "dl", "numbers");
-  element(panel, "details", "why").innerHTML = `<summary>Why</summary>${figure.why}`;
+  element(panel, "details", "why").innerHTML = `<summary>Explanation</summary>${figure.why}`;
   const rows = new Map(); // sliders by name
   let equation = "";
 

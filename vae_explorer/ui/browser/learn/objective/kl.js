@@ -52,8 +52,8 @@ function drawBars({ values }, width, height) {
 const sampled = (state) => klMonteCarlo(state.values.mu, state.values.sigma, drawNormals(DRAWS, state.seed));
 
 export const kl = {
-  sentence: "Move q towards the prior and away from it: what does each nat cost, and in which direction?",
-  description: "The densities of q and of the prior, both terms of their divergence as curves, and their sum as a bar.",
+  sentence: "Change μ and σ, or drag q. How much does each of them contribute to the KL divergence from the prior?",
+  description: "The densities of q and of the prior p; the two terms of KL(q ‖ p) as curves; both directions of the divergence as bars.",
   formula: () => `<math display="block"><mrow><mtext>KL(q ‖ p)</mtext><mo>=</mo><mfrac><mn>1</mn><mn>2</mn></mfrac><mo>(</mo>
     <msup data-part="mu"><mi>μ</mi><mn>2</mn></msup><mo>+</mo>
     <mrow data-part="sigma"><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mi>log</mi><mo>&ApplyFunction;</mo><msup><mi>σ</mi><mn>2</mn></msup><mo>−</mo><mn>1</mn></mrow><mo>)</mo></mrow></math>`,
@@ -67,20 +67,21 @@ export const kl = {
     const { value, error } = sampled(state);
     return [
       ["kl", "KL(q ‖ p), closed form", `${number(terms.kl)} nats`, "mu sigma"],
-      ["monte-carlo", "By 1,000 samples of q", `${number(value)} ± ${number(error)}`],
-      ["reverse", "KL(p ‖ q), reverse", `${number(reverseKl(state.values.mu, logVar(state.values)))} nats`],
+      ["monte-carlo", "Monte Carlo, 1,000 samples", `${number(value)} ± ${number(error)} nats`],
+      ["reverse", "KL(p ‖ q), closed form", `${number(reverseKl(state.values.mu, logVar(state.values)))} nats`],
     ];
   },
   drag: (_state, x, y, width, height) => (y < height * 0.36 + 50 ? { mu: ((x - 8) / (width - 16)) * 10 - 5 } : null),
   draw: (state, width, height) => drawDensities(state, width, height) + drawTerms(state, width, height) + drawBars(state, width, height),
   why: `
-    <p>KL, the Kullback–Leibler divergence, is the mean of log q(z) − log p(z) over samples of q: how many
-    nats it costs to say where z is, to someone who expects the prior. It is 0 only where q is the prior.
-    A nat is a bit times 1.44.</p>
-    <p>The encoder gives μ and log σ², which may be any number, so that σ stays above 0.</p>
-    <p>Two prices: μ² for standing off the centre, σ² − log σ² − 1 for any radius but 1. The logarithm makes
-    a sharp posterior dear: halving a small σ costs log 2 = 0.693 nats each time.</p>
-    <p>The other direction asks q to cover all of the prior, and grows beyond measure as σ shrinks. The VAE
-    minimises the first: it needs samples of q only.</p>
+    <p>The Kullback–Leibler divergence KL(q ‖ p) is the expectation of log q(z) − log p(z) over z ~ q: the expected
+    number of extra nats needed to encode a sample from q with a code that is optimal for p. It is never negative,
+    and 0 only if q = p. One nat is 1.44 bits.</p>
+    <p>The encoder outputs μ and log σ². Both can be any real number, and σ = exp(½ log σ²) is always positive.</p>
+    <p>The mean contributes ½ μ², the variance ½ (σ² − log σ² − 1), which is 0 only at σ = 1. For small σ the
+    logarithm dominates: each halving of σ adds about log 2 = 0.693 nats.</p>
+    <p>The divergence is not symmetric. KL(p ‖ q) is large when q does not cover the prior, and grows much faster
+    as σ approaches 0. The VAE minimises KL(q ‖ p), whose expectation is over q: it can be estimated from samples
+    of q, and has a closed form here.</p>
     <p><a href="https://arxiv.org/abs/1312.6114" target="_blank" rel="noopener">Kingma &amp; Welling 2014</a>, appendix B</p>`,
 };
