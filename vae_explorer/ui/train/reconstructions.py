@@ -107,7 +107,9 @@ def _find_data(row: ModelRow, cards: dict[str, ModelCard]) -> ImageDataset | Non
     if row.id in cards:
         return find_dataset(row.dataset, cards[row.id].dataset.image_size)
     spec = DATASETS.get(row.dataset)  # a run does not say at which size its data was prepared
-    return find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
+    found = find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
+    # A model of grey images may have been trained on those of a data set in colour.
+    return found if found is None or found.images.shape[1] == row.model.image_channels else None
 
 
 def _draw(
