@@ -228,6 +228,13 @@ def test_a_zip_that_is_replaced_by_hand_is_looked_through_again(
     (again,) = list_user_sets(tmp_path)
     assert (again.pictures, again.label_names) == (18, ("bird", "cat", "dgo"))
     assert list_user_sets(tmp_path) == [again]
+    own.source.write_bytes(b"no zip at all")
+    (broken,) = list_user_sets(tmp_path)
+    assert "no zip" in broken.fault
+    assert broken.counts == {}
+    assert list_user_sets(tmp_path) == [broken]  # told, and not read at each look
+    pack(own.source)
+    assert list_user_sets(tmp_path)[0].fault == ""
 
 
 def test_a_training_on_changed_data_is_not_resumed_and_loses_nothing(

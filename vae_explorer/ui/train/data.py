@@ -87,6 +87,9 @@ def choose_data() -> TrainingData | None:
     if name in own:
         each = own[name]
         show_own_set(each, workspace.DATA)
+        if each.fault:
+            st.error(escape_markdown(each.fault))
+            return None
         return _own_data(each.name, each.source, each.counts)
     spec = offered[name]
     found = find_prepared(name, workspace.DATA)

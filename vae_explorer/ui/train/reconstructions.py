@@ -16,8 +16,9 @@ from vae_explorer.catalog.table import RUN, ModelRow
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
+from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import CheckpointError, RunError
-from vae_explorer.images import data_url, for_display, is_inverted, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
