@@ -13,7 +13,6 @@ from vae_explorer.images import (
     data_url,
     encode_image_file,
     for_display,
-    is_inverted,
     png_bytes,
     tile,
     to_pil,
@@ -156,13 +155,3 @@ def test_the_options_of_an_image_file_win_over_its_defaults(faces):
     tables = [[7] * 64, [9] * 64]
     with Image.open(io.BytesIO(encode_image_file(pixels, "jpeg", qtables=tables))) as file:
         assert list(file.quantization.values()) == tables
-
-
-@pytest.mark.parametrize(
-    ("dataset", "channels", "inverted"),
-    [("mnist", 1, True), ("digits", 1, True), ("folder", 1, False), ("celeba", 3, False)],
-)
-def test_grey_images_are_inverted_where_ink_is_stored_as_1(
-    dataset: str, channels: int, inverted: bool
-) -> None:
-    assert is_inverted(dataset, channels) == inverted

@@ -25,14 +25,6 @@ LUMA = np.array([0.299, 0.587, 0.114])
 """Shares of red, green and blue in luminance: ITU-R BT.601."""
 
 
-def is_inverted(dataset: str, channels: int) -> bool:
-    """Say whether images of a data set are shown inverted: MNIST and its kin store ink as 1.
-
-    Images of a user are grey photos, or paper that is white already.
-    """
-    return channels == 1 and dataset != "folder"
-
-
 def for_display(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDArray[np.floating]:
     """Turn data into what is put on screen: grey images as dark ink on white paper.
 
@@ -42,7 +34,7 @@ def for_display(images: NDArray[np.floating], ink_on_paper: bool = True) -> NDAr
     ----------
     images : (..., channels, height, width)
     ink_on_paper : bool
-        Whether grey images are inverted; see `is_inverted`.
+        Whether grey images are inverted; see `vae_explorer.data.registry.is_inverted`.
 
     Returns
     -------

@@ -34,6 +34,7 @@ from vae_explorer.editing.selection import (
     plain_vectors,
 )
 from vae_explorer.encodings import Encodings, encode_dataset, join_encodings
+from vae_explorer.errors import DatasetError
 from vae_explorer.evaluation.metrics import evaluate
 from vae_explorer.latent.prior import fit_prior
 from vae_explorer.latent.statistics import embed
@@ -158,6 +159,38 @@ def reevaluate(
         latent=found.latent,
         epochs=read_packed(checkpoint),
     )
+
+
+def check_training_data(checkpoint: Checkpoint, dataset: ImageDataset) -> None:
+    """Check that a checkpoint was trained on these data, as far as it tells.
+
+    Cards of earlier versions do not name the content: of those, names, splits and labels of the
+    encoded images are compared.
+
+    Raises
+    ------
+    DatasetError
+        If it was trained on others.
+    """
+    card, encodings = checkpoint.card, checkpoint.encodings
+    if card.dataset.content and dataset.content:
+        card.check_data(dataset.content)
+        return
+    rows, names = encodings.row_id, (dataset.label_names, dataset.attribute_names)
+    fits = (card.label_names, card.attribute_names) == names and (
+        rows.max(initial=0) < len(dataset.split)
+        and np.array_equal(dataset.split[rows], encodings.split)
+        and (
+            encodings.labels is None
+            or dataset.labels is None
+            or np.array_equal(dataset.labels[rows], encodings.labels)
+        )
+    )
+    if not fits:
+        raise DatasetError(
+            f"These are not the images that {card.name} was trained on: number, names, splits or "
+            "labels differ. Restore the earlier images, or train a model on the present ones."
+        )
 
 
 def default_title(dataset_title: str, model: ModelConfig) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 from PIL import Image
 
 from vae_explorer.cli import main
-from vae_explorer.data import DatasetError, find_prepared, load_dataset, prepare
+from vae_explorer.data import DatasetError, cache, find_prepared, load_dataset, prepare
 from vae_explorer.data.user_sets import add_user_set, list_user_sets
+from vae_explorer.training.classifier import train_classifier
 
 SIZE = 16
 Change = Callable[[Path], object]
@@ -103,7 +106,53 @@ def test_a_file_that_is_no_image_changes_nothing(tmp_path: Path, source: Path) -
 def test_prepared_data_outlive_their_source(tmp_path: Path, source: Path) -> None:
     before = open_again(tmp_path, source)
     shutil.rmtree(source)
+    said: list[str] = []
+    prepare("folder", tmp_path, size=SIZE, source=source, report=said.append)
+    assert "no longer exists" in said[0]
     assert open_again(tmp_path, source) == before
+
+
+def test_a_source_that_can_no_longer_be_read_is_not_passed_over(
+    tmp_path: Path, source: Path
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", source))
+    open_again(tmp_path, archive)
+    archive.write_bytes(archive.read_bytes()[:-30])
+    for open_it in (prepare, load_dataset):
+        with pytest.raises(DatasetError, match=r"packed.zip is neither a folder nor a zip"):
+            open_it("folder", tmp_path, size=SIZE, source=archive)
+    assert find_prepared("folder", tmp_path, source=archive) == {}
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_files_of_a_cache_that_is_replaced_meanwhile_are_not_mixed(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    open_again(tmp_path, source)
+    (folder,) = (tmp_path / "cache").iterdir()
+    other = tmp_path / "other"
+    (source / "dgo").rename(source / "ant")  # as many images in another order, with other labels
+    prepare("folder", other, size=SIZE, source=source)
+    (after,) = (other / "cache").iterdir()
+    opened = cache.open_cache
+    aside = folder.with_name(f".{folder.name}.partial.here.1.abc.old")
+
+    def replace_first(*arguments) -> object:
+        monkeypatch.setattr(cache, "open_cache", opened)
+        folder.rename(aside)
+        if missing:  # for a while
+            threading.Timer(0.05, after.rename, [folder]).start()
+        else:
+            after.rename(folder)
+        return opened(*arguments)
+
+    monkeypatch.setattr(cache, "open_cache", replace_first)
+    place = cache._Place.find("folder", tmp_path, SIZE, source, None)
+    found = place.open()
+    wanted = load_dataset("folder", tmp_path, size=SIZE, source=source)
+    assert found.label_names == wanted.label_names == ("ant", "cat")
+    np.testing.assert_array_equal(found.images, wanted.images)
+    np.testing.assert_array_equal(found.labels, wanted.labels)
 
 
 def test_a_cache_of_an_earlier_version_is_used_as_long_as_it_fits(
@@ -138,6 +187,20 @@ def test_what_is_left_out_is_named_with_its_reason(
         assert "notes.txt: " in said
 
 
+def test_of_many_files_left_out_all_are_counted(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    for number in range(30):
+        (source / f"{number}.txt").write_text("no image")
+    monkeypatch.setattr(cache, "MOST_LEFT_OUT", 25)
+    found = prepare("folder", tmp_path, size=SIZE, source=source)
+    assert (len(found.left_out), found.left_out_count) == (25, 30)
+    assert main(["prepare", "folder", "--size", "16", "--source", str(source)]) == 0
+    said = capsys.readouterr().err
+    assert "30 files were left out" in said
+    assert "and 10 more" in said
+
+
 def test_colour_images_can_be_had_in_grey_beside_the_others(tmp_path: Path, source: Path) -> None:
     colour = prepare("folder", tmp_path, size=SIZE, source=source)
     grey = prepare("folder", tmp_path, size=SIZE, source=source, channels=1)
@@ -165,6 +228,13 @@ def test_a_zip_that_is_replaced_by_hand_is_looked_through_again(
     (again,) = list_user_sets(tmp_path)
     assert (again.pictures, again.label_names) == (18, ("bird", "cat", "dgo"))
     assert list_user_sets(tmp_path) == [again]
+    own.source.write_bytes(b"no zip at all")
+    (broken,) = list_user_sets(tmp_path)
+    assert "no zip" in broken.fault
+    assert broken.counts == {}
+    assert list_user_sets(tmp_path) == [broken]  # told, and not read at each look
+    pack(own.source)
+    assert list_user_sets(tmp_path)[0].fault == ""
 
 
 def test_a_training_on_changed_data_is_not_resumed_and_loses_nothing(
@@ -193,3 +263,41 @@ def test_a_training_on_changed_data_is_not_resumed_and_loses_nothing(
         (source / "cat" / f"{number}.png").unlink()
     assert main(["train", *out, "--resume"]) == 0
     assert main(["train", *out, "--resume", "--source", str(training_folder)]) != 0
+
+    # A card of an earlier version does not name the content: what it does say is compared.
+    card = Path("checkpoints/pets/card.json")
+    values = json.loads(card.read_text())
+    del values["dataset"]["content"]
+    card.write_text(json.dumps(values))
+    evaluate = ["evaluate", "checkpoints/pets", "--source", str(source), "--write"]
+    before = {path.name: path.read_bytes() for path in card.parent.iterdir()}
+    write_images(source / "cat", range(20, 29))
+    assert main(evaluate) != 0
+    assert "not the images that pets was trained on" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in card.parent.iterdir()} == before
+    for number in range(20, 29):
+        (source / "cat" / f"{number}.png").unlink()
+    assert main(evaluate) == 0
+
+
+def test_a_classifier_of_own_images_is_resumed_from_what_its_run_began_with(
+    training_folder: Path, source: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(source / "cat", range(20, 45))
+    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.png"))
+    rows = (f"{name},{number % 2}\n" for number, name in enumerate(names))
+    (source / "attributes.csv").write_text("file,Smiling\n" + "".join(rows))
+    out = ["--out", "checkpoints/classifiers/mine"]
+    began = ["--dataset", "folder", "--architecture", "strided", "--epochs", "2"]
+
+    def stop(*arguments, **options) -> Iterator[object]:
+        yield next(iter(train_classifier(*arguments, **options)))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_explorer.cli.classifier.train_classifier", stop)
+        assert main(["train-classifier", *began, "--source", str(source), *out]) == 130
+    other = ["--source", str(training_folder)]
+    assert main(["train-classifier", *out, "--resume", *other]) != 0
+    assert f"began with --source {source}" in capsys.readouterr().err
+    assert main(["train-classifier", *out, "--resume"]) == 0

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from tests.support.files import put, put_zip
 from vae_explorer.data import DatasetError
 from vae_explorer.data.files import LABELS_FILE, open_image_files
 from vae_explorer.data.formats import FORMATS, HEAD_BYTES, IMAGE_SUFFIXES, is_image_head
@@ -35,18 +36,8 @@ def encoded(form: str = "PNG", mode: str = "RGB") -> bytes:
 PNG = encoded()
 
 
-def put(folder: Path, files: Files) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def put_zip(folder: Path, files: Files) -> Path:
-    with zipfile.ZipFile(f"{folder}.zip", "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return Path(f"{folder}.zip")
+def put_beside(folder: Path, files: Files) -> Path:
+    return put_zip(Path(f"{folder}.zip"), files)
 
 
 def raw_zip(path: Path, names: list[tuple[bytes, bytes]], flags: int = 0) -> Path:
@@ -127,7 +118,7 @@ def test_other_files_are_no_images(head: bytes) -> None:
     assert not is_image_head(head)
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 def test_a_file_without_a_known_ending_is_decided_by_its_content(tmp_path: Path, place: Put):
     files = {"image": PNG, "image.v2": encoded("JPEG"), "photo.HIF": b"damaged"}
     files |= {"README": b"text", "a.svg": b"<svg>", "inner.zip": b"PK\x03\x04"}
@@ -139,7 +130,7 @@ def test_a_file_without_a_known_ending_is_decided_by_its_content(tmp_path: Path,
 # Wrapping folders
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 @pytest.mark.parametrize("wrapper", ["", "pets/", "my/pets/"])
 @pytest.mark.parametrize("beside", [{}, {"README.txt": b"text"}, {"other/notes": b"", ".x": b""}])
 def test_a_wrapping_folder_is_found_by_the_images(tmp_path: Path, place: Put, wrapper, beside):
@@ -149,7 +140,7 @@ def test_a_wrapping_folder_is_found_by_the_images(tmp_path: Path, place: Put, wr
     assert left_out(path).keys() == {name for name in beside if name != ".x"}
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 @pytest.mark.parametrize(
     ("table", "is_found"),
     [
@@ -207,13 +198,13 @@ def test_a_dot_is_no_hidden_folder(tmp_path: Path) -> None:
     assert pictures(raw_zip(tmp_path / "p.zip", names)) == ("cat/0.png", "dog/1.png")
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 def test_both_forms_of_a_name_are_one_folder(tmp_path: Path, place: Put) -> None:
     files = {unicodedata.normalize(f, f"café/{f}.png"): PNG for f in FORMS}
     assert pictures(place(tmp_path / "p", files)) == ("café/NFC.png", "café/NFD.png")
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 def test_files_of_one_name_are_read_or_named(tmp_path: Path, place: Put) -> None:
     files = {unicodedata.normalize(f, "é.png"): PNG for f in FORMS} | {"a.png": PNG}
     path = place(tmp_path / "p", files)
@@ -275,8 +266,13 @@ def test_links_are_followed_once_and_never_round_in_circles(tmp_path: Path) -> N
     for name, target in links.items():
         (root / name).symlink_to(target)
     assert pictures(root) == (
-        "bird/2.png", "bird/deep/3.png", "cat/0.png", "dog/1.png", "one.png", "owl/5.png",
-    )  # fmt: skip
+        "bird/2.png",
+        "bird/deep/3.png",
+        "cat/0.png",
+        "dog/1.png",
+        "one.png",
+        "owl/5.png",
+    )
     assert left_out(root).keys() == {"again", "self", "loop", "up", "cat/back", "gone"}
 
 
@@ -348,7 +344,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("place", [put, put_zip])
+@pytest.mark.parametrize("place", [put, put_beside])
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_digest_changes_with_the_images_and_tables(tmp_path: Path, place: Put, change: str):
     path = place(tmp_path / "p", FILES)

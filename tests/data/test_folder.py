@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.files import put, put_zip
 from vae_explorer.data import DatasetError, ImageDataset, load_dataset, prepare
 from vae_explorer.data.folder import digest_folder, read_folder
 
@@ -27,20 +28,6 @@ def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
 
 def plain(colour: str = "gray") -> bytes:
     return encoded(Image.new("RGB", (20, 20), colour))
-
-
-def put(folder: Path, files: Files) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def put_zip(path: Path, files: Files) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
 
 
 def prepared(tmp_path: Path, files: Files) -> ImageDataset:

@@ -215,11 +215,23 @@ def assert_ramp(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("dtype", "white"),
     [
-        ("u1", 255), ("u2", 255), ("u2", 1023), ("u2", 4095), ("u2", 16383), ("u2", 65535),
-        ("i2", 255), ("i2", 32767), ("i4", 255), ("i4", 4095), ("i4", 65535), ("i4", 2**31 - 1),
-        ("f4", 1), ("f4", 255), ("f4", 65535),
+        ("u1", 255),
+        ("u2", 255),
+        ("u2", 1023),
+        ("u2", 4095),
+        ("u2", 16383),
+        ("u2", 65535),
+        ("i2", 255),
+        ("i2", 32767),
+        ("i4", 255),
+        ("i4", 4095),
+        ("i4", 65535),
+        ("i4", 2**31 - 1),
+        ("f4", 1),
+        ("f4", 255),
+        ("f4", 65535),
     ],
-)  # fmt: skip
+)
 def test_the_range_is_that_of_the_data(dtype: str, white: int, order: str) -> None:
     assert_ramp(write_tiff((RAMP * white).astype(dtype), order=order))
 
@@ -661,5 +673,9 @@ def test_nothing_that_the_camera_wrote_is_saved() -> None:
         with Image.open(io.BytesIO(decoded(data).encode())) as file:
             assert not file.getexif()
             assert set(file.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"} | {
-                "loop", "background", "timestamp", "duration", "lossless",
-            }  # fmt: skip
+                "loop",
+                "background",
+                "timestamp",
+                "duration",
+                "lossless",
+            }

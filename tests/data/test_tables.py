@@ -219,8 +219,14 @@ def test_attributes_that_are_wrong_say_where(tmp_path: Path, images, table: str,
 
 def test_labels_that_are_numbers_sort_as_numbers() -> None:
     assert sort_labels(["10", "9", "-1", "2.5", "2", "-10", "0,5"]) == [
-        "-10", "-1", "0,5", "2", "2.5", "9", "10",
-    ]  # fmt: skip
+        "-10",
+        "-1",
+        "0,5",
+        "2",
+        "2.5",
+        "9",
+        "10",
+    ]
     assert sort_labels(["10", "9", "x"]) == ["10", "9", "x"]
     assert sort_labels(["nan", "1"]) == ["1", "nan"]
 

@@ -1,11 +1,14 @@
-"""Image files of unusual kinds, byte by byte: profiles, TIFF, and chunks of PNG."""
+"""Folders and zips of files; image files of unusual kinds, byte by byte."""
 
 from __future__ import annotations
 
 import io
 import struct
+import zipfile
 import zlib
+from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -49,6 +52,22 @@ def make_ink_profile(ink: tuple[int, int, int]) -> bytes:
     profile = bytearray(_pack_profile(b"CMYK", {"A2B0": head + 4 * ramp + grid + 3 * ramp}))
     profile[8:12], profile[12:16], profile[20:24] = b"\2\x40\0\0", b"prtr", b"Lab "
     return bytes(profile)
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files below a folder, by relative name."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def put_zip(path: Path, files: Mapping[str, bytes]) -> Path:
+    """Pack files into a zip, by relative name."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
 
 
 def write_image(image: Image.Image, form: str, **options: object) -> bytes:

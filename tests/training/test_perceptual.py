@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
 from vae_explorer.classifiers import storage
 from vae_explorer.classifiers.network import ClassifierConfig, build_classifier
-from vae_explorer.config import TrainConfig
-from vae_explorer.errors import CheckpointError
+from vae_explorer.config import ModelConfig, TrainConfig
+from vae_explorer.data import ImageDataset
+from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.training.perceptual import (
     PENALTY_EVERY,
     GlobalDiscriminator,
@@ -18,6 +22,7 @@ from vae_explorer.training.perceptual import (
     feature_distance,
     logistic_generator_loss,
 )
+from vae_explorer.training.trainer import train
 
 CONFIG = ClassifierConfig("strided", ("Red", "Bright"), channels=(4, 6, 8), image_size=16)
 
@@ -40,6 +45,29 @@ def perceptual(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         discriminator=request.param,
     )
     return PerceptualLosses(config, (3, 16, 16), Accelerator(cpu=True))
+
+
+def test_a_run_is_not_resumed_with_another_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 3, 16, 16), dtype=np.uint8)
+    split = np.repeat(["train", "test"], [20, 4])
+    dataset = ImageDataset("celeba", pixels, None, (), None, (), split, ())
+    model = ModelConfig(image_size=16, image_channels=3, latent_dim=2, channels=(4, 4))
+    config = TrainConfig("celeba", epochs=3, feature_network="tiny", feature_weight=1.0)
+    for change in (0, 0, 1):
+        network = build_classifier(CONFIG).eval().requires_grad_(False)
+        next(network.parameters()).add_(change)
+        monkeypatch.setattr(storage, "load_classifier", lambda _name, found=network: found)
+        resume = (tmp_path / "state.safetensors").exists()
+        epochs = train(model, config, dataset, tmp_path, resume=resume)
+        if change:
+            before = (tmp_path / "state.safetensors").read_bytes()
+            with pytest.raises(RunError, match="classifier tiny was replaced"):
+                next(epochs)
+            assert (tmp_path / "state.safetensors").read_bytes() == before
+        else:
+            next(epochs)
 
 
 def test_a_perfect_reconstruction_has_no_feature_penalty(perceptual: PerceptualLosses) -> None:

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from vae_explorer.config import ModelConfig, TrainConfig, read_json
+from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import CardError, DatasetError
-from vae_explorer.images import is_inverted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

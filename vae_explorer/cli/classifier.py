@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
 from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
-from vae_explorer.cli.data import add_data_options, open_dataset
+from vae_explorer.cli.data import add_data_options, check_same_source, open_dataset
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.device import keep_freed_memory
@@ -21,10 +22,11 @@ from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.publishing import publish_classifier
 from vae_explorer.runs.run import Run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
-from vae_explorer.workspace import CLASSIFIERS
+from vae_explorer.workspace import CLASSIFIERS, atomic_write
 
 IMAGE_SIZE = 64
 EPOCHS = 9
+REQUEST = "request.json"  # in the run's folder
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,38 @@ class ClassifierRequest:
     def from_namespace(cls, args: argparse.Namespace) -> Self:
         """Convert what argparse returns for `add_classifier_options`."""
         return cls(**{each.name: getattr(args, each.name) for each in fields(cls)})
+
+    def save(self, run: Path) -> None:
+        """Write what the run's configuration does not hold, for `complete`."""
+        values = {
+            "root": str(self.root),
+            "source": None if self.source is None else str(self.source),
+            "replace": self.replace,
+        }
+        with atomic_write(run / REQUEST) as partial:
+            partial.write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+    def complete(self, run: Path) -> Self:
+        """Fill in where the run to resume reads its data, and whether it replaces a classifier.
+
+        Raises
+        ------
+        ConfigError
+            If another source is named than the run began with.
+        """
+        try:
+            began = json.loads((run / REQUEST).read_text(encoding="utf-8"))
+            source = None if began["source"] is None else Path(began["source"])
+            root, replaces = Path(began["root"]), bool(began["replace"])
+        except (OSError, ValueError, KeyError, TypeError):  # of an earlier version
+            return self
+        check_same_source(self.source, source)
+        return replace(
+            self,
+            source=self.source or source,
+            root=root if self.root == workspace.DATA else self.root,
+            replace=self.replace or replaces,
+        )
 
     @property
     def resume_arguments(self) -> list[str]:
@@ -86,6 +120,8 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     """Train or resume an attribute classifier, then publish the best epoch."""
     request = ClassifierRequest.from_namespace(args)
     run, out = workspace.RUNS / CLASSIFIERS / request.out.name, request.out
+    if request.resume:
+        request = request.complete(run)
     if out.exists() and not request.replace:
         raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
@@ -98,6 +134,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
         network, config, dataset = _prepare_new(request)
         Run(run).clear(restart=request.restart)
         save_config(run, network, config)
+        request.save(run)
     keep_freed_memory()
 
     print(f"{config.dataset}: {len(network.attributes)} attributes, {network.architecture}")

@@ -17,7 +17,7 @@ from vae_explorer.data import DATASETS, ImageDataset, prepare
 from vae_explorer.data.base import list_left_out
 from vae_explorer.errors import ConfigError, DatasetError, did_you_mean
 from vae_explorer.evaluation.metrics import evaluate
-from vae_explorer.publishing import reevaluate
+from vae_explorer.publishing import check_training_data, reevaluate
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         source=args.source,
         channels=checkpoint.card.model.image_channels,
     )
-    checkpoint.card.check_data(dataset.content)
+    check_training_data(checkpoint, dataset)
     samples = args.importance_samples
     if samples < 0:
         raise ConfigError(
@@ -99,6 +99,21 @@ def check_dataset(name: str) -> None:
         raise DatasetError(did_you_mean("data set", name, list(DATASETS)))
 
 
+def check_same_source(given: Path | None, began: Path | None) -> None:
+    """Check that a run is resumed with the `--source` that it began with, or with none.
+
+    Raises
+    ------
+    ConfigError
+        If another one is given.
+    """
+    if given and began and given.resolve() != began.resolve():
+        raise ConfigError(
+            f"This run was started with --source {began}. Resume it without --source, or start a "
+            "new run with another --out."
+        )
+
+
 def open_dataset(
     name: str,
     size: int | None,
@@ -149,9 +164,9 @@ def open_dataset(
             report=lambda message: None if silent else tqdm.write(message, file=sys.stderr),
         )
     if dataset.left_out and not silent:
-        count = len(dataset.left_out)
+        count = dataset.left_out_count
         files = "1 file was" if count == 1 else f"{count:,} files were"
-        lines = list_left_out(dataset.left_out)
+        lines = list_left_out(dataset.left_out, count=count)
         print(f"{files} left out of the data:", *lines, sep="\n  ", file=sys.stderr)
     return dataset
 

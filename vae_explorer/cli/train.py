@@ -15,7 +15,13 @@ from tqdm import tqdm
 
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD, load_checkpoint
-from vae_explorer.cli.data import add_data_options, check_dataset, open_dataset, print_metrics
+from vae_explorer.cli.data import (
+    add_data_options,
+    check_dataset,
+    check_same_source,
+    open_dataset,
+    print_metrics,
+)
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
@@ -126,11 +132,7 @@ class TrainRequest:
             began = None
         if began is None:
             return self
-        if self.source and began.source and self.source.resolve() != began.source.resolve():
-            raise ConfigError(
-                f"This run was started with --source {began.source}. Resume it without --source, "
-                "or start a new run with another --out."
-            )
+        check_same_source(self.source, began.source)
         return replace(
             self,
             source=self.source or began.source,

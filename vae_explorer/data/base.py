@@ -44,10 +44,13 @@ class ImageDataset:
     damaged : tuple of str
         Names of the images left out because they could not be read.
     left_out : mapping of str to str
-        Why each file was left out, by name: the damaged ones, and what is no image.
+        Why a file was left out, by name: the damaged ones, and what is no image. Of many, the
+        first.
     content : str
         64 hexadecimal digits of all images, labels, attributes and the split; empty where the
         cache was written before it was computed.
+    left_out_count : int
+        Number of all files left out.
     source_name : str
         What the folder or zip is called that they came from; empty where no ``--source`` is named.
     """
@@ -63,6 +66,7 @@ class ImageDataset:
     source_name: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     content: str = ""
+    left_out_count: int = 0
 
     @property
     def held_out(self) -> str:
@@ -228,10 +232,22 @@ class Source:
     digest: str = ""
 
 
-def list_left_out(left_out: Mapping[str, str], most: int = 20) -> list[str]:
-    """Return a line for each file that is not used, "name: reason"; the last counts the rest."""
+def list_left_out(
+    left_out: Mapping[str, str], most: int = 20, count: int | None = None
+) -> list[str]:
+    """Return a line for each file that is not used, "name: reason"; the last counts the rest.
+
+    Parameters
+    ----------
+    left_out : mapping of str to str
+        Reasons, by name.
+    most : int
+        Files that get a line.
+    count : int, optional
+        Number of all files, where `left_out` holds the first only.
+    """
     lines = [f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), most)]
-    more = len(left_out) - len(lines)
+    more = (len(left_out) if count is None else count) - len(lines)
     return [*lines, f"and {more:,} more"] if more else lines
 
 

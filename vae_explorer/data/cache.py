@@ -10,6 +10,7 @@ import platform
 import re
 import shlex
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,7 @@ FORMAT_VERSION = 1
 MOST_LEFT_OUT = 1_000
 """Files that `dataset.json` names."""
 PROGRESS_EVERY = 100  # images
+_TRIES, _PAUSE = 20, 0.02  # of opening a cache that another process replaces; in seconds
 FEWEST_IMAGES = len(SPLITS)
 """That make a data set: one for each split."""
 Progress = Callable[[int, int | None], None]
@@ -80,7 +82,7 @@ def prepare(
     progress : callable (done, total), optional
         Called now and then with the number of images done.
     report : callable (sentence), optional
-        Called if an earlier cache is out of date.
+        Called if an earlier cache is out of date, or its source is gone.
     seed : int
         Of the split, where none is published.
 
@@ -93,11 +95,14 @@ def prepare(
     place = _Place.find(name, root, size, source, channels)
     if not is_read_only():
         place.remove_abandoned()
-    if place.folder.is_dir() and place.is_stale():
+    exists = place.exists()
+    if exists and place.is_stale():
         report(f"{place.title} has changed since it was prepared; preparing it again.")
         place.write(progress, seed)
-    elif not place.folder.is_dir():
+    elif not exists:
         place.write(progress, seed)
+    elif place.source is not None and not place.source.exists():
+        report(f"{place.title} no longer exists: the images prepared from it are used.")
     return place.open(seed)
 
 
@@ -123,7 +128,7 @@ def load_dataset(
         or if it is damaged.
     """
     place = _Place.find(name, root, size, source, channels)
-    if place.folder.is_dir():
+    if place.exists():
         if place.is_stale():
             raise DatasetError(
                 f"{place.title} has changed since it was prepared. Run `{place.command}`."
@@ -190,6 +195,8 @@ class CacheInfo:
     """`Source.digest` of what it was made from; empty in caches of earlier versions."""
     content: str = ""
     """`ImageDataset.content`; empty in caches of earlier versions."""
+    left_out_count: int = 0
+    """Of all files left out; 0 in caches of earlier versions."""
 
 
 def write_cache(
@@ -251,7 +258,7 @@ def write_cache(
         np.save(folder / f"{name}.npy", array)
         content.update(array.tobytes())
     content.update(repr((shape, label_names, source.attribute_names)).encode())
-    left_out = dict(itertools.islice({**damaged, **source.left_out}.items(), MOST_LEFT_OUT))
+    left_out = {**damaged, **source.left_out}
     info = CacheInfo(
         format_version=FORMAT_VERSION,
         name=spec.name,
@@ -263,9 +270,10 @@ def write_cache(
         attribute_names=list(source.attribute_names),
         damaged=list(damaged),
         seed=None if spec.shares is None else seed,
-        left_out=left_out,
+        left_out=dict(itertools.islice(left_out.items(), MOST_LEFT_OUT)),
         source_digest=source.digest,
         content=content.hexdigest(),
+        left_out_count=len(left_out),
     )
     text = json.dumps(asdict(info), indent=2, ensure_ascii=False)
     (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
@@ -355,6 +363,7 @@ def open_cache(folder: Path, info: CacheInfo) -> ImageDataset:
         damaged=tuple(info.damaged),
         source_name=name_source(Path(info.source or "")) if needs_source else "",
         left_out=info.left_out or dict.fromkeys(info.damaged, "damaged"),
+        left_out_count=info.left_out_count or len(info.left_out or info.damaged),
         content=info.content,
     )
 
@@ -444,7 +453,8 @@ class _Place:
                     "its files no longer change."
                 )
             if self.folder.is_dir() and self.is_stale():
-                self.folder.rename(f"{partial}.old")
+                with suppress(FileNotFoundError):  # another process replaces it, too
+                    self.folder.rename(f"{partial}.old")
             partial.rename(self.folder)
         except OSError as error:
             if not self.folder.is_dir():  # else another process was faster: its cache serves
@@ -459,8 +469,7 @@ class _Place:
     def open(self, seed: int | None = None) -> ImageDataset:
         """Open what lies there, if it is what was asked for."""
         try:
-            info = read_info(self.folder)
-            dataset = open_cache(self.folder, info)
+            info, dataset = self._open_files()
         except CacheError as error:
             raise DatasetError(
                 f"The cache {self.folder} is damaged: {error}. Delete that folder and run "
@@ -477,6 +486,40 @@ class _Place:
                 "seed, delete the cache, or choose another root."
             )
         return dataset
+
+    def exists(self) -> bool:
+        """Whether there is a cache, also while another process replaces it."""
+        for _ in range(_TRIES):
+            if self.folder.is_dir():
+                return True
+            if not any(self.folder.parent.glob(f".{self.folder.name}.partial.*.old")):
+                break
+            time.sleep(_PAUSE)
+        return self.folder.is_dir()
+
+    def _open_files(self) -> tuple[CacheInfo, ImageDataset]:
+        """Open the files of one cache, though another process may replace the folder meanwhile."""
+        for _ in range(_TRIES):
+            before = self._identity()
+            try:
+                info = read_info(self.folder)
+                dataset = open_cache(self.folder, info)
+            except CacheError:
+                if before is not None and self._identity() == before:
+                    raise
+            else:
+                if self._identity() == before:
+                    return info, dataset
+            time.sleep(_PAUSE)
+        raise CacheError("it is missing, or replaced again and again")
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return what tells the folder from one that replaces it; None if there is none."""
+        try:
+            found = self.folder.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def remove_abandoned(self) -> None:
         """Delete what killed runs on this machine left half-written."""
@@ -516,7 +559,13 @@ def _check_channels(spec: DatasetSpec, channels: int | None) -> int:
 
 
 def _has_changed(info: CacheInfo, spec: DatasetSpec, root: Path, source: Path | None) -> bool:
-    """Whether a source that is still there differs from what a cache was made of."""
+    """Whether a source that is still there differs from what a cache was made of.
+
+    Raises
+    ------
+    DatasetError
+        If the folder or zip of the user's images is there, and can no longer be read.
+    """
     if spec.digest is None:
         return False
     try:
@@ -532,7 +581,9 @@ def _has_changed(info: CacheInfo, spec: DatasetSpec, root: Path, source: Path | 
             or list(found.attribute_names) != info.attribute_names
         )
     except DatasetError:
-        return False  # the originals are gone, or unreadable: the cache is what is left of them
+        if spec.needs_source and source is not None and source.exists():
+            raise  # it changed, to something that cannot be read
+        return False  # the originals are gone: the cache is what is left of them
 
 
 def _cache_folders(name: str, root: Path | None, source: Path | None) -> list[Path]:

@@ -187,9 +187,14 @@ def _make_profile(
         body += content + bytes(-len(content) % 4)
     header = struct.pack(
         ">I4xI4s4s4s12x4s28x12s48x",
-        place + len(body), 0x04000000, b"mntr", b"GRAY" if grey else b"RGB ", b"XYZ ", b"acsp",
+        place + len(body),
+        0x04000000,
+        b"mntr",
+        b"GRAY" if grey else b"RGB ",
+        b"XYZ ",
+        b"acsp",
         _fixed(_D50),
-    )  # fmt: skip
+    )
     return header + table + body
 
 

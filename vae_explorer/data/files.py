@@ -293,9 +293,14 @@ def _list_zip(path: Path, archive: zipfile.ZipFile) -> _Listing:
         # RuntimeError: a password; NotImplementedError, its subclass: an unknown compression.
         # ValueError: a name that is no UTF-8, or an offset that is none.
         except (
-            OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error,
+            OSError,
+            EOFError,
+            RuntimeError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
             struct.error,
-        ) as error:  # fmt: skip
+        ) as error:
             raise ImageError(_reason(error)) from error
 
     listing = _Listing(read)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageChops, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, JpegImagePlugin, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from vae_explorer.data.colour import (
@@ -247,8 +247,6 @@ def _as_colours(image: Image.Image) -> Image.Image:
 
 
 def _lab_to_srgb(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
     lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     assert converted is not None

@@ -170,3 +170,19 @@ _SPECS = (
 )
 
 DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def is_inverted(dataset: str, channels: int) -> bool:
+    """Say whether images are shown inverted: those of MNIST and its kin, which store ink as 1.
+
+    Images in colour that were prepared in grey are grey photos, or paper that is white already.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set, also one that is not known here.
+    channels : int
+        Of the images as they were prepared.
+    """
+    spec = DATASETS.get(dataset)
+    return channels == 1 and (spec is None or spec.channels == 1)

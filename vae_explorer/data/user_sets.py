@@ -69,12 +69,15 @@ class UserSet:
     """Files that are no images, archives in the archive among them; they are not looked into."""
     other_names: tuple[str, ...]
     stamp: tuple[int, ...] = ()
-    """Size of the zip in bytes, and its time of modification in ns."""
+    """Size of the zip in bytes, and its time of modification in ns; empty in sets of earlier
+    versions."""
+    fault: str = ""
+    """Why the zip, which was replaced since it was added, cannot be used."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures of each split that will be drawn."""
-        return split_counts(self.pictures)
+        """Pictures of each split that will be drawn; none of a set that cannot be used."""
+        return {} if self.fault else split_counts(self.pictures)
 
 
 def split_counts(pictures: int) -> dict[str, int]:
@@ -139,12 +142,13 @@ def list_user_sets(root: Path | None = None) -> list[UserSet]:
     for path in sorted((root / USER_SETS).glob("*/set.json")):
         try:
             each = _read(path.parent)
-            if each.stamp != _stamp(each.source) and not is_read_only():
+            stamp = _stamp(each.source)
+            if each.stamp and each.stamp != stamp and not is_read_only():
                 # The zip was replaced by hand, or copied here: what was found in it may not hold.
-                each = replace(_look_through(each.name, each.source, None), source=each.source)
+                each = _look_again(each, stamp)
                 _write(each, path.parent)
             found.append(each)
-        except (OSError, ValueError, DatasetError):
+        except (OSError, ValueError):
             continue
     return found
 
@@ -175,6 +179,13 @@ def _read(folder: Path) -> UserSet:
     if not source.is_file():
         raise ValueError(f"{source.name} is missing")
     return replace(found, name=folder.name, source=source)
+
+
+def _look_again(own: UserSet, stamp: tuple[int, ...]) -> UserSet:
+    try:
+        return _look_through(own.name, own.source, None)
+    except DatasetError as error:
+        return replace(own, pictures=0, label_names=(), stamp=stamp, fault=str(error))
 
 
 def _write(found: UserSet, folder: Path) -> None:

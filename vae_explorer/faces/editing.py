@@ -36,10 +36,18 @@ _KEPT, _LOST = 0.06, 0.2
 _REPLACED = 0.85
 """How much of it gives way at most."""
 BLENDING: Mapping[str, object] = {
-    "feather": _FEATHER, "unseen": _UNSEEN, "seen": _SEEN, "spread": _SPREAD, "face": _FACE,
-    "colour": _COLOUR, "form": _FORM, "blur": _BLUR, "kept": _KEPT, "lost": _LOST,
+    "feather": _FEATHER,
+    "unseen": _UNSEEN,
+    "seen": _SEEN,
+    "spread": _SPREAD,
+    "face": _FACE,
+    "colour": _COLOUR,
+    "form": _FORM,
+    "blur": _BLUR,
+    "kept": _KEPT,
+    "lost": _LOST,
     "replaced": _REPLACED,
-}  # fmt: skip
+}
 """The constants above, for `browser/faces/blend.js`, which blends the same way."""
 
 

@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from vae_explorer.checkpoints import find_checkpoint, list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import ModelConfig
+from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import RunError, did_you_mean
-from vae_explorer.images import for_display, is_inverted, tile, to_pil
+from vae_explorer.images import for_display, tile, to_pil
 from vae_explorer.latent.planes import grid_points
 from vae_explorer.latent.statistics import square_around
 from vae_explorer.playback.packed import DECODERS, decode_epoch, load_epochs, select_epochs

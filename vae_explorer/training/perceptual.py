@@ -6,6 +6,7 @@ the number that a card calls its ELBO.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,6 +103,15 @@ class GlobalDiscriminator(nn.Module):
         return logits
 
 
+def digest_weights(network: nn.Module) -> str:
+    """Return 16 hexadecimal digits that change with any weight of a network."""
+    parts = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        parts.update(repr((name, tuple(tensor.shape))).encode())
+        parts.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return parts.hexdigest()[:16]
+
+
 class PerceptualLosses:
     """The feature and adversarial losses of a training, and the discriminator it trains.
 
@@ -125,12 +135,15 @@ class PerceptualLosses:
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.classifier: AttributeClassifier | None = None
+        self.classifier_digest = ""
+        """`digest_weights` of the classifier; empty where there is none."""
         self.discriminator: nn.Module | None = None
         if config.feature_weight:
             from vae_explorer.classifiers.storage import load_classifier
 
             classifier = load_classifier(config.feature_network).to(accelerator.device)
             self.classifier = _channels_last(classifier)
+            self.classifier_digest = digest_weights(classifier)
         if config.adversarial_weight:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)

@@ -113,6 +113,9 @@ class RunState(Generic[Epoch]):
     in states of earlier versions."""
     data_summary: str = ""
     """`ImageDataset.summary` of the training data; empty in states of earlier versions."""
+    classifier: str = ""
+    """`digest_weights` of the classifier of `config.feature_network`; empty where none is used,
+    and in states of earlier versions."""
 
 
 GROUPS = {
@@ -149,6 +152,7 @@ def save_state(run: Path, state: RunState[Epoch]) -> None:
         "history": [asdict(metrics) for metrics in state.history],
         "data": state.data,
         "data_summary": state.data_summary,
+        "classifier": state.classifier,
     }
     with atomic_write(run / STATE) as partial:
         save_file(tensors, partial, metadata={"state": json.dumps(counters)})
@@ -204,6 +208,7 @@ def read_state(run: Path, metrics: type[Epoch]) -> RunState[Epoch]:
             history=[metrics(**values) for values in counters["history"]],
             data=counters.get("data", ""),
             data_summary=counters.get("data_summary", ""),
+            classifier=counters.get("classifier", ""),
         )
     except FileNotFoundError:
         raise RunError(

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.device import uses_bf16
-from vae_explorer.errors import NotANumberError, TrainingError
+from vae_explorer.errors import NotANumberError, RunError, TrainingError
 from vae_explorer.losses import negative_elbo
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.random_streams import RandomStream
@@ -460,11 +460,27 @@ class VaeTrainer(BaseTrainer[Autoencoder, EpochMetrics]):
 
     def state(self) -> RunState[EpochMetrics]:
         """Return the state, with that of the discriminator."""
-        return replace(super().state(), perceptual=self.perceptual.state_dict())
+        return replace(
+            super().state(),
+            perceptual=self.perceptual.state_dict(),
+            classifier=self.perceptual.classifier_digest,
+        )
 
     def load_state(self) -> RunState[EpochMetrics]:
-        """Continue from the saved state, with that of the discriminator."""
+        """Continue from the saved state, with that of the discriminator.
+
+        Raises
+        ------
+        RunError
+            If the classifier of the feature loss is another one than the run began with.
+        """
         state = super().load_state()
+        if state.classifier not in ("", self.perceptual.classifier_digest):
+            raise RunError(
+                f"The classifier {self.config.feature_network} was replaced since the run began, "
+                "and the loss with it. Restore the earlier one and resume, or start again "
+                "(--restart)."
+            )
         self.perceptual.load_state_dict(state.perceptual)
         return state
 

@@ -263,6 +263,14 @@ def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Pa
     arguments, *_ = read_command(session)
     assert arguments[arguments.index("--source") + 1] == str(folder)
     assert "23 images** for training" in session.words
+    for number in range(5):
+        (folder / "cat" / f"{2 * number + 1}.png").write_bytes(b"damaged")
+    (folder / "notes.txt").write_text("no image")
+    monkeypatch.setattr(data, "_digest", lambda path: "changed")  # else a few seconds later
+    session.run()
+    assert "20 images** for training" in session.words  # of 25, as the training will have it
+    words = session.words.replace("\\", "")
+    assert "6 left out (cat/1.png: not an image" in words
     session.set(own_path=str(folder / "nowhere"))
     assert "does not exist" in errors(session)
 

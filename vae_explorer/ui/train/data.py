@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vae_explorer import workspace
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, find_prepared
+from vae_explorer.data.base import list_left_out
 from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
-from vae_explorer.data.files import open_image_files
+from vae_explorer.data.folder import digest_folder, read_folder
 from vae_explorer.data.user_sets import (
     MAX_BYTES,
     UserSet,
@@ -22,7 +24,7 @@ from vae_explorer.data.user_sets import (
     list_user_sets,
     split_counts,
 )
-from vae_explorer.errors import ReadOnlyError
+from vae_explorer.errors import ImageError, ReadOnlyError
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import suggest_name
@@ -85,6 +87,9 @@ def choose_data() -> TrainingData | None:
     if name in own:
         each = own[name]
         show_own_set(each, workspace.DATA)
+        if each.fault:
+            st.error(escape_markdown(each.fault))
+            return None
         return _own_data(each.name, each.source, each.counts)
     spec = offered[name]
     found = find_prepared(name, workspace.DATA)
@@ -102,7 +107,8 @@ def _ask_for_own() -> TrainingData | None:
         return None
     path, pictures, left_out = named
     if left_out:
-        st.caption(escape_markdown(_say_left_out(len(left_out), list(left_out), "left out")))
+        lines = list_left_out(left_out, _NAMED)[:_NAMED]
+        st.caption(escape_markdown(_say_left_out(len(left_out), lines, "left out")))
     if pictures < FEWEST_IMAGES:
         st.error(f"{escape_markdown(str(path))}: {say_too_few(pictures)}")
         return None
@@ -139,6 +145,8 @@ def _show_terms(spec: DatasetSpec) -> None:
 
 
 _SEEN, _ROUND = "own_zip_seen", "own_zip_round"
+_CHECKED_SIZE = 32  # what an image is shrunk to when it is looked at
+_LOOK_SECONDS = 10
 _NAMED = 3  # of the files that were left out
 _HERE = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
@@ -176,15 +184,15 @@ def ask_for_zip(root: Path) -> UserSet | None:
     return None
 
 
-def ask_for_path() -> tuple[Path, int, tuple[str, ...]] | None:
+def ask_for_path() -> tuple[Path, int, Mapping[str, str]] | None:
     """Let a folder or zip be named, by a person at this machine.
 
     Returns
     -------
     path : Path
     images : int
-    left_out : tuple of str
-        Names of the files that are left out.
+    left_out : mapping of str to str
+        Why files are left out, by name.
     """
     text = st.text_input(
         "Or enter a folder of images on this machine",
@@ -197,7 +205,7 @@ def ask_for_path() -> tuple[Path, int, tuple[str, ...]] | None:
         return None
     try:
         path = Path(text.strip()).expanduser()
-        return path, *_look_into(str(path))
+        return path, *_look_into(str(path), _digest(str(path)))
     except (DatasetError, OSError, RuntimeError) as error:
         st.error(escape_markdown(str(error)))
         return None
@@ -271,7 +279,22 @@ def _delete(name: str, root: Path) -> None:
         st.error(escape_markdown(str(error)))
 
 
-@st.cache_data(ttl=60, max_entries=8, show_spinner="Looking for images …")
-def _look_into(path: str) -> tuple[int, tuple[str, ...]]:
-    with open_image_files(Path(path)) as image_files:
-        return len(image_files.pictures), tuple(image_files.left_out)
+@st.cache_data(ttl=5, max_entries=8, show_spinner="Looking for images …")
+def _digest(path: str) -> str:
+    return digest_folder(workspace.DATA, Path(path))
+
+
+@st.cache_data(max_entries=8, show_spinner="Looking for images …")
+def _look_into(path: str, digest: str) -> tuple[int, dict[str, str]]:
+    """Count the images that can be read; say why the others, and other files, are left out."""
+    del digest  # what it is cached under
+    source = read_folder(workspace.DATA, _CHECKED_SIZE, Path(path))
+    damaged, end = {}, time.monotonic() + _LOOK_SECONDS
+    for record in source.records:
+        if time.monotonic() > end:
+            break  # of many images, damaged ones among the rest are named once they are prepared
+        try:
+            record.load()
+        except ImageError as error:
+            damaged[record.name] = str(error)
+    return source.count - len(damaged), {**damaged, **source.left_out}

@@ -15,9 +15,10 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.config import ModelConfig
+from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import RunError
 from vae_explorer.figures.style import CLASS_COLOURS
-from vae_explorer.images import data_url, for_display, is_inverted, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.runs.run import Run
 from vae_explorer.runs.status import RunStatus
 from vae_explorer.training.snapshots import list_epochs, read_epochs

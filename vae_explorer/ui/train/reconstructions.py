@@ -16,8 +16,9 @@ from vae_explorer.catalog.table import RUN, ModelRow
 from vae_explorer.checkpoints import list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, ImageDataset
+from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import CheckpointError, RunError
-from vae_explorer.images import data_url, for_display, is_inverted, tile
+from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.inference import decode, encode
 from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
 from vae_explorer.ui.originals import offer_originals
@@ -107,7 +108,9 @@ def _find_data(row: ModelRow, cards: dict[str, ModelCard]) -> ImageDataset | Non
     if row.id in cards:
         return find_dataset(row.dataset, cards[row.id].dataset.image_size)
     spec = DATASETS.get(row.dataset)  # a run does not say at which size its data was prepared
-    return find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
+    found = find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
+    # A model of grey images may have been trained on those of a data set in colour.
+    return found if found is None or found.images.shape[1] == row.model.image_channels else None
 
 
 def _draw(
