@@ -102,6 +102,10 @@ class WeightsError(VaeExplorerError, RuntimeError):
     """Weights of the face detector that are missing or not the known ones."""
 
 
+class UnsupportedLayerError(VaeExplorerError, ValueError):
+    """A model that the browser cannot compute; the server can."""
+
+
 class ReadOnlyError(VaeExplorerError, RuntimeError):
     """A write, refused in a read-only installation; the message says which."""
 
