@@ -20,6 +20,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
+from torch import nn
 
 from vae_explorer import workspace
 from vae_explorer.checkpoints import Checkpoint, ModelCard, load_checkpoint
@@ -30,6 +31,7 @@ from vae_explorer.server import routes
 from vae_explorer.server.requests import MAX_IMAGES, latent_bound
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import TraceRequest, pack_trace
+from vae_explorer.weights import NETWORKS, NetworkName, pack_model
 
 TIMEOUT = 10
 VAE, AUTOENCODER = "digits-vae-2d", "digits-ae-2d"
@@ -175,6 +177,63 @@ def test_malformed_questions_of_anatomy_are_refused(server: Server) -> None:
         (image + bytes(17), 413),
     ):
         assert_refused(server.ask(f"/api/anatomy/{VAE}", body), status)
+
+
+def weights_path(name: str = VAE, fingerprint: str | None = None) -> str:
+    return f"/api/weights/{name}/{fingerprint or load_checkpoint(name).card.fingerprint}"
+
+
+@pytest.mark.parametrize("networks", [NETWORKS, ("decoder",), ("encoder",)])
+def test_weights_are_answered_and_kept_for_good(
+    server: Server, networks: tuple[NetworkName, ...]
+) -> None:
+    path = weights_path() + (f"?network={networks[0]}" if len(networks) == 1 else "")
+    plain = server.ask(path, method="GET")
+    assert plain.status == 200
+    assert plain.headers["Content-Encoding"] == "identity"
+    assert {"public", "immutable"} <= set(plain.headers["Cache-Control"].split(", "))
+    assert plain.body == pack_model(load_checkpoint(VAE).model, networks)
+    compressed = server.ask(path, method="GET", Accept_Encoding="gzip, br")
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.headers["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(compressed.body) == plain.body
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/weights/nothing/0123456789abcdef", 404),
+        (f"/api/weights/{VAE}/0123456789abcdef", 404),
+        (f"/api/weights/{VAE}", 404),
+        ("/api/weights/%2fetc/passwd", 404),
+    ],
+)
+def test_weights_of_no_model_and_of_an_earlier_one_are_unknown(
+    server: Server, path: str, status: int
+) -> None:
+    answer = server.ask(path, method="GET")
+    assert answer.status == status
+    assert "immutable" not in answer.headers.get("Cache-Control", "")
+
+
+@pytest.mark.parametrize("network", ["", "head", "decoder,encoder"])
+def test_a_network_that_there_is_not_is_refused(server: Server, network: str) -> None:
+    answer = server.ask(f"{weights_path()}?network={network}", method="GET")
+    assert_refused(answer, 422)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_model_that_the_browser_cannot_compute_is_refused() -> None:
+    def load(card: ModelCard) -> Checkpoint:
+        checkpoint = load_checkpoint(card.name)
+        checkpoint.model.decoder.body.append(nn.Softplus())
+        return checkpoint
+
+    with serve(load) as server:
+        answer = server.ask(weights_path(), method="GET")
+        assert_refused(answer, 422)
+        assert server.ask(f"{weights_path()}?network=encoder", method="GET").status == 200
+        assert server.ask(f"/api/decode/{VAE}", ORIGIN.tobytes()).status == 200
 
 
 def test_answers_are_neither_compressed_nor_kept(server: Server) -> None:

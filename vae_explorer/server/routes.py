@@ -1,4 +1,4 @@
-"""HTTP routes of the live views: decode, encode, anatomy, Plotly's script.
+"""HTTP routes of the live views: decode, encode, anatomy, weights, Plotly's script.
 
 Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
 goes into an address, a log or a file.
@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -33,7 +33,8 @@ from vae_explorer.checkpoints import (
     load_checkpoint,
 )
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import CheckpointError, RequestError
+from vae_explorer.errors import CheckpointError, RequestError, UnsupportedLayerError
+from vae_explorer.models import Autoencoder
 from vae_explorer.server.requests import (
     decoding,
     encoding,
@@ -45,6 +46,7 @@ from vae_explorer.server.requests import (
 )
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import max_trace_request_bytes, read_trace_request, tracing
+from vae_explorer.weights import NETWORKS, NetworkName, pack_model
 
 MAX_WORKERS = 8
 """Threads that compute; fewer where there are fewer cores."""
@@ -64,12 +66,16 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
     | `POST /api/decode/NAME` | float32 (n, latent_dim) | RGBA bytes (n, height, width, 4) |
     | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
     | `POST /api/anatomy/NAME` | as `server.trace` says | every layer's activations |
+    | `GET /api/weights/NAME/FINGERPRINT` | | layers and weights, as `vae_explorer.weights` says |
     | `GET /api/plotly.min.js` | | the script of the installed plotly |
 
     Numbers are little-endian. A decoded answer has the headers X-Count, X-Height and X-Width, an
     encoded one X-Latent-Dim, an anatomy X-Values, the
     input's. The request's header X-Stage is a random id of who asks: of what it
     has waiting, only the newest is answered. A refusal is one line of text.
+
+    Of the weights, `?network=decoder` or `?network=encoder` asks for these alone. A browser keeps
+    them for good: a model that was trained again has another fingerprint.
 
     Each address also answers below any base path, which Streamlit does not add to these.
 
@@ -89,6 +95,7 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
         "/api/decode/{name:path}": LiveEndpoint(partial(_decode, pool, models)),
         "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
         "/api/anatomy/{name:path}": LiveEndpoint(partial(_trace, pool, models)),
+        "/api/weights/{name:path}/{fingerprint}": partial(_send_weights, models),
         "/api/plotly.min.js": _send_plotly,
     }
     return [
@@ -254,6 +261,43 @@ def _send_at_once(receive: Receive) -> bool:
     with suppress(OSError):  # it was closed meanwhile, or is no TCP
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return True
+
+
+async def _send_weights(models: ModelFinder, request: Request) -> Response:
+    compressed = "gzip" in request.headers.get("accept-encoding", "")
+    headers = {"Vary": "Accept-Encoding"}
+    try:
+        model = (await models.find(request.path_params["name"])).checkpoint
+        if request.path_params["fingerprint"] != model.card.fingerprint:
+            raise RequestError(404, "This model has been trained again. Reload the page.")
+        networks = _networks_of(request)
+        packed = await run_in_threadpool(_pack, model.model, networks, compressed)
+    except RequestError as refusal:
+        headers |= {"Cache-Control": "no-store"}
+        return PlainTextResponse(f"{refusal}\n", refusal.status, headers)
+    headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    headers["Content-Encoding"] = "gzip" if compressed else "identity"
+    return Response(packed, 200, headers, "application/octet-stream")
+
+
+def _networks_of(request: Request) -> tuple[NetworkName, ...]:
+    wanted = request.query_params.get("network")
+    if wanted is None:
+        return NETWORKS
+    for name in NETWORKS:
+        if name == wanted:
+            return (name,)
+    raise RequestError(422, f"network is {' or '.join(NETWORKS)}; found {wanted[:40]!r}.")
+
+
+@lru_cache(maxsize=8)
+def _pack(model: Autoencoder, networks: tuple[NetworkName, ...], compressed: bool) -> bytes:
+    """Pack a model once for all visitors; compressing it takes up to 0.3 s."""
+    try:
+        packed = pack_model(model, networks)
+    except UnsupportedLayerError as error:
+        raise RequestError(422, str(error)) from error
+    return gzip.compress(packed, 6, mtime=0) if compressed else packed
 
 
 async def _send_plotly(request: Request) -> Response:
