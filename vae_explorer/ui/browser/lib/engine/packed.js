@@ -6,8 +6,8 @@
 /** A model that cannot be computed here: malformed, too large, or the graphics context is gone. */
 export class EngineError extends Error {}
 
-/** Read a packed model: {imageShape, latentDim, encoded, networks: name -> {input, layers}, values: Float32Array}. */
-export function readPacked(buffer) {
+/** Read what a packed model says of itself: {imageShape, latentDim, encoded, networks, count, start: of the values}. */
+export function readHeader(buffer) {
   const check = (right, wrong) => {
     if (!right) throw new EngineError(`This is no packed model: ${wrong}.`);
   };
@@ -35,17 +35,24 @@ export function readPacked(buffer) {
     check(isShape(network?.input) && Array.isArray(network.layers), "a network has no input or no layers");
     check(network.layers.every((layer) => isShape(layer?.shape)), "a layer has no shape");
   }
-  // The bits of a float16, moved to a float32's places, are its value times 2^-112; subnormal ones too.
+  const { image_shape: imageShape, latent_dim: latentDim, encoded, networks } = header;
+  return { imageShape, latentDim, encoded, networks, count, start };
+}
+
+/** Read a packed model: its header, and its `values` as a Float32Array. */
+export function readPacked(buffer) {
+  const header = readHeader(buffer);
+  const { count, start } = header;
   const values = new Float32Array(count);
-  const [bits, low, high] = [new Uint32Array(values.buffer), start, start + count];
-  const bytes = new Uint8Array(buffer);
+  const bits = new Uint32Array(values.buffer);
+  const bytes = new Uint8Array(buffer, start);
   for (let i = 0; i < count; i++) {
-    const half = bytes[low + i] | (bytes[high + i] << 8);
+    // The bits of a float16, moved to a float32's places, are its value times 2^-112; subnormal ones too.
+    const half = bytes[i] | (bytes[count + i] << 8);
     bits[i] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
     values[i] *= 2 ** 112;
   }
-  const { image_shape: imageShape, latent_dim: latentDim, encoded, networks } = header;
-  return { imageShape, latentDim, encoded, networks, values };
+  return { ...header, values };
 }
 
 /** Turn a network's layers into steps, of which each is one pass of a backend.

@@ -93,6 +93,7 @@ export function assembleProducts(fused) {
 export function createPlain(network, withWasm = true) {
   const MOST_BYTES = 2 ** 28;
   const SLOTS = 4; // images at a time, so that dense layers have four rows
+  const { input, shape, isSigmoid, steps } = network;
   const padded = (count) => 4 * Math.ceil(count / 4);
   const area = ([, height, width]) => height * width;
   const room = (shape) => area(shape) * padded(shape[0]);
@@ -105,7 +106,7 @@ export function createPlain(network, withWasm = true) {
     if (4 * top > MOST_BYTES) throw new EngineError("This model needs too much memory for the browser.");
     return start;
   };
-  const shapes = [network.input, ...network.steps.map((step) => step.shape)];
+  const shapes = [input, ...steps.map((step) => step.shape)];
   const widest = Math.max(...shapes.map((shape) => padded(shape[0])));
   const slot = take(0);
   const zeros = take(widest);
@@ -137,12 +138,12 @@ export function createPlain(network, withWasm = true) {
 
   /** One product: {table, quads, taps, channels, weights, columns, bias, slope, shared}. */
   const products = [];
-  const passes = network.steps.map((step, number) => {
+  const passes = steps.map((step, number) => {
     const [from, to] = [buffers[number % 2], buffers[(number + 1) % 2]];
     const [inputs, inputHeight, inputWidth] = step.input;
     const [outputs, height, width] = step.shape;
     const stride = padded(inputs);
-    if (step.kind === "enlarge") return { step, from, to };
+    if (step.kind === "enlarge") return { from, to, enlarged: step, products: [] };
     const columns = padded(outputs);
     const first = products.length;
     if (step.kind === "dense") {
@@ -196,7 +197,7 @@ export function createPlain(network, withWasm = true) {
         });
       }));
     }
-    return { step, from, to, products: products.slice(first) };
+    return { products: products.slice(first) };
   });
   for (const product of products) {
     const { table } = product;
@@ -228,7 +229,6 @@ export function createPlain(network, withWasm = true) {
     else for (let i = 0; i < values.length; i++) words[start + i] = wasm ? 4 * values[i] : values[i];
   }
   data.length = 0;
-  for (const step of network.steps) Object.assign(step, { weights: null, kernels: null }); // copied
 
   /** `panel` columns of output, from `column` on, for all pixels of a table; all addresses in floats.
    *
@@ -302,10 +302,10 @@ export function createPlain(network, withWasm = true) {
   };
 
   /** Double the pixels of one image. */
-  const enlarge = ({ step, from, to }, shift) => {
-    const [channels, height, width] = step.input;
+  const enlarge = ({ from, to, enlarged }, shift) => {
+    const [channels, height, width] = enlarged.input;
     const stride = padded(channels);
-    const share = step.blur ? 0.25 : 0; // of the pixel on the other side
+    const share = enlarged.blur ? 0.25 : 0; // of the pixel on the other side
     const other = (at, side) => Math.min(Math.max((at >> 1) + (at % 2 ? 1 : -1), 0), side - 1);
     for (let y = 0; y < 2 * height; y++) {
       const near = from + shift + (y >> 1) * width * stride;
@@ -324,10 +324,10 @@ export function createPlain(network, withWasm = true) {
   };
 
   // ------------------------------------------------------------------ images in, images out
-  const [inputSize, outputSize] = [network.input[0] * area(network.input), network.shape[0] * area(network.shape)];
+  const [inputSize, outputSize] = [input[0] * area(input), shape[0] * area(shape)];
 
   const enter = (inputs, offset, shift) => {
-    const [channels, pixels] = [network.input[0], area(network.input)];
+    const [channels, pixels] = [input[0], area(input)];
     const [start, stride] = [buffers[0] + shift, padded(channels)];
     for (let c = 0; c < channels; c++) {
       for (let p = 0; p < pixels; p++) floats[start + p * stride + c] = inputs[offset + c * pixels + p];
@@ -335,12 +335,12 @@ export function createPlain(network, withWasm = true) {
   };
 
   const leave = (outputs, image, shift, isRgba) => {
-    const [channels, pixels] = [network.shape[0], area(network.shape)];
+    const [channels, pixels] = [shape[0], area(shape)];
     const [start, stride] = [buffers[passes.length % 2] + shift, padded(channels)];
     for (let p = 0; p < pixels; p++) {
       for (let c = 0; c < channels; c++) {
         let value = floats[start + p * stride + c];
-        if (network.isSigmoid) value = 1 / (1 + Math.exp(-value));
+        if (isSigmoid) value = 1 / (1 + Math.exp(-value));
         if (!isRgba) outputs[image * outputSize + c * pixels + p] = value;
         else if (channels === 1) outputs.fill(255 * value, 4 * (image * pixels + p), 4 * (image * pixels + p) + 3);
         else outputs[4 * (image * pixels + p) + c] = 255 * value;
@@ -353,16 +353,16 @@ export function createPlain(network, withWasm = true) {
     run(inputs, n, format) {
       if (inputs.length !== n * inputSize) throw new EngineError(`${n} inputs have ${n * inputSize} values, not ${inputs.length}.`);
       const isRgba = format === "rgba";
-      const outputs = isRgba ? new Uint8ClampedArray(4 * n * area(network.shape)).fill(255) : new Float32Array(n * outputSize);
+      const outputs = isRgba ? new Uint8ClampedArray(4 * n * area(shape)).fill(255) : new Float32Array(n * outputSize);
       for (let start = 0; start < n; start += SLOTS) {
         const count = Math.min(SLOTS, n - start);
         for (let s = 0; s < count; s++) enter(inputs, (start + s) * inputSize, s * slotSize);
         for (const pass of passes) {
-          for (const each of pass.products ?? []) {
+          for (const each of pass.products) {
             if (each.shared) multiply(each, 0);
             else for (let s = 0; s < count; s++) multiply(each, s * slotSize);
           }
-          if (pass.step.kind === "enlarge") for (let s = 0; s < count; s++) enlarge(pass, s * slotSize);
+          if (pass.enlarged) for (let s = 0; s < count; s++) enlarge(pass, s * slotSize);
         }
         for (let s = 0; s < count; s++) leave(outputs, start + s, s * slotSize, isRgba);
       }

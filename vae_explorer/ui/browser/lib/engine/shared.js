@@ -1,0 +1,57 @@
+// The app's engines: one a model, shared by the views of a page and kept for the next page.
+
+import { RequestError, appPath, createSource } from "../source.js";
+import { createEngine } from "./engine.js";
+
+const KEPT = 2; // engines that no view uses
+
+/** Load a network's packed weights from the server; the browser keeps them. */
+export async function fetchWeights(checkpoint, fingerprint, network) {
+  const path = `api/weights/${encodeURIComponent(checkpoint)}/${fingerprint}?network=${network}`;
+  const answer = await fetch(appPath() + path);
+  if (!answer.ok) throw new RequestError(answer.status, await answer.text());
+  return answer.arrayBuffer();
+}
+
+/** Open a model for a view: a source (../source.js) with `label`, `onLabel(callback)` and `close()`.
+ *
+ * The views of a page may be separate script instances, so the engines belong to the page.
+ */
+export function openModel(checkpoint, fingerprint, createServer = createSource) {
+  const engines = (globalThis.__vaeEngines ??= new Map());
+  const key = `${checkpoint} ${fingerprint}`;
+  const found = engines.get(key) ?? { users: 0, followers: new Set() };
+  found.engine ??= createEngine((network) => fetchWeights(checkpoint, fingerprint, network), {
+    onChange: (label) => found.followers.forEach((follow) => follow(label)),
+  });
+  found.users++;
+  engines.delete(key);
+  engines.set(key, found); // the last one used is last
+  const mine = new Set();
+  let isOpen = true;
+  return {
+    // A server of its own: of what one source has waiting there, only the newest is answered.
+    ...found.engine.source(createServer(checkpoint)),
+    engine: found.engine,
+    get label() {
+      return found.engine.label;
+    },
+    /** Call back with the label, now and whenever it changes. */
+    onLabel(follow) {
+      mine.add(follow);
+      found.followers.add(follow);
+      if (found.engine.label) follow(found.engine.label);
+    },
+    close() {
+      if (!isOpen) return;
+      isOpen = false;
+      for (const follow of mine) found.followers.delete(follow);
+      found.users--;
+      const unused = [...engines].filter(([, { users }]) => !users);
+      for (const [name, { engine }] of unused.slice(0, -KEPT)) {
+        engine.close();
+        engines.delete(name);
+      }
+    },
+  };
+}
