@@ -46,7 +46,8 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
   const expect = ({ first, each }, n) => first + (n - 1) * each;
   const bestFor = (n) => candidates.reduce((best, other) => (expect(other, n) < expect(best, n) ? other : best), candidates[0]);
 
-  const drop = (candidate) => {
+  const drop = (candidate, error = null) => {
+    if (error) troubles.push(`${candidate.name}: ${error.message}`);
     candidate.pool.close();
     const place = candidates.indexOf(candidate);
     if (place >= 0) candidates.splice(place, 1);
@@ -117,7 +118,9 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
     delete packed.decoder; // every backend has it
   }
 
-  const settled = start().catch((error) => troubles.push(error.message)).finally(setReady); // without weights there is only the server
+  const settled = start()
+    .catch((error) => troubles.push(error.message)) // without weights there is only the server
+    .finally(setReady);
 
   // ------------------------------------------------------------------ decoding
 
@@ -164,8 +167,7 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
         return await decodeHere(candidate, z, n);
       } catch (error) {
         if (isClosed) throw error;
-        troubles.push(`${candidate.name}: ${error.message}`);
-        drop(candidate); // its context is lost, or its worker has ended
+        drop(candidate, error); // its context is lost, or its worker has ended
       }
     }
     if (!server || isClosed) throw new EngineError(NOT_HERE);
@@ -183,8 +185,7 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
         return await candidate.pool.run("encoder", image, 1, "values");
       } catch (error) {
         if (isClosed) throw error;
-        troubles.push(`${candidate.name}: ${error.message}`);
-        drop(candidate);
+        drop(candidate, error);
       }
     }
     throw new EngineError(NOT_HERE);
