@@ -8,9 +8,11 @@ import { createPool } from "./workers.js";
 const MOST_WORKERS = 4;
 const BATCH = 16; // images, timed at the start
 const MANY = 400; // images of a large grid
-const ENOUGH = 100; // ms, for timing one backend
+const [FEWEST_RUNS, MOST_RUNS] = [4, 10];
+const ENOUGH = 100; // ms, for timing one backend with more than the fewest
 const HOPELESS = 10; // times as slow as another backend: not timed further
 const SLOW = 80; // ms: where the browser takes longer, the server is tried
+const LEARNING = 0.2; // of a measured time in what is expected
 const TRIES = 2; // the first answer of a server may have had to load the model
 const REFUSALS = [409, 422]; // of a request itself; see source.js
 
@@ -30,7 +32,7 @@ const LABELS = {
  */
 export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () => {} } = {}) {
   const packed = {}; // network -> promise of its bytes
-  const candidates = []; // {name, pool, first, each}: n images take about first + (n - 1) each ms
+  const candidates = []; // {name, pool, running, first, each}: n images take about first + (n - 1) each ms
   const served = { tries: 0, each: 0 };
   let about = null; // imageShape, latentDim
   let label = "";
@@ -64,24 +66,24 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
   /** Time a backend: the shortest of some runs. */
   async function measure(candidate) {
     const random = (n) => Float32Array.from({ length: n * about.latentDim }, (_, i) => Math.sin(12.9898 * (i + 1)) * 2);
-    const time = async (n, runs, limit) => {
+    const time = async (n, limit) => {
       const z = random(n);
       let [shortest, whole] = [Infinity, 0];
-      for (let run = 0; run < runs && whole < ENOUGH && shortest > 0; run++) {
+      for (let run = 0; run < MOST_RUNS && (run < FEWEST_RUNS || whole < ENOUGH); run++) {
         const start = performance.now();
         await candidate.pool.run("decoder", z, n, "rgba");
         const took = performance.now() - start;
         shortest = Math.min(shortest, took);
         whole += took;
-        if (run > 0 && shortest > limit) break;
+        if (run > 0 && shortest > limit) break; // the first one warms up
       }
       return shortest;
     };
     const rival = candidates[0] ? expect(bestFor(1), 1) : Infinity;
-    candidate.first = await time(1, 8, HOPELESS * rival);
+    candidate.first = await time(1, HOPELESS * rival);
     candidate.each = candidate.first;
     if (candidate.first < HOPELESS * rival) {
-      candidate.each = Math.max(0, (await time(BATCH, 4, Infinity)) - candidate.first) / (BATCH - 1);
+      candidate.each = Math.max(0, (await time(BATCH, Infinity)) - candidate.first) / (BATCH - 1);
     }
   }
 
@@ -98,7 +100,7 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
     const buffer = await fetchOnce("decoder");
     const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
     for (const kind of kinds) {
-      const candidate = { pool: null, first: Infinity, each: Infinity };
+      const candidate = { pool: null, first: Infinity, each: Infinity, running: 0 };
       try {
         candidate.pool = createPool(kind, Math.max(1, Math.min(cores, MOST_WORKERS)));
         await candidate.pool.open("decoder", buffer);
@@ -136,10 +138,25 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
   }
 
   async function decodeHere(candidate, z, n) {
-    const pixels = await candidate.pool.run("decoder", z, n, "rgba");
-    const [, height, width] = about.imageShape;
-    use(candidate.name);
-    return { width, height, count: n, pixels };
+    const isAlone = !candidate.running;
+    candidate.running++;
+    const start = performance.now();
+    try {
+      const pixels = await candidate.pool.run("decoder", z, n, "rgba");
+      const [, height, width] = about.imageShape;
+      use(candidate.name);
+      return { width, height, count: n, pixels };
+    } finally {
+      candidate.running--;
+      if (isAlone) learn(candidate, (performance.now() - start) / expect(candidate, n));
+    }
+  }
+
+  /** Follow what a backend took, as a share of what was expected: the machine was busy when it was timed, or is now. */
+  function learn(candidate, share) {
+    const factor = Math.min(Math.max(share, 0.5), 2) ** LEARNING;
+    candidate.first *= factor;
+    candidate.each *= factor;
   }
 
   const prefersServer = (n) => {
