@@ -99,8 +99,7 @@ def assert_agrees(page: Page, model: Autoencoder, n: int) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_is_computed_as_pytorch_does(load_modules: LoadModules, name: str) -> None:
     model = load_checkpoint(PROJECT / "checkpoints" / name).model
-    n = 1 if model.config.image_channels == 3 else 2
-    assert_agrees(open_modules(load_modules), model, n)
+    assert_agrees(open_modules(load_modules), model, 1)  # WebGL takes a while on a processor
 
 
 @pytest.mark.parametrize("first", range(0, 40, 10))
@@ -118,12 +117,12 @@ def test_faces_with_a_blur_are_computed_as_pytorch_does(load_modules: LoadModule
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["mnist-vae", "faces-vae-32"])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_are_the_bytes_that_the_server_answers(
-    load_modules: LoadModules, backend: str, name: str
+    load_modules: LoadModules, backend: str, channels: int
 ) -> None:
-    model = random_model(PRESETS[name], 0)
-    config = model.config
+    config = ModelConfig(image_size=16, image_channels=channels, latent_dim=4, channels=(8, 16))
+    model = random_model(config, 0)
     z = np.random.default_rng(1).standard_normal((3, config.latent_dim), np.float32)
     page = open_modules(load_modules)
     found = run(page, backend, pack_model(model), "decoder", z, "rgba")
