@@ -55,20 +55,24 @@ def open_modules(load_modules: LoadModules) -> Page:
     return page
 
 
+def give(page: Page, packed: bytes) -> None:
+    """Give a page the packed model that `run` computes with."""
+    page.evaluate("(text) => { window.packed = readPacked(toBuffer(text)); }", to_text(packed))
+
+
 def run(
-    page: Page, backend: str, packed: bytes, network: str, inputs: np.ndarray, form: str = "values"
+    page: Page, backend: str, network: str, inputs: np.ndarray, form: str = "values"
 ) -> np.ndarray:
-    """Compute a network of a packed model by a backend of the page."""
+    """Compute a network of the page's model by a backend."""
     text = page.evaluate(
-        f"""([packed, network, inputs, n, form]) => {{
-          const steps = toSteps(readPacked(toBuffer(packed)), network);
-          const backend = ({BACKENDS[backend]})(steps);
+        f"""([network, inputs, n, form]) => {{
+          const backend = ({BACKENDS[backend]})(toSteps(packed, network));
           if (backend.name !== "{backend}") throw new Error(backend.name);
           const found = backend.run(new Float32Array(toBuffer(inputs)), n, form);
           backend.lose?.();
           return toText(found);
         }}""",
-        [to_text(packed), network, to_text(inputs), len(inputs), form],
+        [network, to_text(inputs), len(inputs), form],
     )
     data = base64.b64decode(text)
     return np.frombuffer(data, np.uint8 if form == "rgba" else "<f4")
@@ -83,10 +87,11 @@ def assert_agrees(page: Page, model: Autoencoder, n: int) -> None:
         "decoder": rng.standard_normal((n, model.config.latent_dim), np.float32),
         "encoder": rng.random((n, *model.config.image_shape), np.float32),
     }
+    give(page, packed)
     for backend in BACKENDS:
         for network, given in inputs.items():
             want = wanted.run(network, given).ravel()
-            found = run(page, backend, packed, network, given)
+            found = run(page, backend, network, given)
             assert found.shape == want.shape
             difference = np.abs(found - want)
             assert difference.max() <= 1 / 255, (backend, network)
@@ -125,7 +130,8 @@ def test_pixels_are_the_bytes_that_the_server_answers(
     model = random_model(config, 0)
     z = np.random.default_rng(1).standard_normal((3, config.latent_dim), np.float32)
     page = open_modules(load_modules)
-    found = run(page, backend, pack_model(model), "decoder", z, "rgba")
+    give(page, pack_model(model))
+    found = run(page, backend, "decoder", z, "rgba")
     side = config.image_size
     rgba = found.reshape(3, side, side, 4).astype(int)
     want = to_uint8(decode(model, z)).astype(int)
@@ -142,8 +148,9 @@ def test_a_batch_larger_than_a_texture_is_computed(load_modules: LoadModules) ->
     z = np.random.default_rng(1).standard_normal((700, 2), np.float32)
     page = open_modules(load_modules)
     want = read_packed(packed).run("decoder", z).ravel()
+    give(page, packed)
     for backend in ("WebAssembly", "WebGL"):
-        np.testing.assert_allclose(run(page, backend, packed, "decoder", z), want, atol=1e-4)
+        np.testing.assert_allclose(run(page, backend, "decoder", z), want, atol=1e-4)
 
 
 # ------------------------------------------------------------------ malformed models
