@@ -241,6 +241,17 @@ SERVER = """
 """
 
 
+WATCHED = """() => {
+  window.workers = [];
+  window.Worker = class extends Worker {
+    constructor(address) {
+      super(address);
+      workers.push(this);
+    }
+  };
+}"""
+
+
 @pytest.fixture(scope="module")
 def packed() -> bytes:
     """A model of 16 x 16 grey pixels and two latent dimensions: 2 M multiply-adds an image."""
@@ -303,16 +314,7 @@ def test_the_fastest_backend_computes_and_the_label_names_it(
 def test_a_worker_that_ends_is_replaced_without_a_fault(
     load_modules: LoadModules, packed: bytes
 ) -> None:
-    watched = """() => {
-      window.workers = [];
-      window.Worker = class extends Worker {
-        constructor(address) {
-          super(address);
-          workers.push(this);
-        }
-      };
-    }"""
-    page = start(load_modules, packed, "plain", before=watched)
+    page = start(load_modules, packed, "plain", before=WATCHED)
     count = page.evaluate(
         """async () => {
           const images = engine.source(server).decode(new Float32Array(4));
@@ -328,6 +330,23 @@ def test_a_worker_that_ends_is_replaced_without_a_fault(
     assert page.evaluate("served") == 2
     wrong = page.evaluate("engine.source().decode(new Float32Array(2)).catch((e) => e.message)")
     assert wrong.startswith("This browser cannot compute this model.")
+
+
+def test_one_that_was_slower_computes_where_the_faster_one_ends(
+    load_modules: LoadModules, packed: bytes
+) -> None:
+    page = start(load_modules, packed, "javascript", "plain", before=WATCHED)
+    [fastest] = page.evaluate("engine.measured.map(({ name }) => name)")
+    other = {"WebAssembly": "JavaScript", "JavaScript": "WebAssembly"}[fastest]
+    count = page.evaluate(
+        """async () => {
+          const end = new ErrorEvent("error", { message: "lost" });
+          for (const worker of workers) worker.dispatchEvent(end);
+          return (await engine.source().decode(new Float32Array(4))).count;
+        }"""
+    )
+    assert count == 2
+    assert page.evaluate("engine.label") == f"Computed in this browser ({other})"
 
 
 def test_a_lost_context_is_reported(load_modules: LoadModules, packed: bytes) -> None:

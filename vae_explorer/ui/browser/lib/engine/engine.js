@@ -32,24 +32,35 @@ const LABELS = {
  */
 export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () => {} } = {}) {
   const packed = {}; // network -> promise of its bytes
-  const candidates = []; // {name, pool, running, first, each}: n images take about first + (n - 1) each ms
+  const candidates = []; // {kind, name, pool, running, first, each}: n images take about first + (n - 1) each ms
   const served = { tries: 0, each: 0 };
   let about = null; // imageShape, latentDim
   let label = "";
   let isClosed = false;
+  const failed = new Set(); // kinds
   const troubles = [];
 
   const fetchOnce = (network) =>
-    (packed[network] ??= load(network).then((buffer) => {
-      about ??= readHeader(buffer);
-      return buffer;
-    }));
+    (packed[network] ??= load(network)
+      .then((buffer) => {
+        about ??= readHeader(buffer);
+        return buffer;
+      })
+      .catch((error) => {
+        delete packed[network]; // the next time may be better
+        throw error;
+      }));
 
   const expect = ({ first, each }, n) => first + (n - 1) * each;
   const bestFor = (n) => candidates.reduce((best, other) => (expect(other, n) < expect(best, n) ? other : best), candidates[0]);
 
+  const note = (kind, error) => {
+    failed.add(kind);
+    troubles.push(`${kind}: ${error.message}`);
+  };
+
   const drop = (candidate, error = null) => {
-    if (error) troubles.push(`${candidate.name}: ${error.message}`);
+    if (error) note(candidate.kind, error);
     candidate.pool.close();
     const place = candidates.indexOf(candidate);
     if (place >= 0) candidates.splice(place, 1);
@@ -96,33 +107,45 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
     };
   });
 
-  async function start() {
-    const buffer = await fetchOnce("decoder");
-    const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
-    for (const kind of kinds) {
-      const candidate = { pool: null, first: Infinity, each: Infinity, running: 0 };
-      try {
-        candidate.pool = createPool(kind, Math.max(1, Math.min(cores, MOST_WORKERS)));
-        await candidate.pool.open("decoder", buffer);
-        candidate.name = candidate.pool.name;
-        await measure(candidate);
-        candidates.push(candidate);
-        setReady(); // the others are timed while this one answers
-      } catch (error) {
-        troubles.push(`${kind}: ${error.message}`);
-        candidate.pool?.close(); // the next one, or the server
-      }
-      if (isClosed) break;
+  async function open(kind) {
+    const candidate = { kind, name: kind, pool: null, first: Infinity, each: Infinity, running: 0 };
+    try {
+      const buffer = await fetchOnce("decoder");
+      const cores = globalThis.navigator?.hardwareConcurrency ?? 1;
+      candidate.pool = createPool(kind, Math.max(1, Math.min(cores, MOST_WORKERS)));
+      await candidate.pool.open("decoder", buffer);
+      candidate.name = candidate.pool.name;
+      await measure(candidate);
+      candidates.push(candidate);
+      setReady(); // the others are timed while this one answers
+    } catch (error) {
+      note(kind, error);
+      candidate.pool?.close();
     }
-    // What is slower both for one image and for many is of no use.
+    if (isClosed && candidates.includes(candidate)) drop(candidate);
+  }
+
+  async function start() {
+    for (const kind of kinds) if (!isClosed) await open(kind);
+    // What is slower both for one image and for many is of no use, as long as the others live.
     const useful = new Set([bestFor(1), bestFor(MANY)]);
-    for (const candidate of [...candidates]) if (isClosed || !useful.has(candidate)) drop(candidate);
+    for (const candidate of [...candidates]) if (!useful.has(candidate)) drop(candidate);
     delete packed.decoder; // every backend has it
   }
 
-  const settled = start()
-    .catch((error) => troubles.push(error.message)) // without weights there is only the server
-    .finally(setReady);
+  /** Open one that was of no use, now that the others are gone; resolves to whether there is one. */
+  let reopening = null;
+  function reopen() {
+    reopening ??= (async () => {
+      await settled;
+      for (const kind of kinds) if (!isClosed && !failed.has(kind) && !candidates.length) await open(kind);
+      reopening = null;
+      return candidates.length > 0;
+    })();
+    return reopening;
+  }
+
+  const settled = start().finally(setReady); // even if there is only the server
 
   // ------------------------------------------------------------------ decoding
 
@@ -187,22 +210,23 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
         drop(candidate, error); // its context is lost, or its worker has ended
       }
     }
-    if (!server || isClosed) throw new EngineError(NOT_HERE);
-    return decodeThere(server, z, n);
+    if (isClosed) throw new EngineError("The engine was closed.");
+    const isBack = reopen();
+    if (server) return decodeThere(server, z, n);
+    if (await isBack) return decode(server, z);
+    throw new EngineError(NOT_HERE);
   }
 
   // ------------------------------------------------------------------ encoding
 
   async function encodeHere(image) {
     const buffer = await fetchOnce("encoder");
-    while (candidates.length) {
-      const candidate = bestFor(1);
+    for (const candidate of [...candidates].sort((a, b) => expect(a, 1) - expect(b, 1))) {
       try {
         await candidate.pool.open("encoder", buffer);
         return await candidate.pool.run("encoder", image, 1, "values");
       } catch (error) {
-        if (isClosed) throw error;
-        drop(candidate, error);
+        troubles.push(`${candidate.kind}: ${error.message}`); // whether it still decodes is another matter
       }
     }
     throw new EngineError(NOT_HERE);
