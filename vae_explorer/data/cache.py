@@ -164,6 +164,29 @@ def find_prepared(
     return dict(sorted(found.items()))
 
 
+def find_content(name: str, content: str, root: Path | None = None) -> Path | None:
+    """Find the cache that holds exactly what a model was trained on, whatever its source is now.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`.
+    content : str
+        `ImageDataset.content`; of "" there is none.
+    root : Path, optional
+        By default `workspace.DATA`.
+    """
+    if not content or name not in DATASETS:
+        return None
+    root = workspace.DATA if root is None else root
+    for folder in sorted((root / "cache").glob(f"{name}-*")):
+        with suppress(CacheError):
+            info = read_info(folder)
+            if (info.name, info.content) == (name, content):
+                return folder
+    return None
+
+
 def remove_prepared(name: str, root: Path | None = None, *, source: Path) -> None:
     """Delete the caches of one source, damaged ones too; the originals stay."""
     for folder in _cache_folders(name, root, source):

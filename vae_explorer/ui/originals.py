@@ -22,12 +22,22 @@ def offer_originals(card: ModelCard) -> None:
     spec = DATASETS.get(card.dataset.name)
     if is_read_only():
         st.caption("This copy is read-only, so the data set cannot be downloaded here.")
-    elif spec is None or spec.needs_source:
-        st.caption(f"See README.md for how to prepare {escape_markdown(card.dataset.title)}.")
+    elif spec is None or not (spec.bundled or spec.download_bytes):
+        st.caption(
+            "To show them, prepare the data set on the machine that runs the app. FOLDER is the "
+            "folder or ZIP file of the original images."
+        )
+        st.code(_name_preparation(card), language="bash", wrap_lines=True)
     elif st.button(
         _name_download(spec), icon=":material/download:", help=escape_markdown(card.dataset.terms)
     ):
         _fetch(card)
+
+
+def _name_preparation(card: ModelCard) -> str:
+    size, channels = card.dataset.image_size, card.model.image_channels
+    command = f"python -m vae_explorer prepare {card.dataset.name} --size {size} --source FOLDER"
+    return command if channels != 1 else f"{command} --channels 1"
 
 
 def _name_download(spec: DatasetSpec) -> str:

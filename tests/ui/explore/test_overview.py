@@ -22,7 +22,9 @@ PAGE = "overview"
 def not_prepared(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take the prepared digits away, and have them wait to be asked for, as large sets do."""
     data_folder.unlink()
-    monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], bundled=False))
+    monkeypatch.setitem(
+        DATASETS, "digits", replace(DATASETS["digits"], bundled=False, download_bytes=10**6)
+    )
     return data_folder
 
 
@@ -86,7 +88,7 @@ def test_where_the_data_is_not_at_hand_it_can_be_fetched(
     session = open_app(PAGE, model=VAE)
     assert "The original images are not included" in session.words
     assert len(pictures) == 1  # the reconstructions need no data
-    session.click("Download Digits, 8×8")
+    session.click("Download Digits, 8×8 (1 MB)")
     assert "Held-out images" in session.words
     assert "The original images are not included" not in session.words
     assert (not_prepared / "cache" / "digits-8" / "images.npy").is_file()
@@ -103,11 +105,11 @@ def test_a_fetch_that_fails_says_why_and_loses_nothing(
     monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], read=fail))
     session = open_app(model=VAE, pin="7")
     before = session.words
-    session.click("Download Digits, 8×8")
+    session.click("Download Digits, 8×8 (1 MB)")
     assert [read_escaped(error.value) for error in session.app.error] == [reason]
     assert set(before.split("\n")) <= set(session.words.split("\n"))
     assert session.link["pin"] == "7"
-    assert "Download Digits, 8×8" in session.labels()
+    assert "Download Digits, 8×8 (1 MB)" in session.labels()
 
 
 def test_a_set_that_is_somebodys_own_cannot_be_fetched(
@@ -115,6 +117,7 @@ def test_a_set_that_is_somebodys_own_cannot_be_fetched(
 ):
     put_colour_mlp(checkpoint_root / VAE, shelf / "mine")
     session = open_app(PAGE)
-    assert "See README.md for how to prepare Your own pictures" in session.words
+    (command,) = session.app.code
+    assert command.value.startswith("python -m vae_explorer prepare folder --size ")
     assert not any(label.startswith("Download") for label in session.labels())
     assert "MLP variational autoencoder, 3-D" in session.words

@@ -28,7 +28,7 @@ def test_a_pinned_picture_is_told_of_without_a_label(
     lines = session.words.split("\n")
     assert "Image 2" in lines
     assert "Nearest neighbours in z, reconstructed" in lines
-    assert "See README.md for how to prepare Your own pictures." in lines
+    assert any(line.startswith("To show them, prepare the data set") for line in lines)
     assert {picture.pixels.shape[-1] for picture in pictures} == {3}
 
 

@@ -81,8 +81,8 @@ def errors(session: Session) -> str:
 def test_a_newcomer_starts_with_one_click_what_is_shown(open_app: Open, started):
     session = open_app(PAGE)
     arguments, model, config = read_command(session)
-    assert config.dataset == "digits"  # comes along: nothing is downloaded
-    assert (model.image_size, model.image_channels, config.keep_epochs) == (8, 1, True)
+    assert config.dataset == "mnist"
+    assert (model.image_size, model.image_channels, config.keep_epochs) == (32, 1, True)
     assert started == []
     session.click(START)
     assert started == [arguments]
@@ -182,7 +182,7 @@ def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Ope
     ],
 )
 def test_what_is_wrong_is_said_and_cannot_be_started(open_app: Open, started, wrong, reason):
-    session = open_app(PAGE)
+    session = open_app(PAGE, train_data="digits")
     assert can_start(session)
     session.set(**wrong)
     assert reason in errors(session)
@@ -192,7 +192,7 @@ def test_what_is_wrong_is_said_and_cannot_be_started(open_app: Open, started, wr
 
 def test_the_name_of_a_run_is_taken_too(open_app: Open):
     Path("runs/my-digits-vae").mkdir(parents=True)
-    arguments, *_ = read_command(open_app(PAGE))
+    arguments, *_ = read_command(open_app(PAGE, train_data="digits"))
     assert Path(arguments[arguments.index("--out") + 1]).name == "my-digits-vae-2"
 
 
@@ -248,7 +248,7 @@ def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path)
     add_user_set("mine", io.BytesIO(zipped()), own_folder)
     session = open_app(PAGE, train_data="own-mine").click("Delete images")
     assert list_user_sets(own_folder) == []
-    assert read_command(session)[2].dataset == "digits"
+    assert read_command(session)[2].dataset == "mnist"
 
 
 def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Path, monkeypatch):

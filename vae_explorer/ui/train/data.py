@@ -29,6 +29,7 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import suggest_name
 
+_FIRST = "mnist"  # what a lecture begins with
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)
 _COLOURS = {"colour": "Colour", "grey": "Grayscale"}
@@ -46,7 +47,7 @@ class TrainingData:
     sizes: tuple[int, ...]
     """Sides in pixels that can be had."""
     counts: Mapping[str, int]
-    """Pictures of each split; empty where only preparing them tells."""
+    """Images of each split; empty where only preparing them tells."""
     source: Path | None = None
 
     @property
@@ -80,8 +81,7 @@ def choose_data() -> TrainingData | None:
     titles[_NEW] = "Your images …"
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
-    first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
-    name = select("train_data", "Data set", titles, first, dropdown=True)
+    name = select("train_data", "Data set", titles, _FIRST, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:
