@@ -24,8 +24,8 @@ from vae_explorer.ui.widgets import select
 SENTENCE = (
     "How much information each latent dimension carries. Drag a slider to see what it encodes."
 )
-LIVE, SHOWN, STEPS, STRAYS = 6, 50, 11, 0.1
-SIDE = 230  # pixels on the screen
+LIVE, SHOWN, STEPS, STRAYS = 6, 50, 9, 0.1
+SIDE, WIDTH = 230, 790  # pixels on the screen: of the image, of the stage at 1280 x 720
 
 checkpoint = current_checkpoint()
 card, encodings = checkpoint.card, checkpoint.encodings
@@ -100,6 +100,8 @@ with stage:
         figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
     st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
     st.caption(WHY[look])
+    scale = max(1, WIDTH // (STEPS * (card.model.image_size + 4)))
     for setting, k in zip(settings, strongest, strict=True):
         st.caption(f"Traversal of {setting.label} from −3 to 3")
-        show_image_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))
+        traversal = latent_traversal(z, k, np.linspace(-3, 3, STEPS))
+        show_image_row(get_decoded(key_of(card), traversal), scale)

@@ -46,7 +46,14 @@ def keep_uploads_in_memory() -> None:
 
 def upload_image(label: str, key: str) -> UploadedFile | None:
     """Ask for an image, and explain where it is kept."""
-    file = st.file_uploader(label, _TYPES, key=key, max_upload_size=MAX_BYTES // 2**20)
+    with st.container(key=f"image_upload-{key}"):  # whose list of formats is not shown: it is cut
+        file = st.file_uploader(
+            label,
+            _TYPES,
+            key=key,
+            max_upload_size=MAX_BYTES // 2**20,
+            help=f"JPEG, PNG, HEIC, WebP and other formats, up to {MAX_BYTES // 2**20} MB.",
+        )
     explain_privacy()
     return file
 

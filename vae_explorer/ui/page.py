@@ -30,10 +30,38 @@ _STYLE = """
   header.stAppHeader { background: transparent; }
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
   .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
+  [class*="st-key-image_upload"] [data-testid="stFileUploaderDropzoneInstructions"] {
+    display: none;
+  }
   .vae-qr { display: block; width: min(100%, 62vh); margin: 0 auto; image-rendering: pixelated; }
   @media (max-width: 640px) {
     .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; }
     .stButtonGroup [role="radiogroup"] { flex-wrap: wrap; } /* no option beyond the edge */
+    .stColumn:has(> * > .st-key-header) { margin-top: -1.2rem; }
+    .stHorizontalBlock:has(.st-key-header) { position: relative; }
+    .stColumn:has(.st-key-header):not(:has(.stSelectbox)) { /* Share alone: beside the title */
+      position: absolute; right: 0; top: 0; width: auto; min-width: 0; margin: 0;
+    }
+    /* the menu, by its usual sign */
+    [data-testid="stExpandSidebarButton"] { width: 44px; height: 44px; }
+    [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"] { font-size: 0; }
+    [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"]::after {
+      content: "menu"; font-size: 26px;
+    }
+    /* a thumb needs 40 px */
+    .stButton button, .stDownloadButton button, .stPopover button, .stButtonGroup button,
+    .stFileUploader button, .stFormSubmitButton button, .stExpander summary,
+    [data-testid="stPageLink-NavLink"], [data-testid="stSidebarNavLink"], .stCheckbox label {
+      min-height: 40px; align-items: center;
+    }
+    .stSelectbox [data-baseweb="select"] > div, .stTextInput input, .stNumberInput input {
+      min-height: 40px;
+    }
+    .stNumberInput button { min-width: 40px; min-height: 40px; }
+    [data-testid="stBaseButton-elementToolbar"] { min-width: 40px; min-height: 40px; }
+    [data-testid="stTooltipHoverTarget"] button {
+      min-width: 40px; min-height: 40px; margin: -13px; justify-content: center;
+    }
   }
 </style>
 """

@@ -23,7 +23,8 @@ from vae_explorer.ui.stage.views import show_image_row
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
-_COUNT = 12
+_COUNT = 10
+_WIDTH = 790  # pixels of the stage at 1280 x 720
 _METRICS = {
     "negative_elbo": (
         "−ELBO",
@@ -82,7 +83,7 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
     originals = find_originals(card)
-    scale = max(1, 600 // (_COUNT * (card.model.image_size + 4)))
+    scale = max(1, _WIDTH // (_COUNT * (card.model.image_size + 4)))
     if originals is None:
         offer_originals(card)
     else:
@@ -134,7 +135,8 @@ def show_facts(card: ModelCard) -> None:
     if train.start_from:
         epochs += f", starting from the weights of {Path(train.start_from).name}"
     facts = {
-        "Model": f"{network} {kind}, {model.latent_dim}-D",
+        "Model": f"{network} {kind}",
+        "Latent dimensions": str(model.latent_dim),
         "Images": f"{escape_markdown(card.dataset.title)}, {size}",
         "Likelihood": model.likelihood.capitalize(),
         "β": f"{train.beta:g}",

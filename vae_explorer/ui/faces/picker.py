@@ -43,6 +43,7 @@ FOUR: Roles = (
 _GENERATED = tuple(f"Generated {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
+_TEMPERATURE = 0.7  # of generated examples: sums of three lie √3 times as far from the middle
 BEST_FACE_MODELS = ("faces-vae-96", "faces-vae-64")
 _SEEN = "tray_seen_by_pickers"
 
@@ -221,8 +222,8 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
     if option == _ASTRONAUT:
         return _encode_face(checkpoint, _astronaut())
     if option in _GENERATED:
-        seed = _GENERATED.index(option)
-        z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
+        prior, seed = available_priors(checkpoint)[-1], _GENERATED.index(option)
+        z = sample_latents(checkpoint, 1, prior, _TEMPERATURE, seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
     shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]

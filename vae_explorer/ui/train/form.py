@@ -250,7 +250,9 @@ def choose_model(data: TrainingData) -> TrainingModel:
     fitting = fitting_presets(data.channels, data.sizes, resized=data.is_resized)
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
     options[OWN] = "Custom · you choose the size"
-    first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
+    # Of those that fit, the one that was published for these images.
+    named = (name for name in fitting if name.startswith(f"{data.short_name}-"))
+    first = OWN if data.is_resized and data.name == "folder" else next(named, next(iter(options)))
     name = select(
         "train_model",
         "Model",
