@@ -83,7 +83,7 @@ def test_picture_under_the_pointer_is_what_decodes_there(
     stage = Map(page)
     pictures = []
     with no_rerun(page):
-        for place in ((0.52, 0.48), (0.2, 0.85)):
+        for place in ((0.52, 0.48), (0.3, 0.85)):
             z = lift(stage.hover(*place))
             expect_drawn(page, "map", z)
             pictures.append(read_canvas(stage.lens.locator("canvas")))

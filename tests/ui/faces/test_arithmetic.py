@@ -10,6 +10,7 @@ from tests.support.session import Files, Open, Session, read_floats
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.editing.user_vectors import read_user_vector
 from vae_explorer.sampling import sample_latents
+from vae_explorer.ui.faces.picker import TEMPERATURE
 
 PAGE, MODEL = "arithmetic", "faces"
 VIEW = f"arithmetic-{MODEL}"
@@ -23,7 +24,7 @@ def session(checkpoint_root: Path, shelf: Path, open_app: Open) -> Session:
 
 
 def made_up(index: int) -> np.ndarray:
-    return sample_latents(load_checkpoint(MODEL), 1, "fitted", seed=index)[0]
+    return sample_latents(load_checkpoint(MODEL), 1, "fitted", TEMPERATURE, seed=index)[0]
 
 
 def result(session: Session, key: str = VIEW) -> np.ndarray:

@@ -43,8 +43,9 @@ FOUR: Roles = (
 _GENERATED = tuple(f"Generated {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
-_TEMPERATURE = 0.7  # of generated examples: sums of three lie √3 times as far from the middle
 BEST_FACE_MODELS = ("faces-vae-96", "faces-vae-64")
+TEMPERATURE = 0.7
+"""Of the generated examples: A − B + C of three lies √3 times as far from the middle as each."""
 _SEEN = "tray_seen_by_pickers"
 
 
@@ -223,7 +224,7 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
         return _encode_face(checkpoint, _astronaut())
     if option in _GENERATED:
         prior, seed = available_priors(checkpoint)[-1], _GENERATED.index(option)
-        z = sample_latents(checkpoint, 1, prior, _TEMPERATURE, seed=seed)
+        z = sample_latents(checkpoint, 1, prior, TEMPERATURE, seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
     shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]
