@@ -282,9 +282,6 @@ def test_models_of_other_data_are_shown_when_asked_for(
     assert "have different data sets" in session.app.info[0].value
     session.set(of="mnist", compare="table")
     assert session.tables()[0]["name"] == ["Other"]
-    session.set(model="other")  # follows the sidebar again
-    assert session.tables()[0]["name"] == ["Other"]
-    assert "of" not in session.link
 
 
 @pytest.mark.parametrize("compare", ["table", "plane", "curves", "pictures"])

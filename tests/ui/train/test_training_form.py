@@ -82,7 +82,7 @@ def test_a_newcomer_starts_with_one_click_what_is_shown(open_app: Open, started)
     session = open_app(PAGE)
     arguments, model, config = read_command(session)
     assert config.dataset == "mnist"
-    assert (model.image_size, model.image_channels, config.keep_epochs) == (32, 1, True)
+    assert (model.image_size, model.image_channels, config.keep_epochs) == (28, 1, True)
     assert started == []
     session.click(START)
     assert started == [arguments]
@@ -110,7 +110,7 @@ def test_other_data_gives_another_command_and_numbers_that_fit_it(open_app: Open
     session = open_app(PAGE, train_data="digits").set(train_epochs=7)
     assert read_command(session)[2].epochs == 7
     _, model, config = read_command(session.set(train_data="mnist"))
-    assert (model, config.dataset) == (PRESETS["fashion-vae"], "mnist")
+    assert (model, config.dataset) == (PRESETS["mnist-vae"], "mnist")
     assert (config.epochs, config.batch_size) == (10, 128)
     _, own, _ = read_command(session.set(train_model="own"))
     assert own.image_size == 28
@@ -152,7 +152,7 @@ def test_a_link_opens_the_same_choice(open_app: Open):
 
 def test_the_numbers_of_images_parameters_and_epochs_are_shown(open_app: Open):
     session = open_app(PAGE, train_data="mnist")
-    encoder, decoder = count_model_parameters(PRESETS["fashion-vae"])
+    encoder, decoder = count_model_parameters(PRESETS["mnist-vae"])
     assert "57,000 images" in session.words
     assert f"{encoder + decoder:,} parameters" in session.words
     assert "10 epochs" in session.words
