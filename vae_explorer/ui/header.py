@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NoReturn
 
 import streamlit as st
 
+from vae_explorer import workspace
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
+from vae_explorer.installation import shell_command
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.share import offer_link
 from vae_explorer.ui.state import (
@@ -21,7 +24,7 @@ from vae_explorer.ui.state import (
 )
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
-from vae_explorer.workspace import disambiguate
+from vae_explorer.workspace import disambiguate, shorten
 
 FIRST_MODELS = ("fashion-vae-2d",)
 TRAINING = "pages/train.py"
@@ -153,9 +156,9 @@ def _show_errors(errors: Mapping[str, str]) -> None:
 def _explain_no_models() -> NoReturn:
     st.title("No models yet")
     st.markdown("There is no checkpoint to show. Train one on Fashion-MNIST, in minutes:")
+    out = shlex.quote(str(shorten(workspace.CHECKPOINTS / "my-vae")))
     st.code(
-        "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
-        "--out checkpoints/my-vae",
+        shell_command(f"train --dataset fashion-mnist --model fashion-vae --out {out}"),
         language="bash",
     )
     st.markdown("Reload this page when it is finished. Or train one in the browser:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ from vae_explorer.images import (
     to_uint8,
     write_animation,
 )
+from vae_explorer.installation import shell_command
 from vae_explorer.playback.recording import (
     Playback,
     Source,
@@ -34,12 +36,9 @@ from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
+from vae_explorer.workspace import shorten
 
 ALIGNMENTS = {"epoch": "Epoch", "share": "Progress in %"}
-COMMAND = (
-    "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
-    "--out checkpoints/my-vae --keep-epochs"
-)
 ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
 ANIMATION_SECONDS = 8.0
 _ANIMATION = "playback_film"
@@ -57,7 +56,14 @@ def needs_sources() -> dict[str, Source]:
         "it as soon as its first epoch is finished."
     )
     st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
-    st.code(COMMAND, language="bash", wrap_lines=True)
+    out = shlex.quote(str(shorten(workspace.CHECKPOINTS / "my-vae")))
+    st.code(
+        shell_command(
+            f"train --dataset fashion-mnist --model fashion-vae --out {out} --keep-epochs"
+        ),
+        language="bash",
+        wrap_lines=True,
+    )
     st.caption("Epochs cannot be added to a model that was trained without them.")
     close_page()
     return st.stop()
