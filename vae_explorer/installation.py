@@ -45,31 +45,42 @@ def name_program(started: str, *, is_installed: bool) -> str:
 
 
 _started = sys.argv[0] if sys.argv else ""
-_words = [os.environ.get(PROGRAM) or name_program(_started, is_installed=IS_INSTALLED)]
+_program = os.environ.get(PROGRAM) or name_program(_started, is_installed=IS_INSTALLED)
+_given: list[str] = []
 
 
 def program() -> str:
     """Return how this program is called: "vae-explorer" or "python -m vae_explorer"."""
-    return _words[0]
+    return _program
 
 
-def shell_command(arguments: str = "") -> str:
-    """Return a shell command of this program, with the options that were given to all commands.
+def given_options() -> list[str]:
+    """Return the options before a command that another call needs as well: ``--home DIR``."""
+    return [*_given]
+
+
+def repeat_options(*words: str) -> None:
+    """Set the options that `given_options` returns."""
+    _given[:] = words
+
+
+def shell_command(arguments: str = "", *, complete: bool = False) -> str:
+    """Return a shell command of this program.
 
     Parameters
     ----------
     arguments : str
         A command with its options, already quoted: "train --help". Empty for the app.
+    complete : bool
+        Whether it has the `given_options`. They name a folder of this machine, which is for a
+        terminal and for who trains, not for every visitor of a page.
     """
-    return " ".join([*_words, arguments]).rstrip()
+    words = [_program, shlex.join(_given) if complete else "", arguments]
+    return " ".join(word for word in words if word)
 
 
 def open_command() -> str:
-    """Return the shell command that opens the app."""
-    in_checkout = shell_command() == MODULE and not IS_INSTALLED
-    return "streamlit run app.py" if in_checkout else shell_command()
-
-
-def repeat_option(option: str, value: str) -> None:
-    """Have all commands that are shown from now on include an option, as this process was given."""
-    _words[1:] = [option, shlex.quote(value)]
+    """Return the shell command that opens the app, for a terminal."""
+    if _given or IS_INSTALLED or _program == SCRIPT:
+        return shell_command(complete=True)
+    return "streamlit run app.py"

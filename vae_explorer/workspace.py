@@ -1,7 +1,7 @@
 """Workspace: the folders that the app reads and writes, their names, and atomic writes.
 
-`CHECKPOINTS`, `SHIPPED`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``), so
-that setting one of them here is enough.
+`CHECKPOINTS`, `SHIPPED_SHELF`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``),
+so that setting one of them here is enough.
 
 Checkpoints are on one shelf or two. In a checkout, those that come with the app and the user's are
 in the same folder. In an installed copy, and wherever a home is named, the user's are in the home,
@@ -28,8 +28,8 @@ HOME = "VAE_EXPLORER_HOME"
 """The environment variable that names the home, the folder of the user's models, runs and data."""
 
 CHECKPOINTS = Path("checkpoints") if IS_INSTALLED else APP / "checkpoints"
-"""The user's checkpoints, by name; where `SHIPPED` is None, all checkpoints."""
-SHIPPED: Path | None = APP / "checkpoints" if IS_INSTALLED else None
+"""The user's checkpoints, by name; where `SHIPPED_SHELF` is None, all checkpoints."""
+SHIPPED_SHELF: Path | None = APP / "checkpoints" if IS_INSTALLED else None
 """Checkpoints that come with the app, where they have a shelf of their own. Only read."""
 RUNS = Path("runs")
 """Training runs, by name."""
@@ -47,17 +47,20 @@ def use_home(home: Path) -> None:
     home : Path
         Made by what is first written into it.
     """
-    global CHECKPOINTS, SHIPPED, RUNS, DATA  # noqa: PLW0603 - read at each use
+    global CHECKPOINTS, SHIPPED_SHELF, RUNS, DATA
     home = home.expanduser().absolute()
     os.environ[HOME] = str(home)
-    CHECKPOINTS, RUNS, DATA = home / "checkpoints", home / "runs", home / "data"
-    SHIPPED = APP / "checkpoints"
+    RUNS, DATA = home / "runs", home / "data"
+    CHECKPOINTS, SHIPPED_SHELF = home / "checkpoints", APP / "checkpoints"
+    if only := os.environ.get(_ONLY):
+        CHECKPOINTS, SHIPPED_SHELF = Path(only), None
 
 
+_ONLY = "VAE_EXPLORER_CHECKPOINTS"  # a folder of all checkpoints
 if _home := os.environ.get(HOME):
     use_home(Path(_home))
-if _only := os.environ.get("VAE_EXPLORER_CHECKPOINTS"):  # all checkpoints, on one shelf
-    CHECKPOINTS, SHIPPED = Path(_only), None
+elif _only := os.environ.get(_ONLY):
+    CHECKPOINTS, SHIPPED_SHELF = Path(_only), None
 
 
 def ensure_home(*, writable: bool) -> None:
@@ -75,27 +78,29 @@ def ensure_home(*, writable: bool) -> None:
     HomeError
         Saying what is wrong with the folder, and how to name another.
     """
-    if SHIPPED is None:
+    if SHIPPED_SHELF is None:
         return
     home = RUNS.absolute().parent
-    fault = "is not a folder" if home.exists() and not home.is_dir() else ""
-    if writable and not fault:
+    fault, way_out = "", f"Name another with --home DIR or {HOME}"
+    if home.exists() and not home.is_dir():
+        fault = "is not a folder"
+    elif writable:
         try:
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=home):
                 pass
         except OSError as error:
-            fault = f"cannot be written to: {error.strerror}"
+            fault = f"cannot be written to ({error.strerror})"
+            way_out += ", or add --read-only to look only at what there is"
     if fault:
         raise HomeError(
-            f"The folder for your models, runs and data cannot be used: {home} {fault}. Name "
-            f"another with --home DIR or {HOME}, or look only at what there is with --read-only."
+            f"{home} {fault}, so your models, runs and data cannot be kept there. {way_out}."
         )
 
 
 def shelves() -> tuple[Path, ...]:
     """Return the folders of checkpoints: those that come with the app first, then the user's."""
-    return (CHECKPOINTS,) if SHIPPED is None else (SHIPPED, CHECKPOINTS)
+    return (CHECKPOINTS,) if SHIPPED_SHELF is None else (SHIPPED_SHELF, CHECKPOINTS)
 
 
 def list_names() -> set[str]:
@@ -123,13 +128,13 @@ def refuse_shipped(path: Path) -> None:
     ReadOnlyError
         Saying which name is meant.
     """
-    if SHIPPED is None:
+    if SHIPPED_SHELF is None:
         return
-    path, shipped = path.parent.resolve() / path.name, SHIPPED.resolve()
+    path, shipped = path.parent.resolve() / path.name, SHIPPED_SHELF.resolve()
     if path.is_relative_to(shipped):
         raise ReadOnlyError(
             f"{path.name!r} comes with VAE Explorer and cannot be changed. Save what is new under "
-            f"another name, for example {shorten(CHECKPOINTS / f'{path.name}-2')}."
+            f"another name, for example “{path.name}-2”."
         )
     parent, user = path.parent, CHECKPOINTS.resolve()
     if not parent.is_relative_to(user):
@@ -139,7 +144,7 @@ def refuse_shipped(path: Path) -> None:
     if path.name.casefold() in taken:
         raise ReadOnlyError(
             f"The name {path.name!r} is that of a model that comes with VAE Explorer. Choose "
-            f"another, for example {shorten(path.with_name(f'{path.name}-2'))}."
+            f"another, for example “{path.name}-2”."
         )
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import safetensors
 from safetensors import SafetensorError
 
-from vae_explorer import workspace
 from vae_explorer.catalog.library import MARKUP, changing, check_free, check_title, free_name
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
@@ -28,14 +27,14 @@ from vae_explorer.checkpoints.storage import CARD, read_card, read_files
 from vae_explorer.config import ModelConfig
 from vae_explorer.errors import CardError, CheckpointError
 from vae_explorer.images import zip_of_files
-from vae_explorer.workspace import shorten, staged_folder, write_files
+from vae_explorer.workspace import staged_folder, write_files
 
 MAX_BYTES = 200 * 2**20
 """Of an archive, and of all that is in it."""
 
 _MAX_CARD = 2**20  # bytes
 _MAX_INDEX = 2**16  # bytes of a zip's list of entries: some hundreds
-_AGAIN = "Choose a file exported from this app, or zip a whole folder of a checkpoint."
+_AGAIN = "Choose a file exported from this app, or zip a whole folder of checkpoints/."
 
 _SUFFIXES = (".safetensors", ".csv")
 _MAX_MAP = 2**22  # values of an image's largest feature map: 16 MB
@@ -82,7 +81,7 @@ def read_archive(data: bytes) -> tuple[ModelCard, dict[str, bytes]]:
     if len(data) > MAX_BYTES:
         raise CheckpointError(
             f"This file has {len(data) / 2**20:,.0f} MB; the limit is {MAX_BYTES // 2**20} MB. If "
-            f"you trust its source, unpack it into {shorten(workspace.CHECKPOINTS)} by hand."
+            "you trust its source, unpack it into checkpoints/ by hand."
         )
     _check_index(data)
     try:

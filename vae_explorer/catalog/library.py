@@ -18,7 +18,7 @@ from pathlib import Path
 from vae_explorer import workspace
 from vae_explorer.checkpoints import find_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.checkpoints.storage import CARD, read_card, read_files
+from vae_explorer.checkpoints.storage import CARD, list_folders, read_card, read_files
 from vae_explorer.errors import CheckpointError
 from vae_explorer.runs.run import list_runs
 from vae_explorer.workspace import (
@@ -78,7 +78,9 @@ def changing(what: str) -> Iterator[None]:
 
 def is_shipped(name: str) -> bool:
     """Say whether a name is that of a checkpoint that comes with the project."""
-    return name.casefold() in SHIPPED
+    shelf = workspace.SHIPPED_SHELF
+    there = {folder.name.casefold() for folder in list_folders(shelf)} if shelf else set()
+    return name.casefold() in SHIPPED | there
 
 
 def check_free(name: str) -> Path:

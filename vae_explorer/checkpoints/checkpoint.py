@@ -39,7 +39,7 @@ from vae_explorer.encodings import Encodings
 from vae_explorer.errors import CheckpointError, did_you_mean
 from vae_explorer.installation import shell_command
 from vae_explorer.models import Autoencoder
-from vae_explorer.workspace import CLASSIFIERS, shorten, staged_folder, write_files
+from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def save_checkpoint(
     if path.exists() and not has_card(path) and (path.is_file() or any(path.iterdir())):
         raise CheckpointError(
             f"{path.name!r} was not saved: a file or folder that is not a checkpoint has that "
-            f"name. Choose another name, such as {shorten(path.with_name(f'{path.name}-2'))}."
+            f"name. Choose another name, such as checkpoints/{path.name}-2."
         )
     try:
         contents = {
@@ -196,8 +196,8 @@ def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], di
             errors[name] = describe_damage(folder, error)
     for folder in hidden:
         errors[folder.name] = (
-            f"{folder} is not shown, because a model that comes with VAE Explorer has its name. "
-            "Rename the folder."
+            "Your model of this name is not shown, because a model that comes with VAE Explorer "
+            f"has the same name. Rename its folder, checkpoints/{folder.name}."
         )
     return cards, errors
 
@@ -263,13 +263,14 @@ def say_repair(folder: Path, training: str) -> str:
     training : str
         The command that makes one: "train" or "train-classifier".
     """
-    again = shell_command(f"{training} --out {shlex.quote(str(shorten(folder)))} --replace ...")
-    if workspace.SHIPPED is None:
-        kept = f"{CLASSIFIERS}/{folder.name}" if training != "train" else folder.name
+    kept = f"{CLASSIFIERS}/{folder.name}" if training != "train" else folder.name
+    # Visitors of a page may read this: no path of this machine.
+    again = shell_command(f"{training} --out {shlex.quote(f'checkpoints/{kept}')} --replace ...")
+    if workspace.SHIPPED_SHELF is None:
         return (
             f"If it came with the app, restore it: git checkout -- checkpoints/{kept}. Otherwise "
             f"train it again: {again}"
         )
-    if folder.resolve().is_relative_to(workspace.SHIPPED.resolve()):
+    if folder.resolve().is_relative_to(workspace.SHIPPED_SHELF.resolve()):
         return "It comes with VAE Explorer: install VAE Explorer again to restore it."
     return f"Train it again: {again}"

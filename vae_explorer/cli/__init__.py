@@ -19,7 +19,7 @@ from vae_explorer.cli.train import CONFIG_HELP, add_train_options, run_train
 from vae_explorer.cli.transfer import add_parsers
 from vae_explorer.data import DATASETS
 from vae_explorer.errors import ConfigError, VaeExplorerError
-from vae_explorer.installation import IS_INSTALLED, program, repeat_option, shell_command
+from vae_explorer.installation import IS_INSTALLED, program, repeat_options, shell_command
 from vae_explorer.workspace import (
     HOME,
     READ_ONLY,
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun, _ = _common_options(rest=True).parse_known_args(before)
     if begun.home is not None:  # known to all that follows, which shows where files are
         use_home(begun.home)
-        repeat_option("--home", os.environ[HOME])
+        repeat_options("--home", os.environ[HOME])
     if begun.read_only:
         os.environ[READ_ONLY] = "1"
     args = build_parser().parse_args(words if begun.rest else before)
@@ -85,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[_common_options()],
         description="Open VAE Explorer in the browser or, with a command, train and evaluate "
         "variational autoencoders for it.",
-        epilog=_EXAMPLES.format(program=shell_command(), folder=shorten(workspace.CHECKPOINTS)),
+        epilog=_EXAMPLES.format(
+            program=shell_command(complete=True), folder=shorten(workspace.CHECKPOINTS)
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # `_common_options` is parsed alone too, and would miss them
     )

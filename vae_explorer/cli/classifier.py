@@ -159,7 +159,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
         again = shlex.join(request.resume_arguments)
         print(
             "Stopped. Resume after the last epoch: "
-            f"{shell_command(f'train-classifier --resume {again}')}"
+            f"{shell_command(f'train-classifier --resume {again}', complete=True)}"
         )
         return 130
 

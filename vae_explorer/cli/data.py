@@ -76,7 +76,7 @@ def run_list(args: argparse.Namespace) -> int:
         print(f"{name:24} BROKEN: {reason}")
     if not cards and not errors:
         print(
-            f"No checkpoints in {workspace.CHECKPOINTS}. Train one: {shell_command('train --help')}"
+            f"No checkpoints in {workspace.CHECKPOINTS}. Train one: {shell_command('train --help', complete=True)}"
         )
     return 0
 

@@ -400,7 +400,9 @@ def run_train(args: argparse.Namespace) -> int:
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
                 again = shlex.join(resume_arguments(request.arguments))
-                print(f"Stopped and saved. Resume: {shell_command(f'train --resume {again}')}")
+                print(
+                    f"Stopped and saved. Resume: {shell_command(f'train --resume {again}', complete=True)}"
+                )
                 reporter.pause()
                 return 130
         if is_main:

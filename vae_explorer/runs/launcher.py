@@ -20,7 +20,7 @@ import psutil
 
 from vae_explorer import workspace
 from vae_explorer.errors import LaunchError, RunError, RunUnderWayError
-from vae_explorer.installation import APP, IS_INSTALLED, PROGRAM, shell_command
+from vae_explorer.installation import APP, IS_INSTALLED, PROGRAM, given_options, program
 from vae_explorer.runs.lock import lock_owner
 from vae_explorer.runs.run import Run, find_run
 from vae_explorer.runs.status import RunStatus, find_option, is_killed
@@ -60,7 +60,7 @@ def start_training(arguments: Sequence[str]) -> str:
     with run.log.open("ab") as log:
         log_start = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "vae_explorer", "train", *arguments],
+            [sys.executable, "-m", "vae_explorer", *given_options(), "train", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -174,7 +174,7 @@ def _run_name(arguments: Sequence[str]) -> str:
 
 def _environment() -> dict[str, str]:
     """Return what a process needs to import this package, and to name its own command as we do."""
-    named = {PROGRAM: shell_command()}
+    named = {PROGRAM: program()}
     if IS_INSTALLED:  # among the packages, which are found anyway
         return named
     before = os.environ.get("PYTHONPATH")

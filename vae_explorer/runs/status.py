@@ -122,7 +122,7 @@ class RunStatus(Config):
 
 def command_line(arguments: Sequence[str]) -> str:
     """Return the shell command that trains with these options, one option a line."""
-    lines = [shell_command("train")]
+    lines = [shell_command("train", complete=True)]
     for word in arguments:
         option, _, value = word.partition("=")
         if not word.startswith("--"):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NoReturn
 
 import streamlit as st
 
-from vae_explorer import workspace
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
@@ -24,7 +22,7 @@ from vae_explorer.ui.state import (
 )
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
-from vae_explorer.workspace import disambiguate, shorten
+from vae_explorer.workspace import disambiguate
 
 FIRST_MODELS = ("fashion-vae-2d",)
 TRAINING = "pages/train.py"
@@ -156,11 +154,8 @@ def _show_errors(errors: Mapping[str, str]) -> None:
 def _explain_no_models() -> NoReturn:
     st.title("No models yet")
     st.markdown("There is no checkpoint to show. Train one on Fashion-MNIST, in minutes:")
-    out = shlex.quote(str(shorten(workspace.CHECKPOINTS / "my-vae")))
-    st.code(
-        shell_command(f"train --dataset fashion-mnist --model fashion-vae --out {out}"),
-        language="bash",
-    )
+    options = "--dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae"
+    st.code(shell_command(f"train {options}"), language="bash")
     st.markdown("Reload this page when it is finished. Or train one in the browser:")
     st.page_link(TRAINING, label="Train and watch", icon=":material/model_training:")
     st.stop()

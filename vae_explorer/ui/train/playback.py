@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -36,8 +35,8 @@ from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
-from vae_explorer.workspace import shorten
 
+OPTIONS = "--dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae --keep-epochs"
 ALIGNMENTS = {"epoch": "Epoch", "share": "Progress in %"}
 ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
 ANIMATION_SECONDS = 8.0
@@ -56,14 +55,7 @@ def needs_sources() -> dict[str, Source]:
         "it as soon as its first epoch is finished."
     )
     st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
-    out = shlex.quote(str(shorten(workspace.CHECKPOINTS / "my-vae")))
-    st.code(
-        shell_command(
-            f"train --dataset fashion-mnist --model fashion-vae --out {out} --keep-epochs"
-        ),
-        language="bash",
-        wrap_lines=True,
-    )
+    st.code(shell_command(f"train {OPTIONS}"), language="bash", wrap_lines=True)
     st.caption("Epochs cannot be added to a model that was trained without them.")
     close_page()
     return st.stop()
