@@ -75,9 +75,8 @@ def run_list(args: argparse.Namespace) -> int:
     for name, reason in errors.items():
         print(f"{name:24} BROKEN: {reason}")
     if not cards and not errors:
-        print(
-            f"No checkpoints in {workspace.CHECKPOINTS}. Train one: {shell_command('train --help', complete=True)}"
-        )
+        train = shell_command("train --help", complete=True)
+        print(f"No checkpoints in {workspace.CHECKPOINTS}. Train one: {train}")
     return 0
 
 

@@ -399,10 +399,8 @@ def run_train(args: argparse.Namespace) -> int:
             shut_down(accelerator)
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
-                again = shlex.join(resume_arguments(request.arguments))
-                print(
-                    f"Stopped and saved. Resume: {shell_command(f'train --resume {again}', complete=True)}"
-                )
+                again = shlex.join(["train", "--resume", *resume_arguments(request.arguments)])
+                print(f"Stopped and saved. Resume: {shell_command(again, complete=True)}")
                 reporter.pause()
                 return 130
         if is_main:
