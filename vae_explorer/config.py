@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Literal, NoReturn, Self, TypeVar
 
 from vae_explorer.errors import ConfigError, did_you_mean
+from vae_explorer.installation import shell_command
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -261,7 +262,7 @@ class TrainConfig(Config):
         if self.feature_weight and not self.feature_network:
             raise ConfigError(
                 "A feature_weight needs feature_network, the name of a classifier in "
-                "checkpoints/classifiers. Train one: python -m vae_explorer train-classifier"
+                f"checkpoints/classifiers. Train one: {shell_command('train-classifier')}"
             )
         if not 0 <= self.adversarial_start < 1:
             raise ConfigError(

@@ -106,6 +106,10 @@ class ReadOnlyError(VaeExplorerError, RuntimeError):
     """A write, refused in a read-only installation; the message says which."""
 
 
+class HomeError(VaeExplorerError, RuntimeError):
+    """A home that is no folder or cannot be written to; the message says how to name another."""
+
+
 class RequestError(VaeExplorerError, ValueError):
     """A request that is not served.
 

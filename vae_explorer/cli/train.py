@@ -21,12 +21,14 @@ from vae_explorer.cli.data import (
     check_same_source,
     open_dataset,
     print_metrics,
+    show_path,
 )
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, did_you_mean
 from vae_explorer.evaluation.limits import describe_limits
+from vae_explorer.installation import open_command, shell_command
 from vae_explorer.models import build_model
 from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
@@ -37,6 +39,7 @@ from vae_explorer.training.distributed import any_rank, create_accelerator, shut
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
 from vae_explorer.training.trainer import describe_adaptations, train
+from vae_explorer.workspace import refuse_shipped
 
 CONFIG_HELP = """
 FILE.json for --config may set any field of vae_explorer/config.py, for example
@@ -222,7 +225,10 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `train`."""
     parser.add_argument("--model", help="published model to train: " + ", ".join(PRESETS))
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder to publish to: checkpoints/NAME"
+        "--out",
+        type=Path,
+        required=True,
+        help=f"folder to publish to: {show_path(workspace.CHECKPOINTS / 'NAME')}",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE.json", help="file with further settings, see below"
@@ -393,8 +399,8 @@ def run_train(args: argparse.Namespace) -> int:
             shut_down(accelerator)
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
-                again = shlex.join(resume_arguments(request.arguments))
-                print(f"Stopped and saved. Resume: python -m vae_explorer train --resume {again}")
+                again = shlex.join(["train", "--resume", *resume_arguments(request.arguments)])
+                print(f"Stopped and saved. Resume: {shell_command(again, complete=True)}")
                 reporter.pause()
                 return 130
         if is_main:
@@ -409,8 +415,11 @@ def ensure_free(request: TrainRequest) -> None:
     ------
     RunError
         Saying which option helps.
+    ReadOnlyError
+        If it comes with the app, or has the name of what does.
     """
     out = request.out
+    refuse_shipped(out)
     if out.exists() and not request.replace:
         raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
@@ -510,7 +519,7 @@ def _publish_best(
     for line in limits:
         print(line)
     run.mark_published()
-    print(f"Published {request.out}. To open it: streamlit run app.py")
+    print(f"Published {request.out}. To open it: {open_command()}")
     published = f"The best epoch, {best.epoch}, was published."
     reporter.enter("finished", " ".join([published, *limits]))
 

@@ -34,6 +34,7 @@ from vae_explorer.data.base import (
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
 from vae_explorer.images import LUMA
+from vae_explorer.installation import shell_command
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
@@ -416,7 +417,7 @@ class _Place:
         if name not in DATASETS:
             raise DatasetError(f"There is no data set {name!r}. Available: {', '.join(DATASETS)}.")
         spec = DATASETS[name]
-        command = f"python -m vae_explorer prepare {name} --root {shlex.quote(str(root))}"
+        command = shell_command(f"prepare {name} --root {shlex.quote(str(root))}")
         if size is not None:
             command += f" --size {size}"
         if source is None and spec.needs_source:

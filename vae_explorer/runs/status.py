@@ -24,6 +24,7 @@ from vae_explorer.errors import (
     RunError,
     TrainingError,
 )
+from vae_explorer.installation import shell_command
 
 Phase = Literal[
     "preparing", "training", "evaluating", "paused", "finished", "failed", "interrupted"
@@ -121,7 +122,7 @@ class RunStatus(Config):
 
 def command_line(arguments: Sequence[str]) -> str:
     """Return the shell command that trains with these options, one option a line."""
-    lines = ["python -m vae_explorer train"]
+    lines = [shell_command("train", complete=True)]
     for word in arguments:
         option, _, value = word.partition("=")
         if not word.startswith("--"):

@@ -7,6 +7,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, ImageDataset, prepare
+from vae_explorer.installation import shell_command
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import is_read_only
 
@@ -36,8 +37,8 @@ def offer_originals(card: ModelCard) -> None:
 
 def _name_preparation(card: ModelCard) -> str:
     size, channels = card.dataset.image_size, card.model.image_channels
-    command = f"python -m vae_explorer prepare {card.dataset.name} --size {size} --source FOLDER"
-    return command if channels != 1 else f"{command} --channels 1"
+    command = f"prepare {card.dataset.name} --size {size} --source FOLDER"
+    return shell_command(command if channels != 1 else f"{command} --channels 1")
 
 
 def _name_download(spec: DatasetSpec) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
@@ -27,7 +26,13 @@ from vae_explorer.training.batches import count_validated
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.data import TrainingData, choose_data
 from vae_explorer.ui.widgets import float_slider, int_input, select
-from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
+from vae_explorer.workspace import (
+    check_name,
+    list_names,
+    refuse_when_read_only,
+    shorten,
+    suggest_name,
+)
 
 _OF_THE_DATA = (
     "train_model",
@@ -49,7 +54,7 @@ def choose_training() -> list[str] | None:
     Returns
     -------
     list of str or None
-        What stands behind ``python -m vae_explorer``, in the run in which the button was pressed.
+        What stands behind the program's name, in the run in which the button was pressed.
     """
     try:
         refuse_when_read_only("training")
@@ -68,7 +73,8 @@ def choose_training() -> list[str] | None:
         model = choose_model(data)
         _forget_numbers("model", str(model.preset), ("train_epochs",))
         name, values = _choose_numbers(data, model, taken)
-    arguments = ["train", *data.arguments, *model.arguments, "--out", str(_relative(name))]
+    out = shorten(workspace.CHECKPOINTS / name)
+    arguments = ["train", *data.arguments, *model.arguments, "--out", str(out)]
     arguments += _options(arguments, data, values)
     with summary:
         problems = _find_problems(arguments, name, taken, data)
@@ -171,8 +177,8 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
 
 def taken_names() -> set[str]:
     """Return the names that a checkpoint or a run has."""
-    folders = (workspace.CHECKPOINTS, workspace.RUNS)
-    return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    runs = workspace.RUNS
+    return list_names() | {path.name for path in (runs.iterdir() if runs.is_dir() else ())}
 
 
 def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
@@ -215,12 +221,6 @@ def _find_problems(
     except ConfigError as error:
         problems.append(str(error))
     return problems
-
-
-def _relative(name: str) -> Path:
-    """Return where a model is published, as short as it can be said from here."""
-    path = workspace.CHECKPOINTS / name
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 OWN = "own"

@@ -72,7 +72,7 @@ def launch(arguments: Sequence[str]) -> None:
     Parameters
     ----------
     arguments : sequence of str
-        What stands behind `python -m vae_explorer`, "train" first.
+        What stands behind the program's name, "train" first.
     """
 
     def start() -> None:
