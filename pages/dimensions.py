@@ -99,9 +99,10 @@ with stage:
         r, classes = correlate(checkpoint)
         figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
     st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
-    st.caption(WHY[look])
+    is_plain = card.model.kind == "autoencoder"
+    st.caption(WHY["variance" if look == "kl" and is_plain else look])
     scale = max(1, WIDTH // (STEPS * (card.model.image_size + 4)))
     for setting, k in zip(settings, strongest, strict=True):
-        st.caption(f"Traversal of {setting.label} from −3 to 3")
+        st.caption(f"{setting.label} varied from −3 to 3")
         traversal = latent_traversal(z, k, np.linspace(-3, 3, STEPS))
         show_image_row(get_decoded(key_of(card), traversal), scale)

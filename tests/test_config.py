@@ -164,7 +164,7 @@ def test_a_latent_space_has_a_plane(value: int) -> None:
 
 @pytest.mark.parametrize("channels", [0, 2, 4])
 def test_images_are_grey_or_colour(channels: int) -> None:
-    with pytest.raises(ConfigError, match=rf"1 \(grayscale\) or 3 \(colour\); found {channels}"):
+    with pytest.raises(ConfigError, match=rf"1 \(greyscale\) or 3 \(colour\); found {channels}"):
         replace(CONV, image_channels=channels)
 
 

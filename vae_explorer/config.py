@@ -145,7 +145,7 @@ class ModelConfig(Config):
         self.check_minimum(2, "latent_dim")  # what the app shows are planes
         if self.image_channels not in (1, 3):
             raise ConfigError(
-                f"image_channels must be 1 (grayscale) or 3 (colour); found {self.image_channels}."
+                f"image_channels must be 1 (greyscale) or 3 (colour); found {self.image_channels}."
             )
         if not 0 < self.variance < math.inf:
             raise ConfigError(f"variance must be a positive number; found {self.variance}.")

@@ -204,7 +204,7 @@ def test_a_published_model_is_named_either_way(command: Command, given: str) -> 
         (["--epochs", "0"], "epochs must be at least 1; found 0"),
         (["--lr", "-1"], "learning_rate must be a positive number; found -1.0"),
         (["--seed", "-1"], "seed must lie in 0 ... 4294967295; found -1"),
-        (["--model", "faces-vae-32"], "is grayscale: image_channels must be 1"),
+        (["--model", "faces-vae-32"], "is greyscale: image_channels must be 1"),
         (["--resume"], "no run 'small' to resume. Start it without --resume"),
     ],
 )

@@ -64,14 +64,14 @@ class ModelRow:
     psnr: float | None
     """In dB."""
     measured_on: str
-    """"held-out" as the card says, or "validation": the run's own rows, at its best epoch."""
+    """"test" as the card says, or "validation": the run's own rows, at its best epoch."""
     created: date
     history: Mapping[str, NDArray[np.float64]] = field(compare=False)
     """Columns (epochs,) by name; empty where there are none."""
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a training that was not published."""
+        """Whether it is a training that has not become a model."""
         return self.id.startswith(RUN)
 
     @property
@@ -222,7 +222,7 @@ COLUMNS = (
     Column(
         "measured_on",
         "Evaluated on",
-        "Held-out images, or for an unpublished run its own validation images.",
+        "Test images, or for a run without a saved model its own validation images.",
         lambda row: row.measured_on,
         is_number=False,
     ),
@@ -304,7 +304,7 @@ def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
         kl=read("kl"),
         active_units=read("active_units"),
         psnr=read("psnr"),
-        measured_on="held-out",
+        measured_on="test",
         created=date.fromisoformat(card.created),
         history=_read_csv(folder, card.sha256[HISTORY]),
     )

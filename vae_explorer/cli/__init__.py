@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     prepared.add_argument("dataset", help=", ".join(DATASETS))
     prepared.add_argument("--size", type=int, help="image size in pixels, for celeba and folder")
-    prepared.add_argument("--channels", type=int, help="1 converts colour images to grayscale")
+    prepared.add_argument("--channels", type=int, help="1 converts colour images to greyscale")
     prepared.set_defaults(command=run_prepare)
 
     trained = subparsers.add_parser(

@@ -265,7 +265,7 @@ _OPTIONS = tuple(
     for name, type_, text in (
         ("dataset", str, "data set to train on: " + ", ".join(DATASETS)),
         ("image_size", int, "width and height of the model's images, in pixels"),
-        ("image_channels", int, "1 for grayscale, 3 for colour"),
+        ("image_channels", int, "1 for greyscale, 3 for colour"),
         (
             "channels",
             list,

@@ -34,9 +34,9 @@ def describe_limits(checkpoint: Checkpoint) -> dict[str, str]:
                 f"{different}."
             )
     if card.model.kind == "vae" and "kl" in card.metrics and "active_units" not in card.metrics:
-        limits["active_units"] = "Active dimensions need at least 2 held-out images."
+        limits["active_units"] = "Active dimensions need at least 2 test images."
     if "squared_error" in card.metrics and "psnr" not in card.metrics:
-        limits["psnr"] = "There is no PSNR: every held-out image is reconstructed without error."
+        limits["psnr"] = "There is no PSNR: every test image is reconstructed without error."
     without = [n for n in card.attribute_names if ATTRIBUTE_VECTOR + n not in checkpoint.latent]
     if without:
         more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""

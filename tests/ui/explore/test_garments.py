@@ -189,10 +189,10 @@ def test_what_it_costs_stands_beside_what_others_cost() -> None:
     vae = encode_image(load_checkpoint("small").model, image)
     text = words(upload(open_app("small"), png(garment())))
     assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f}, KL {vae.kl:.3g})" in text
-    assert "Average of the held-out images: 654 nats" in text
+    assert "Average of the test images: 654 nats" in text
     plain = encode_image(load_checkpoint("autoencoder").model, image)
     text = words(upload(open_app("autoencoder"), png(garment())))
-    assert f"error: {plain.nll:.0f} nats. Average of the held-out images: 321 nats" in text
+    assert f"error: {plain.nll:.0f} nats. Average of the test images: 321 nats" in text
 
 
 def test_the_nearest_encodings_are_named() -> None:

@@ -146,9 +146,7 @@ def test_the_nearest_encodings_of_a_pin_are_ringed_and_counted(open_app: Open):
     found = np.array([[ring["xanchor"], ring["yanchor"]] for ring in rings])
     wanted = encodings.z_mean[np.sort(neighbours)]
     np.testing.assert_allclose(found[np.lexsort(found.T)], wanted[np.lexsort(wanted.T)], atol=1e-5)
-    (line,) = [
-        line for line in session.words.split("\n") if line.startswith("Nearest neighbours in z")
-    ]
+    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest neighbours")]
     assert sum(int(part.split("×")[1]) for part in line.partition(":")[2].split(",")) == 6
 
 

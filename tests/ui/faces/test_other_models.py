@@ -27,7 +27,7 @@ def test_a_pinned_picture_is_told_of_without_a_label(
     session = open_app(live=live, pin="2", show="tiles,samples", plane="z")
     lines = session.words.split("\n")
     assert "Image 2" in lines
-    assert "Nearest neighbours in z, reconstructed" in lines
+    assert "Nearest neighbours (reconstructed)" in lines
     assert any(line.startswith("To show them, prepare the data set") for line in lines)
     assert {picture.pixels.shape[-1] for picture in pictures} == {3}
 
@@ -36,7 +36,7 @@ def test_a_pinned_place_has_as_many_neighbours_as_there_are_pictures(
     open_app: Open, model: str, pictures: list[Picture]
 ):
     session = open_app(pin="0.5,0.5")
-    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest enc")]
+    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest images")]
     assert line.endswith("), decoded")
     assert pictures[-1].pixels.shape == (4, 5 * 4 + 4 * 4, 3)
 
@@ -102,7 +102,7 @@ def test_a_pinned_face_is_told_of_by_its_attributes(open_app: Open, faces: str):
     wanted = [
         n
         for n, has in zip(
-            ["Male", "Smiling", "Wearing Hat"], encodings.attributes[row], strict=False
+            ["Male", "Smiling", "Wearing hat"], encodings.attributes[row], strict=False
         )
         if has
     ]

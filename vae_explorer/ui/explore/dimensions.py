@@ -12,10 +12,12 @@ from vae_explorer.ui.text import format_attribute
 LOOKS = {"kl": "KL", "spread": "Histograms", "length": "Norm", "labels": "Correlations"}
 WHY = {
     "kl": (
-        "KL divergence per dimension, averaged over the held-out images: an upper bound on the "
+        "KL divergence per dimension, averaged over the test images: an upper bound on the "
         "information that the dimension carries. Where it is 0, the posterior equals the prior and "
-        "the decoder ignores the dimension. A plain autoencoder has no KL term; its bars show the "
-        "variance of z."
+        "the decoder ignores the dimension."
+    ),
+    "variance": (
+        "Variance of z per dimension, over the test images. A plain autoencoder has no KL term."
     ),
     "spread": (
         "One sample from each posterior, compared with the density of N(0, 1) (line), for at most "

@@ -33,7 +33,7 @@ Roles = tuple[tuple[str, str], ...]
 """Keys and labels of pickers."""
 ONE: Roles = (("face", "Face"),)
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
-THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
+THREE: Roles = (("a", "Start from A"), ("b", "Subtract B"), ("c", "Add C"))
 FOUR: Roles = (
     ("corner_a", "Top left"),
     ("corner_b", "Top right"),
@@ -134,19 +134,21 @@ def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
 
 
 def describe_likeness(card: ModelCard, squared_error: float) -> str:
-    """Describe a reconstruction error by its percentile among held-out faces."""
+    """Describe a reconstruction error by its percentile among test faces."""
     metric = card.metrics.get("squared_error_percentiles")
     if metric is None or isinstance(metric.value, float):
         return ""
     worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
     if worse >= 99:
-        return "This reconstruction is closer than those of almost all held-out faces."
+        return "Better than almost all test faces: this reconstruction is closer to its original."
     if worse <= 1:
         return (
-            "This reconstruction is less close than those of almost all held-out faces. The face "
-            "may be turned, covered, unlike the training images, or not a photo."
+            "Worse than almost all test faces: this reconstruction is farther from its original. The "
+            "face may be turned, covered, unlike the training images, or not a photo."
         )
-    return f"This reconstruction is closer than those of **{worse} of 100** held-out faces."
+    return (
+        f"Better than **{worse} of 100** test faces: this reconstruction is closer to its original."
+    )
 
 
 @st.cache_resource(show_spinner=False)

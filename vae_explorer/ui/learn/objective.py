@@ -41,7 +41,11 @@ MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
 SIGMA = Slider("sigma", "σ", 0.05, 3.0, 0.5, 0.05)
 BETA = Slider("beta", "β", 0.0, 8.0, 1.0, 0.1)
 SLIDERS: dict[str, tuple[Slider, ...]] = {
-    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1.0, 256.0, 16.0, doubling=True)),
+    "trick": (
+        MU,
+        SIGMA,
+        Slider("samples", "Number of samples, n", 1.0, 256.0, 16.0, doubling=True),
+    ),
     "kl": (MU, SIGMA),
     "bubbles": (BETA,),
     "pixel": (
@@ -54,7 +58,7 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
         MU,
         SIGMA,
         Slider("x", "Observed x", -3.0, 3.0, 0.0, 0.05),
-        Slider("k", "Samples k", 1.0, 1024.0, 8.0, doubling=True),
+        Slider("k", "Number of samples, k", 1.0, 1024.0, 8.0, doubling=True),
     ),
 }
 
@@ -110,7 +114,7 @@ def _describe(card: ModelCard) -> Mapping[str, object]:
     ]
     note = f", with an assumed {' and '.join(assumed)} term" if assumed else ""
     return {
-        "source": f"Example: held-out images of {card.title}{note}.",
+        "source": f"Example: test images of {card.title}{note}.",
         "values": values,
         "reconstruction": reconstruction.value if reconstruction else ASSUMED_NLL * values,
         "kl": kl.value if kl else ASSUMED_KL,
