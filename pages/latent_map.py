@@ -28,9 +28,10 @@ DRAG_HELP = (
 )
 
 checkpoint = current_checkpoint()
+is_test = (checkpoint.encodings.split == "test").all()
 stage, panel = open_page(
     "Latent map",
-    "Every point is an encoded test image. "
+    f"Every point is an encoded {'test image' if is_test else 'image'}. "
     "Hover to decode any location; click a point for details.",
 )
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NoReturn, Self, TypeVar
 
-from vae_explorer.errors import ConfigError, did_you_mean
+from vae_explorer.errors import ConfigError, FieldError, did_you_mean
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -180,9 +180,10 @@ class ModelConfig(Config):
 
     def _check_convolutions(self) -> None:
         if not self.channels or min(self.channels) < 1:
-            raise ConfigError(
-                "channels needs one positive number per convolution, such as (32, 64); "
-                f"found {self.channels}."
+            raise FieldError(
+                "channels",
+                "must be one positive number per convolution, for example 32,64; found "
+                f"{','.join(map(str, self.channels)) or 'none'}.",
             )
         stages = len(self.channels) + 1
         if self.decoder_channels and (
@@ -196,9 +197,12 @@ class ModelConfig(Config):
         if self.image_size % step:
             below = self.image_size // step * step
             sizes = " or ".join(str(size) for size in (below, below + step) if size)
-            raise ConfigError(
-                f"{len(self.channels)} convolutions of stride 2 need an image_size that is a "
-                f"multiple of {step}; found {self.image_size}, the nearest are {sizes}."
+            most = (self.image_size & -self.image_size).bit_length() - 1
+            raise FieldError(
+                "channels",
+                f"must be at most {most} number{'s' if most != 1 else ''} for images of "
+                f"{self.image_size}×{self.image_size} pixels, because each halves the size; found "
+                f"{len(self.channels)}. They need a size that is a multiple of {step}: {sizes}.",
             )
 
 

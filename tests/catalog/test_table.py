@@ -60,7 +60,7 @@ def test_a_checkpoint_says_what_its_card_says(checkpoint_root: Path, tmp_path: P
     assert row.negative_elbo == pytest.approx(row.reconstruction + row.kl)
     assert row.parameters == count_parameters(checkpoint.model)
     assert row.seconds == pytest.approx(checkpoint.history["seconds"].sum())
-    assert (row.epochs, row.beta, row.measured_on) == (10, 0.1, "test")
+    assert (row.epochs, row.beta, row.measured_on) == (10, 0.1, "held-out")
     assert not row.is_run
 
 

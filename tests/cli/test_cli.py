@@ -94,7 +94,7 @@ def test_a_model_is_trained_listed_and_evaluated(
     assert command("train", *SMALL, "--out", OUT, "--title", "Small digits") == 0
     told = capsys.readouterr().out
     assert all(f"epoch   {epoch}/2  train" in told for epoch in (1, 2))
-    assert f"Published {OUT}" in told
+    assert f"Saved {OUT}" in told
 
     assert command("list") == 0
     line = capsys.readouterr().out

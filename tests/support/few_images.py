@@ -68,7 +68,7 @@ SETS = {
             "There is only one training image: the best epoch is chosen on the val split.",
             "A batch of 1 image cannot be normalized in layers with one value per channel",
             "t-SNE needs at least 4 different encodings; this set has 1.",
-            "Active dimensions need at least 2 test images.",
+            "Active dimensions need at least 2 held-out images.",
         ),
     ),
     "equal, in many dimensions": FewImages(

@@ -64,7 +64,7 @@ class ModelRow:
     psnr: float | None
     """In dB."""
     measured_on: str
-    """"test" as the card says, or "validation": the run's own rows, at its best epoch."""
+    """"held-out" as the card says, or "validation": the run's own rows, at its best epoch."""
     created: date
     history: Mapping[str, NDArray[np.float64]] = field(compare=False)
     """Columns (epochs,) by name; empty where there are none."""
@@ -222,7 +222,7 @@ COLUMNS = (
     Column(
         "measured_on",
         "Evaluated on",
-        "Test images, or for a run without a saved model its own validation images.",
+        "Held-out images, or for a run without a saved model its own validation images.",
         lambda row: row.measured_on,
         is_number=False,
     ),
@@ -304,7 +304,7 @@ def _read_checkpoint(folder: Path, card: ModelCard) -> ModelRow:
         kl=read("kl"),
         active_units=read("active_units"),
         psnr=read("psnr"),
-        measured_on="test",
+        measured_on="held-out",
         created=date.fromisoformat(card.created),
         history=_read_csv(folder, card.sha256[HISTORY]),
     )

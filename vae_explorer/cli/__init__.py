@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     trained = subparsers.add_parser(
         "train",
-        help="train a model and publish it as a checkpoint",
+        help="train a model and save it as a checkpoint",
         epilog=CONFIG_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,  # so that only what was given overrides

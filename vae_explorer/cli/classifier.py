@@ -101,7 +101,7 @@ def add_classifier_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder to publish to: checkpoints/classifiers/NAME",
+        help="folder to save the classifier in: checkpoints/classifiers/NAME",
     )
     parser.add_argument("--epochs", type=int, help=f"number of epochs (default {EPOCHS})")
     parser.add_argument("--seed", type=int, help="random seed of weights and batches (default 0)")
@@ -169,7 +169,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     print(f"Best epoch: {card.training.best_epoch}. {card.protocol}.")
     print(
         f"Mean accuracy {card.mean_accuracy:.4f} (majority class: "
-        f"{card.majority_accuracy:.4f}). Published {out}."
+        f"{card.majority_accuracy:.4f}). Saved {out}."
     )
     return 0
 

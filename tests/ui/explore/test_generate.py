@@ -245,7 +245,7 @@ def test_both_priors_stand_side_by_side(open_app: Open):
         wanted = sample_latents(checkpoint, 16, prior, seed=7)
         np.testing.assert_allclose(read_floats(tiles["z"]).reshape(16, 2), wanted, atol=1e-6)
     session.send(f"samples-{VAE}-fitted", "clicked", {"tile": 1, "z": wanted[1].tolist()})
-    assert "Nearest encodings" in session.words
+    assert "Nearest images" in session.words
     assert "keep" not in session.link
 
 

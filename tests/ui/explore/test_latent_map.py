@@ -107,7 +107,7 @@ def test_a_pin_of_the_link_is_told_of(
     checkpoint = load_checkpoint(model)
     encodings = checkpoint.encodings
     label, row_id = encodings.labels[7], encodings.row_id[7]
-    assert f"**{label}** · image {row_id}" in session.words
+    assert f"**{label}** · test image 7" in session.words
     original = digits.take(row_id[None]) / 255
     np.testing.assert_array_equal(find_picture(pictures, "Original"), shown_pixels(original))
     reconstruction = decoded_pixels(checkpoint, encodings.z_mean[7])

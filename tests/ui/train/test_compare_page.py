@@ -159,8 +159,8 @@ def test_a_line_keeps_its_colour_when_others_go(open_app: Open) -> None:
 
 def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageDataset) -> None:
     shown = strips(open_app(PAGE, compare="pictures"))
-    assert next(iter(shown)) == "Test images"
-    assert set(shown) == {"Test images", *TITLES.values()}
+    assert next(iter(shown)) == "Held-out images"
+    assert set(shown) == {"Held-out images", *TITLES.values()}
     ids = draw_row_ids([digits.rows("test")], 12, 0)
     originals = digits.take(ids) / 255
     for name, title in TITLES.items():
@@ -170,7 +170,7 @@ def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageData
         wanted = to_uint8(tile(for_display(redrawn), 12, gap=1))[..., 0]
         assert np.array_equal(pixels[::8, ::8], wanted)  # whole multiples
         assert close == f"{psnr(redrawn, originals):.1f} dB"
-    pixels, close = shown["Test images"]
+    pixels, close = shown["Held-out images"]
     assert np.array_equal(
         pixels[::8, ::8], to_uint8(tile(for_display(originals), 12, gap=1))[..., 0]
     )
@@ -179,11 +179,11 @@ def test_the_same_pictures_are_redrawn_by_each(open_app: Open, digits: ImageData
 
 def test_another_twelve_are_others_and_the_link_brings_them_back(open_app: Open) -> None:
     session = open_app(PAGE, compare="pictures")
-    first = strips(session)["Test images"][0]
-    second = strips(session.click("New images"))["Test images"][0]
+    first = strips(session)["Held-out images"][0]
+    second = strips(session.click("New images"))["Held-out images"][0]
     assert not np.array_equal(first, second)
     assert session.link["twelve"] == "1"
-    again = strips(open_app(PAGE, **session.link))["Test images"][0]
+    again = strips(open_app(PAGE, **session.link))["Held-out images"][0]
     assert np.array_equal(again, second)
 
 

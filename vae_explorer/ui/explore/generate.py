@@ -32,9 +32,8 @@ _SOURCES = {
 }
 _NAMES = {"standard": "N(0, I)", "box": "Box", "fitted": "Fitted", "both": "Both"}
 _HELP = (
-    "**N(0, I)**: the prior that the model was trained with. **Fitted**: a Gaussian mixture, fitted after training "
-    "to the encodings of the training images "
-    "([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436))."
+    "**N(0, I)**: the prior that the model was trained with. **Fitted**: a Gaussian mixture, "
+    "fitted after training to the encodings of the training images ([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436))."
 )
 _FITTED_ABOVE = 2  # dimensions: below, N(0, I) already fits, and is the lesson
 

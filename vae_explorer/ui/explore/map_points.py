@@ -248,7 +248,10 @@ def _quote_number(label: str) -> str:
 
 
 def _name_image(checkpoint: Checkpoint, row: int) -> str:
-    """Return "test image 6,792": the split of an encoded image, and its number there from 0."""
+    """Return "test image 6,792": the split of an encoded image, and its number there from 0.
+
+    Without a number in the train split, of which only some are encoded.
+    """
     split = checkpoint.encodings.split
-    number = np.count_nonzero(split[:row] == split[row])
-    return f"{_SPLITS[split[row]]} image {number:,}"
+    number = f" {np.count_nonzero(split[:row] == split[row]):,}" if split[row] != "train" else ""
+    return f"{_SPLITS[split[row]]} image{number}"

@@ -224,8 +224,9 @@ def _choose_scale() -> str:
         "scale",
         "Scale",
         {"z": "Linear", "p": "Quantile"},
-        help="**Linear**: z itself. **Quantile**: each coordinate is mapped through Φ, the cumulative distribution "
-        "function of N(0, 1). If the encodings follow the prior, they fill the unit square evenly.",
+        help="**Linear**: z itself. **Quantile**: each coordinate is mapped through Φ, the "
+        "cumulative distribution function of N(0, 1). If the encodings follow the prior, they fill "
+        "the unit square evenly.",
     )
 
 

@@ -13,11 +13,11 @@ from vae_explorer.catalog.library import MAX_TITLE, delete_checkpoint, is_shippe
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.evaluation.limits import describe_limits
+from vae_explorer.evaluation.limits import describe_collapse, describe_limits
 from vae_explorer.figures import loss_figure
 from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
 from vae_explorer.ui.files import offer_files
-from vae_explorer.ui.originals import offer_originals, take_originals
+from vae_explorer.ui.originals import name_held_out, offer_originals, take_originals
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.stage.views import show_image_row
 from vae_explorer.ui.text import escape_markdown, format_count
@@ -74,11 +74,11 @@ _ROUND, _MESSAGE, _ERROR = "own_models_round", "own_models_said", "own_models_fa
 
 
 def show_reconstructions(checkpoint: Checkpoint) -> None:
-    """Show test images, if they were prepared here, above their reconstructions."""
+    """Show held-out images, if they were prepared here, above their reconstructions."""
     card, encodings = checkpoint.card, checkpoint.encodings
     unseen = np.flatnonzero(encodings.split != "train")
     if not len(unseen):
-        st.caption("No test images are stored with this model.")
+        st.caption("No held-out images are stored with this model.")
         return
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
@@ -87,10 +87,12 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     if originals is None:
         offer_originals(card)
     else:
-        st.caption("Test images")
+        st.caption(name_held_out(encodings).capitalize())
         show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
     st.caption("Reconstructions")
     show_image_row(reconstructions, scale)
+    if collapse := describe_collapse(card):
+        st.caption(collapse)
 
 
 def show_history(checkpoint: Checkpoint) -> None:
@@ -135,7 +137,8 @@ def show_facts(card: ModelCard) -> None:
     network = "MLP" if model.architecture == "mlp" else "Convolutional"
     kind = "variational autoencoder" if model.kind == "vae" else "autoencoder"
     parameters = sum(card.parameters.values())
-    epochs = f"up to {format_count(train.epochs, 'epoch')}, batch size {train.batch_size}, seed {card.seed}"
+    epochs = f"up to {format_count(train.epochs, 'epoch')}"
+    epochs += f", batch size {train.batch_size}, seed {card.seed}"
     if train.start_from:
         epochs += f", starting from the weights of {Path(train.start_from).name}"
     facts = {

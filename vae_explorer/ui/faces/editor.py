@@ -209,8 +209,8 @@ def compare_kinds(card: ModelCard) -> None:
         st.dataframe(rows, hide_index=True)
         st.caption(
             "Mean number of other attributes, of 40, that changed per face, and the slider value "
-            f"at which {ACCEPTED:.0%} of test faces were classified as having the attribute. Attributes "
-            "are as labelled in CelebA; the classifier took no part in training."
+            f"at which {ACCEPTED:.0%} of held-out faces were classified as having the attribute. "
+            "Attributes are as labelled in CelebA; the classifier took no part in training."
         )
 
 

@@ -134,21 +134,18 @@ def other_models_of_faces(card: ModelCard) -> list[Checkpoint]:
 
 
 def describe_likeness(card: ModelCard, squared_error: float) -> str:
-    """Describe a reconstruction error by its percentile among test faces."""
+    """Describe a reconstruction error by its percentile among held-out faces."""
     metric = card.metrics.get("squared_error_percentiles")
     if metric is None or isinstance(metric.value, float):
         return ""
     worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
-    if worse >= 99:
-        return "Better than almost all test faces: this reconstruction is closer to its original."
     if worse <= 1:
         return (
-            "Worse than almost all test faces: this reconstruction is farther from its original. The "
-            "face may be turned, covered, unlike the training images, or not a photo."
+            "Worse than almost all held-out faces: this reconstruction is farther from its "
+            "original. The face may be turned, covered, unlike the training images, or not a photo."
         )
-    return (
-        f"Better than **{worse} of 100** test faces: this reconstruction is closer to its original."
-    )
+    share = "almost all" if worse >= 99 else f"**{worse} of 100**"
+    return f"Better than {share} held-out faces: this reconstruction is closer to its original."
 
 
 @st.cache_resource(show_spinner=False)

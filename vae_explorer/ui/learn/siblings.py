@@ -16,6 +16,7 @@ from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.latent.statistics import SMALLEST_HALF, share_far_from_prior
 from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.ui.cache import get_checkpoint, key_of
+from vae_explorer.ui.originals import name_held_out
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
@@ -201,7 +202,7 @@ def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
         numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
         lines.append(f"| {' | '.join([escape_markdown(name), *numbers])} |")
     st.markdown("\n".join(lines))
-    st.caption("Nats per image, on test images.")
+    st.caption(f"Nats per image, on {name_held_out(_first(family).encodings)}.")
     with st.expander("Loss functions", icon=":material/function:"):
         st.latex(_LOSS)
         st.markdown(_PAPERS)

@@ -219,8 +219,8 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
         )
     if any(row.is_run for row in rows):
         st.caption(
-            "Runs without a saved model are evaluated on their own validation images, at their best "
-            "epoch; models on test images, which are never used in training."
+            "Runs without a saved model are evaluated on their own validation images, at their "
+            "best epoch; models on held-out images, which are never used in training."
         )
 
 

@@ -1,4 +1,4 @@
-"""Reconstructions of the same twelve test images by several models."""
+"""Reconstructions of the same twelve held-out images by several models."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def show_reconstructions(rows: Sequence[ModelRow], seed: int) -> None:
     inverted = is_inverted(shown[0].dataset, shown[0].model.image_channels)
     names, strips = name_rows(rows), []
     if best is not None and len(ids):
-        strips.append(_Strip("Test images", best.take(ids).astype(np.float32) / 255, None))
+        strips.append(_Strip("Held-out images", best.take(ids).astype(np.float32) / 255, None))
     for row in shown:
         images = _reconstruct(row, cards.get(row.id), data[row.id], ids)
         if images is None:

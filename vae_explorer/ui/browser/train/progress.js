@@ -179,7 +179,7 @@ function createReconstructions(host) {
   const canvases = ["Originals", "Reconstructions"].map((name) => {
     const row = element(host, "div", "watch-row");
     element(row, "span", "watch-name").textContent = name;
-    return element(row, "canvas", "", { role: "img", "aria-label": `${name}, test images` });
+    return element(row, "canvas", "", { role: "img", "aria-label": `${name}, held-out images` });
   });
   let data = null;
 

@@ -59,7 +59,7 @@ export function createRecording(parent, given, whenReady) {
   const strip = element(cell, "div", "vae-reconstructions");
   const row = (name) => {
     element(strip, "span").textContent = name;
-    return element(strip, "canvas", "vae-picture", { role: "img", "aria-label": `${name}, test images` });
+    return element(strip, "canvas", "vae-picture", { role: "img", "aria-label": `${name}, held-out images` });
   };
   const originals = given.originals && row("originals");
   const redrawn = row("reconstructions");
