@@ -202,7 +202,7 @@ class ModelConfig(Config):
                 "channels",
                 f"must be at most {most} number{'s' if most != 1 else ''} for images of "
                 f"{self.image_size}×{self.image_size} pixels, because each halves the size; found "
-                f"{len(self.channels)}. They need a size that is a multiple of {step}: {sizes}.",
+                f"{len(self.channels)}, which need a multiple of {step}, such as {sizes}.",
             )
 
 
