@@ -188,7 +188,7 @@ def test_what_it_costs_stands_beside_what_others_cost() -> None:
     image = fit_garment(garment(), 32)
     vae = encode_image(load_checkpoint("small").model, image)
     text = words(upload(open_app("small"), png(garment())))
-    assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f}, KL {vae.kl:.3g})" in text
+    assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f} + KL {vae.kl:.3g})" in text
     assert "Average of the test images: 654 nats" in text
     plain = encode_image(load_checkpoint("autoencoder").model, image)
     text = words(upload(open_app("autoencoder"), png(garment())))
