@@ -203,7 +203,7 @@ def test_the_nearest_encodings_are_named() -> None:
     closest = DATASETS["fashion-mnist"].label_names[distances.argmin() % 10]
     (line,) = (text for text in words(session).splitlines() if text.startswith("Nearest"))
     assert closest in read_escaped(line)
-    assert f"{distances.min():.2g}–" in line
+    assert f"{distances.min():.3g}–" in line
 
 
 def test_another_garment_lands_elsewhere() -> None:

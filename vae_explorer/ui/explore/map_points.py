@@ -138,10 +138,9 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
     """Show the encodings nearest to one latent (latent_dim,), decoded."""
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z[None], z_mean, min(_NEIGHBOURS, len(z_mean)))
-    st.caption(
-        f"Nearest images ({distances[0, 0]:.2g}–{distances[0, -1]:.2g} away), reconstructed"
-        f"{_count_labels(checkpoint, rows[0])}"
-    )
+    near, far = (f"{distance:.3g}" for distance in distances[0, [0, -1]])
+    away = near if near == far else f"{near}–{far}"
+    st.caption(f"Nearest images ({away} away), reconstructed{_count_labels(checkpoint, rows[0])}")
     show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
 
 
