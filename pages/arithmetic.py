@@ -18,6 +18,7 @@ from vae_explorer.ui.widgets import select
 
 SENTENCE = "Add and subtract images in latent space, or define your own direction."
 SUMS = {"three": "A − B + C", "own": "A + direction"}
+TERMS = ("{} (A)", "− {} (B)", "+ {} (C)")
 WEIGHT = Setting("weight", "Strength", -2.0, 3.0, 1.0)
 SIDE, RESULT = 88, 448  # pixels on the screen
 
@@ -44,8 +45,8 @@ result = tiles.latents(values)
 with stage:
     terms, place = st.columns([0.4, 0.6], gap="small", vertical_alignment="center")
     with terms.container(horizontal=True, gap="small"):
-        for (_, role), image in zip(THREE, chosen, strict=False):
-            show_image(image.kept.pixels(SIDE), f"{role}: {escape_markdown(image.name)}", SIDE)
+        for term, image in zip(TERMS, chosen, strict=False):
+            show_image(image.kept.pixels(SIDE), term.format(escape_markdown(image.name)), SIDE)
     with place:
         show_grid(
             tiles,

@@ -16,6 +16,7 @@ import re
 import shutil
 import tempfile
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -183,7 +184,9 @@ def check_name(name: str, taken: Collection[str] = ()) -> None:
 
 def suggest_name(wanted: str, taken: Collection[str] = ()) -> str:
     """Make a name that `check_name` takes of any words, with a number behind it if it needs one."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("._-")[: LONGEST - 5].rstrip(".")
+    plain = unicodedata.normalize("NFKD", re.sub("['’]", "", wanted))  # "Sam's", "é"
+    plain = "".join(each for each in plain if not unicodedata.combining(each))
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[: LONGEST - 5].rstrip(".")
     base = slug if slug == wanted else slug.lower()
     base = base or "mine"
     used = _RESERVED | {each.casefold() for each in taken}

@@ -388,7 +388,7 @@ def test_a_drawn_digit_lands_among_its_like(
     expect(page.locator(".vae-paper")).to_be_visible()
     with no_rerun(page):
         stroke(page, points)
-        expect(page.locator(".vae-words")).to_contain_text(f"Nearest: {digit} × ")
+        expect(page.locator(".vae-words")).to_contain_text(f"{digit}s")
     expect(page.locator(".vae-visitor")).to_be_visible()
 
 

@@ -111,8 +111,8 @@ def test_it_is_paused_goes_on_and_is_stopped_and_nothing_flickers(
         expect(page.get_by_text("Resume continues exactly where it stopped")).to_be_visible()
         goes_on.click()
         expect(page.locator(".watch-said")).to_contain_text("images/s", timeout=PATIENCE)
-        page.get_by_role("button", name="Stop and publish").click()
+        page.get_by_role("button", name="Stop and save the model").click()
         expect(page.get_by_role("button", name="Open in Latent map")).to_be_visible(
             timeout=PATIENCE
         )
-        expect(page.get_by_text("The best epoch, ")).to_be_visible()
+        expect(page.get_by_text("Model saved")).to_be_visible()

@@ -129,7 +129,7 @@ def test_a_model_is_trained_listed_and_evaluated(
     assert command("train", *SMALL, "--out", OUT, "--title", "Small digits") == 0
     told = capsys.readouterr().out
     assert all(f"epoch   {epoch}/2  train" in told for epoch in (1, 2))
-    assert f"Published {OUT}" in told
+    assert f"Saved {OUT}" in told
 
     assert command("list") == 0
     line = capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_a_published_model_is_named_either_way(command: Command, given: str) -> 
         (["--epochs", "0"], "epochs must be at least 1; found 0"),
         (["--lr", "-1"], "learning_rate must be a positive number; found -1.0"),
         (["--seed", "-1"], "seed must lie in 0 ... 4294967295; found -1"),
-        (["--model", "faces-vae-32"], "is grayscale: image_channels must be 1"),
+        (["--model", "faces-vae-32"], "is greyscale: image_channels must be 1"),
         (["--resume"], "no run 'small' to resume. Start it without --resume"),
     ],
 )

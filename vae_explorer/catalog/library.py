@@ -46,6 +46,7 @@ SHIPPED = frozenset(
 """Names of the checkpoints that come with the project."""
 
 MAX_TITLE = 120
+TITLE_RULE = f"must be one line of 1 to {MAX_TITLE} characters, without markup"
 MARKUP = re.compile(r"!\[|\]\(|<|[\x00-\x1f]")
 """What makes a link, an image or HTML of words where Markdown is read."""
 
@@ -157,10 +158,7 @@ def check_title(title: str) -> str:
     """Return a title without space at its ends; `CheckpointError` where it cannot be one."""
     title = title.strip()
     if not 0 < len(title) <= MAX_TITLE or not title.isprintable() or MARKUP.search(title):
-        raise CheckpointError(
-            f"A title must be one line of 1 to {MAX_TITLE} characters, without markup; "
-            f"found {title[: MAX_TITLE + 1]!r}."
-        )
+        raise CheckpointError(f"A title {TITLE_RULE}; found {title[: MAX_TITLE + 1]!r}.")
     return title
 
 

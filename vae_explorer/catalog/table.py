@@ -70,7 +70,7 @@ class ModelRow:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a training that was not published."""
+        """Whether it is a training that has not become a model."""
         return self.id.startswith(RUN)
 
     @property
@@ -221,7 +221,7 @@ COLUMNS = (
     Column(
         "measured_on",
         "Evaluated on",
-        "Held-out images, or for an unpublished run its own validation images.",
+        "Held-out images, or for a run without a saved model its own validation images.",
         lambda row: row.measured_on,
         is_number=False,
     ),

@@ -101,12 +101,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     prepared.add_argument("dataset", help=", ".join(DATASETS))
     prepared.add_argument("--size", type=int, help="image size in pixels, for celeba and folder")
-    prepared.add_argument("--channels", type=int, help="1 converts colour images to grayscale")
+    prepared.add_argument("--channels", type=int, help="1 converts colour images to greyscale")
     prepared.set_defaults(command=run_prepare)
 
     trained = subparsers.add_parser(
         "train",
-        help="train a model and publish it as a checkpoint",
+        help="train a model and save it as a checkpoint",
         epilog=CONFIG_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,  # so that only what was given overrides

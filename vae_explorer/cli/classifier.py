@@ -102,7 +102,8 @@ def add_classifier_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=f"folder to publish to: {show_path(workspace.CHECKPOINTS / CLASSIFIERS / 'NAME')}",
+        help="folder to save the classifier in: "
+        f"{show_path(workspace.CHECKPOINTS / CLASSIFIERS / 'NAME')}",
     )
     parser.add_argument("--epochs", type=int, help=f"number of epochs (default {EPOCHS})")
     parser.add_argument("--seed", type=int, help="random seed of weights and batches (default 0)")
@@ -171,7 +172,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     print(f"Best epoch: {card.training.best_epoch}. {card.protocol}.")
     print(
         f"Mean accuracy {card.mean_accuracy:.4f} (majority class: "
-        f"{card.majority_accuracy:.4f}). Published {out}."
+        f"{card.majority_accuracy:.4f}). Saved {out}."
     )
     return 0
 

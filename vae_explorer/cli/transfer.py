@@ -58,7 +58,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     decoded = subparsers.add_parser(
         "decode",
         help="decode the latents in a CSV file to PNG images",
-        description="Decode each row's z1, z2, ... to a PNG image. Grayscale images are light on "
+        description="Decode each row's z1, z2, ... to a PNG image. Greyscale images are light on "
         "dark, as in the data set.",
     )
     decoded.add_argument("checkpoint", help="name, or path of the folder")

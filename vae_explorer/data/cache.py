@@ -577,7 +577,7 @@ def _check_channels(spec: DatasetSpec, channels: int | None) -> int:
     if channels == 1:
         return 1
     raise DatasetError(
-        f"{spec.title} is grayscale: image_channels must be 1 (--image-channels 1); found "
+        f"{spec.title} is greyscale: image_channels must be 1 (--image-channels 1); found "
         f"{channels}."
     )
 

@@ -126,12 +126,19 @@ def command_line(arguments: Sequence[str]) -> str:
     for word in arguments:
         option, _, value = word.partition("=")
         if not word.startswith("--"):
-            lines[-1] += f" {shlex.quote(word)}"
+            lines[-1] += f" {_quote(word)}"
         elif value and not value.startswith("-"):
-            lines.append(f"  {option} {shlex.quote(value)}")
+            lines.append(f"  {option} {_quote(value)}")
         else:
-            lines.append(f"  {shlex.quote(word)}")
+            lines.append(f"  {_quote(word)}")
     return " \\\n".join(lines)
+
+
+def _quote(word: str) -> str:
+    """Quote a word for a shell; in double quotes where a title has an apostrophe."""
+    if "'" in word and not set('"$`\\!') & set(word):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def resume_arguments(arguments: Sequence[str]) -> list[str]:

@@ -83,7 +83,7 @@ def take_model_file(label: str, key: str, max_bytes: int, read: Callable[[bytes]
 def explain_privacy() -> None:
     """Explain where an uploaded image is kept."""
     st.caption(
-        "Kept only in this session's memory, never on disk, in a link or in a log. "
+        "Kept in memory for this session only; never saved to disk, put in a link or logged. "
         "Reloading the page deletes it."
     )
 

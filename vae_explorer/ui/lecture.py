@@ -114,7 +114,7 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 "Back",
                 icon=":material/arrow_back:",
                 disabled=current == 1,
-                help="PageUp",
+                help="Page Up",
                 on_click=_go,
                 args=(current - 1,),
             )
@@ -122,7 +122,7 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 "Next",
                 icon=":material/arrow_forward:",
                 disabled=current == count,
-                help="PageDown",
+                help="Page Down",
                 on_click=_go,
                 args=(current + 1,),
             )

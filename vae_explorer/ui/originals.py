@@ -7,6 +7,7 @@ import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, ImageDataset, prepare
+from vae_explorer.encodings import Encodings
 from vae_explorer.installation import shell_command
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import is_read_only
@@ -15,6 +16,12 @@ from vae_explorer.workspace import is_read_only
 def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray) -> np.ndarray:
     """Return originals (n, channels, height, width) in [0, 1], padded as the model sees them."""
     return originals.take(row_ids, card.model.image_size).astype(np.float32) / 255
+
+
+def name_held_out(encodings: Encodings) -> str:
+    """Return "test images", or "held-out images" where there are also those of validation."""
+    is_test = encodings.split[encodings.split != "train"] == "test"
+    return "test images" if is_test.all() else "held-out images"
 
 
 def offer_originals(card: ModelCard) -> None:

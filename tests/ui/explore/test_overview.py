@@ -89,7 +89,7 @@ def test_where_the_data_is_not_at_hand_it_can_be_fetched(
     assert "The original images are not included" in session.words
     assert len(pictures) == 1  # the reconstructions need no data
     session.click("Download Digits, 8×8 (1 MB)")
-    assert "Held-out images" in session.words
+    assert "Test images" in session.words
     assert "The original images are not included" not in session.words
     assert (not_prepared / "cache" / "digits-8" / "images.npy").is_file()
 

@@ -126,8 +126,8 @@ def test_digits_have_examples_of_each_label(open_app: Open) -> None:
 def test_two_selections_of_the_map_make_a_direction(open_app: Open) -> None:
     session = open_app("latent_map", model=DIGITS, drag="lasso")
     (key,) = (view for view in session.views() if view.startswith("map-"))
-    session.encircle(key, [0, 1, 2]).click("With the attribute")
-    session.encircle(key, [5, 6]).click("Without the attribute")
+    session.encircle(key, [0, 1, 2]).click("As examples with the attribute")
+    session.encircle(key, [5, 6]).click("As examples without it")
     session.visit(PAGE, model=DIGITS, sum="own")
     assert "3 selected on the latent map" in session.words
     session.click("Create direction")

@@ -32,7 +32,7 @@ from vae_explorer.workspace import suggest_name
 _FIRST = "mnist"  # what a lecture begins with
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)
-_COLOURS = {"colour": "Colour", "grey": "Grayscale"}
+_COLOURS = {"colour": "Colour", "grey": "Greyscale"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def choose_data() -> TrainingData | None:
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
     titles |= {name: f"{each.name} · your images" for name, each in own.items()}
-    titles[_NEW] = "Your images …"
+    titles[_NEW] = "Your own images …"
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
     name = select("train_data", "Data set", titles, _FIRST, dropdown=True)

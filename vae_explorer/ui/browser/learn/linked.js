@@ -29,6 +29,7 @@ export function createLinked(host) {
     const side = element(cell, "div", "vae-linked-side");
     const picture = element(side, "canvas", "vae-picture");
     const near = element(side, "div", "vae-caption");
+    near.style.whiteSpace = "normal"; // "nearest: Ankle boot" takes two lines where it is narrow
     const map = { cell, title, note, cross, near, checkpoint: given.checkpoint };
     map.scatter = createScatter(points, { lines: CONTOURS });
     map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
@@ -70,7 +71,7 @@ export function createLinked(host) {
       const [x, y] = project(projection(map.frame, map.side), z);
       map.cross.style.transform = `translate(${x}px, ${y}px)`;
       const label = labels[same ?? nearest(map, z)];
-      map.near.textContent = `${same === null ? "near " : ""}${data.label_names[label] ?? ""}`;
+      map.near.textContent = `${same === null ? "nearest: " : ""}${data.label_names[label] ?? ""}`;
       map.near.style.setProperty("--class-colour", data.colours[label % data.colours.length]);
       map.feed(() => ({ z: Float32Array.from(z), since }));
     });
