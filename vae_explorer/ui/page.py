@@ -117,12 +117,12 @@ def close_page() -> None:
         st.button(
             "Reset",
             icon=":material/restart_alt:",
-            help="Set this page to its defaults.",
+            help="Reset this page to its defaults.",
             type="tertiary",
             on_click=reset_view,
             kwargs={"but": {"model", "smooth", RECENT, LECTURE}},
         )
-        toggle("smooth", "Smooth images", help="Off: every pixel is drawn as a square.")
+        toggle("smooth", "Smooth images", help="On: images are smoothed. Off: you see the individual pixels.")
     drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)

@@ -169,7 +169,7 @@ export function createMap(host) {
     const box = area();
     if (!box) return;
     const near = nearest(request.shown, box);
-    caption.textContent = `${data.plane ? "near " : ""}${near.name}`;
+    caption.textContent = `${data.plane ? "nearest: " : ""}${near.name}`;
     caption.style.setProperty("--class-colour", near.colour);
     const appears = lens.hidden && !away;
     lens.hidden = away;

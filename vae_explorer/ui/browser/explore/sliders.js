@@ -36,8 +36,6 @@ export function createSliders(host) {
     const beside = element(row, "div", "vae-beside", { title: "Other attributes that change, and in what share of faces" });
     const label = element(beside, "div");
     label.textContent = "Also changes:";
-    label.style.gridColumn = "1 / -1"; // a line of its own, close above the bars
-    beside.style.rowGap = "0";
     for (const [name, share] of effects) {
       const item = element(beside, "span", "", { title: `${name}: changed in ${formatShare(share)} of faces` });
       item.textContent = name;

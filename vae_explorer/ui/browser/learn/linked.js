@@ -29,7 +29,6 @@ export function createLinked(host) {
     const side = element(cell, "div", "vae-linked-side");
     const picture = element(side, "canvas", "vae-picture");
     const near = element(side, "div", "vae-caption");
-    near.style.whiteSpace = "normal"; // "nearest: Ankle boot" takes two lines where it is narrow
     const map = { cell, title, note, cross, near, checkpoint: given.checkpoint };
     map.scatter = createScatter(points, { lines: CONTOURS });
     map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
