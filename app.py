@@ -61,8 +61,8 @@ FITS = {
     "edit": is_face_model,
     "autoencoder_or_vae": has_siblings,
 }
-# Pages that are about no single model, and have no picker.
-WITHOUT_MODEL = ("objective", "lecture", "train")
+# Pages that are about no single model, or choose among runs themselves, and have no picker.
+WITHOUT_MODEL = ("objective", "lecture", "train", "playback", "compare")
 
 if get_script_run_ctx() is None:
     # Said before the first visit: else that one is served by Streamlit's older rule, which runs

@@ -1,1 +1,1 @@
-"""Speed and quality, each a command that prints a table."""
+"""Speed, memory, and the README's animation, each a command."""

@@ -40,10 +40,17 @@ class Movement(NamedTuple):
     """Messages to the script while it lasted."""
 
 
-def open_page(browser: Browser, port: int, path: str, *, dark: bool = False) -> Page:
-    """Open a page of the app at 1280 × 720, and wait until its stage is there."""
+def open_page(
+    browser: Browser,
+    port: int,
+    path: str,
+    *,
+    dark: bool = False,
+    size: tuple[int, int] = (1280, 720),
+) -> Page:
+    """Open a page of the app, and wait until its stage is there."""
     context = browser.new_context(
-        viewport={"width": 1280, "height": 720}, color_scheme="dark" if dark else "light"
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
     )
     context.add_init_script(_RECORD)
     page = context.new_page()

@@ -18,8 +18,9 @@ from vae_explorer.ui.widgets import select
 
 SENTENCE = "Add and subtract images in latent space, or define your own direction."
 SUMS = {"three": "A − B + C", "own": "A + direction"}
+TERMS = ("{} (A)", "− {} (B)", "+ {} (C)")
 WEIGHT = Setting("weight", "Strength", -2.0, 3.0, 1.0)
-SIDE, RESULT = 112, 330  # pixels on the screen
+SIDE, RESULT = 88, 448  # pixels on the screen
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
@@ -42,21 +43,23 @@ with panel:
 tiles = ListTiles((base + direction)[None], base[None], np.zeros(1, bool), WEIGHT.name)
 result = tiles.latents(values)
 with stage:
-    with st.container(horizontal=True, gap="medium"):
-        for (_, role), picture in zip(THREE, chosen, strict=False):
-            show_image(picture.kept.pixels(SIDE), f"{role}: {escape_markdown(picture.name)}", SIDE)
-    show_grid(
-        tiles,
-        channel,
-        card,
-        channel=channel,
-        values=values,
-        columns=1,
-        height=RESULT,
-        on_click=lambda _: None,
-        on_values=take_values,
-        description="Decoded result",
-    )
+    terms, place = st.columns([0.4, 0.6], gap="small", vertical_alignment="center")
+    with terms.container(horizontal=True, gap="small"):
+        for term, image in zip(TERMS, chosen, strict=False):
+            show_image(image.kept.pixels(SIDE), term.format(escape_markdown(image.name)), SIDE)
+    with place:
+        show_grid(
+            tiles,
+            channel,
+            card,
+            channel=channel,
+            values=values,
+            columns=1,
+            height=RESULT,
+            on_click=lambda _: None,
+            on_values=take_values,
+            description="Decoded result",
+        )
     show_nearest(checkpoint, result[0])
 with panel:
     # Decoded here, never through a cache: those are shared between sessions.

@@ -42,7 +42,7 @@ with whole:
         st.info("There is no readable model of this data set. Choose another data set above.")
     elif look == "table":
         show_table(rows)
-        st.caption("Click a heading to sort. ⋮ opens a model on another page.")
+        st.caption("Click a heading to sort. Use ⋮ to open a model on another page.")
         explain_nats(rows)
         offer_table(rows)
     elif look == "pictures":

@@ -20,6 +20,7 @@ from vae_explorer.ui.widgets import int_slider, select
 
 SPACINGS: dict[Spacing, str] = {"linear": "Linear", "quantile": "Quantile"}
 _TILE = "grid_tile"
+HEIGHT = 520  # pixels: with its axes it fits on a screen of 720
 
 
 def enlarge(clicked: Mapping[str, object]) -> None:
@@ -67,7 +68,7 @@ with panel:
         help="**Linear**: equal steps of z. **Quantile**: steps of equal probability under the "
         "prior N(0, 1), so that the centre, where most encodings lie, gets more tiles.",
     )
-    download, details = st.container(), st.container()
+    details, download = st.container(), st.container()
 
 directions = {setting.name: direction for setting, direction in others.items()}
 tiles = PlaneTiles(
@@ -81,6 +82,7 @@ with stage:
         channel=channel,
         values=values,
         columns=n,
+        height=HEIGHT,
         on_click=enlarge,
         on_values=take_values,
         description=f"Grid of {n} × {n} decoded images over {plane.names[0]} and {plane.names[1]}",

@@ -13,7 +13,7 @@ from vae_explorer.latent.interpolation import latent_traversal
 from vae_explorer.latent.planes import coordinate_plane, dimension_name
 from vae_explorer.latent.statistics import ks_distances, sample_posteriors
 from vae_explorer.ui.cache import get_decoded, key_of
-from vae_explorer.ui.explore.dimensions import LOOKS, WHY, correlate, dimension_strengths
+from vae_explorer.ui.explore.dimensions import LOOKS, correlate, dimension_strengths, explain
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
@@ -24,8 +24,8 @@ from vae_explorer.ui.widgets import select
 SENTENCE = (
     "How much information each latent dimension carries. Drag a slider to see what it encodes."
 )
-LIVE, SHOWN, STEPS, STRAYS = 6, 50, 11, 0.1
-SIDE = 230  # pixels on the screen
+LIVE, SHOWN, STEPS, STRAYS = 6, 50, 9, 0.1
+SIDE, WIDTH = 230, 790  # pixels on the screen: of the image, of the stage at 1280 x 720
 
 checkpoint = current_checkpoint()
 card, encodings = checkpoint.card, checkpoint.encodings
@@ -99,7 +99,9 @@ with stage:
         r, classes = correlate(checkpoint)
         figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
     st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
-    st.caption(WHY[look])
+    st.caption(explain(look, checkpoint))
+    scale = max(1, WIDTH // (STEPS * (card.model.image_size + 4)))
     for setting, k in zip(settings, strongest, strict=True):
-        st.caption(f"Traversal of {setting.label} from −3 to 3")
-        show_image_row(get_decoded(key_of(card), latent_traversal(z, k, np.linspace(-3, 3, STEPS))))
+        st.caption(f"{setting.label} varied from −3 to 3")
+        traversal = latent_traversal(z, k, np.linspace(-3, 3, STEPS))
+        show_image_row(get_decoded(key_of(card), traversal), scale)

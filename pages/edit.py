@@ -26,7 +26,7 @@ from vae_explorer.ui.page import open_page
 from vae_explorer.ui.stage.views import show_image_row, show_photo
 from vae_explorer.ui.widgets import toggle
 
-SENTENCE = "Change one attribute at a time. Only the change is applied to your photo."
+SENTENCE = "Change one attribute at a time. The rest of your photo stays as it is."
 FACE_SIDE = 128
 
 checkpoint = current_checkpoint()

@@ -30,8 +30,8 @@ SIDES = {"4": "4 × 4", "6": "6 × 6", "8": "8 × 8", "10": "10 × 10"}
 TEMPERATURE = Setting("temperature", "Temperature", 0.0, 2.0, 1.0, 0.05)
 LOOKS = {"samples": "Samples", "nearest": "Nearest encodings"}
 LOOK_HELP = (
-    "**Nearest encodings** replaces each sample by the closest encoded image, reconstructed. "
-    "Compare the two to see how new a sample is."
+    "**Nearest encodings** replaces each sample with the closest encoded image, reconstructed. "
+    "Compare the two to see how different a sample is from the data."
 )
 SEEDS = 100_000
 _LAST = "sample_clicked"

@@ -24,13 +24,14 @@ from vae_explorer.ui.widgets import select
 DRAGS = {"pan": "Pan", "select": "Box select", "lasso": "Lasso"}
 DRAG_HELP = (
     "**Pan**: drag to move the map, click a point for details. **Box select** and **Lasso**: drag "
-    "around points to count them, download them as CSV, or define a direction."
+    "around points to select them; then count them, download them as CSV or define a direction."
 )
 
 checkpoint = current_checkpoint()
+is_test = (checkpoint.encodings.split == "test").all()
 stage, panel = open_page(
     "Latent map",
-    "Every point is an encoded test image. "
+    f"Every point is an encoded {'test image' if is_test else 'image'}. "
     "Hover to decode any location; click a point for details.",
 )
 

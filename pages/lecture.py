@@ -12,7 +12,7 @@ from vae_explorer.ui.widgets import toggle
 scenes, _ = read_scenes()
 count = "1 scene" if len(scenes) == 1 else f"{len(scenes)} scenes"
 stage, panel = open_page(
-    "Lecture", f"A guided tour in {count}. PageDown and PageUp move between them."
+    "Lecture", f"A guided tour in {count}. Use Next and Back, or Page Down and Page Up."
 )
 with panel:
     st.button(

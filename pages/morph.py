@@ -19,12 +19,12 @@ from vae_explorer.ui.widgets import int_slider, select
 SENTENCE = "Interpolate between two faces in latent space. Drag the slider."
 PATHS = {"spherical": "Spherical", "linear": "Linear"}
 PATH_HELP = (
-    "**Spherical**: along an arc, on which z keeps a length that is typical of faces. "
+    "**Spherical**: along an arc, so that z keeps a length that is typical of faces. "
     "**Linear**: along a straight line; halfway, z is shorter and faces look more average."
 )
 DETAIL = Setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05)
 DETAIL_HELP = (
-    "Adds back the detail that the reconstructions lack. At 1 the two ends are the original "
+    "Adds back the detail that the reconstruction loses. At 1 the two ends are the original "
     "photos; at 0 everything comes from the model."
 )
 FRAMES, SECONDS = 31, 2.0
@@ -44,7 +44,7 @@ latents = np.stack([face.z for face in faces])
 
 if kind == "two":
     with panel:
-        steps = int_slider("steps", "Images in the strip", (3, 24), 8)
+        steps = int_slider("steps", "Images in strip", (3, 24), 8)
         values = show_sliders([DETAIL], f"{channel}-detail", channel)
         st.caption(DETAIL_HELP)
 

@@ -11,4 +11,4 @@ checkpoint = current_checkpoint()
 stage, _ = open_page("The objective", SENTENCE, whole=True)
 with stage:
     view = select("view", "Figure", VIEWS)
-    show_objective(view, checkpoint.card)
+    show_objective(view, checkpoint)

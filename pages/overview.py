@@ -12,11 +12,14 @@ from vae_explorer.ui.explore.overview import (
     show_terms,
 )
 from vae_explorer.ui.header import current_checkpoint
+from vae_explorer.ui.originals import name_held_out
 from vae_explorer.ui.page import open_page
+
+SENTENCE = "Model card: architecture, data, and metrics on {}."
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
-stage, panel = open_page(card.title, "Model card: architecture, data, and test-set metrics.")
+stage, panel = open_page(card.title, SENTENCE.format(name_held_out(checkpoint.encodings)))
 
 with stage:
     show_reconstructions(checkpoint)

@@ -27,7 +27,7 @@ with panel:
         titles,
         current_checkpoint().card.name,
         dropdown=True,
-        help="Models and runs whose epochs were saved (option --keep-epochs).",
+        help="Models and runs whose epochs were saved.",
     )
     others = {NOBODY: "None"} | {key: title for key, title in titles.items() if key != first}
     second = select("beside", "Compare with", others, dropdown=True) if len(others) > 1 else NOBODY
@@ -52,7 +52,7 @@ with panel:
         st.caption("Without a decoded grid: the decoders were too large to save.")
     elif any(len(recording.kept.decoders) > 1 for recording in recordings):
         st.caption(
-            "The grid shows the decoder's output over the square. It was saved at selected epochs, "
-            "more often early in training, and cross-fades between them."
+            "The grid shows the decoder's output over the square. Snapshots were taken at selected "
+            "epochs (more of them early on); the grid fades from one to the next."
         )
     offer_animation(chosen[0])

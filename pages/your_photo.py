@@ -22,7 +22,7 @@ from vae_explorer.ui.widgets import toggle
 
 SENTENCE = "Upload a photo to see how the model encodes and reconstructs your face."
 SIDE = 168  # pixels on the screen, of the aligned face and the reconstructions
-HEIGHT = 270
+HEIGHT = 340
 
 checkpoint = current_checkpoint()
 card = checkpoint.card
@@ -49,8 +49,11 @@ with stage:
             found = "Face found" if count == 1 else f"{count} faces found: click one to select it"
             st.caption(f"**1** · {'Example photo' if is_example(photo) else found}")
         offer_eyes(photo)
-    show_found(photo, HEIGHT)
-    if face is not None:
+    left, right = st.columns([0.46, 0.54], gap="small")
+    with left:
+        show_found(photo, HEIGHT)
+if face is not None:
+    with right:
         pixels = face.pixels(card.model.image_size)
         placed = encode_image(checkpoint.model, pixels)
         reconstructions = [("**3** · Reconstruction", placed.reconstruction)]

@@ -107,14 +107,14 @@ def test_of_an_animation_the_first_frame_is_taken(form: str) -> None:
     [
         (b"", "empty.*Choose a JPEG"),
         (b"hello", "not an image.*Choose a JPEG"),
-        (b"\xff\xd8\xff\xe0", "first bytes are damaged"),
+        (b"\xff\xd8\xff\xe0", "it is damaged"),
         (b"%PDF-1.7 ...", "is a PDF.*Choose a JPEG"),
         (b"PK\x03\x04 ...", "ZIP archive"),
         (b"8BPS ...", "Photoshop"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PostScript"),
         (b'\n <svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "first bytes are damaged.*HEIC"),
-        (b"\0\0\0\x18ftypavif\0\0\0\0", "first bytes are damaged.*AVIF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "it is damaged.*HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "it is damaged.*AVIF"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "video"),
     ],
 )

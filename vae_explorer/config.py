@@ -23,7 +23,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NoReturn, Self, TypeVar
 
-from vae_explorer.errors import ConfigError, did_you_mean
+from vae_explorer.errors import ConfigError, FieldError, did_you_mean
+from vae_explorer.installation import shell_command
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -145,7 +146,7 @@ class ModelConfig(Config):
         self.check_minimum(2, "latent_dim")  # what the app shows are planes
         if self.image_channels not in (1, 3):
             raise ConfigError(
-                f"image_channels must be 1 (grayscale) or 3 (colour); found {self.image_channels}."
+                f"image_channels must be 1 (greyscale) or 3 (colour); found {self.image_channels}."
             )
         if not 0 < self.variance < math.inf:
             raise ConfigError(f"variance must be a positive number; found {self.variance}.")
@@ -180,9 +181,10 @@ class ModelConfig(Config):
 
     def _check_convolutions(self) -> None:
         if not self.channels or min(self.channels) < 1:
-            raise ConfigError(
-                "channels needs one positive number per convolution, such as (32, 64); "
-                f"found {self.channels}."
+            raise FieldError(
+                "channels",
+                "must be one positive number per convolution, for example 32,64; found "
+                f"{','.join(map(str, self.channels)) or 'none'}.",
             )
         stages = len(self.channels) + 1
         if self.decoder_channels and (
@@ -196,9 +198,12 @@ class ModelConfig(Config):
         if self.image_size % step:
             below = self.image_size // step * step
             sizes = " or ".join(str(size) for size in (below, below + step) if size)
-            raise ConfigError(
-                f"{len(self.channels)} convolutions of stride 2 need an image_size that is a "
-                f"multiple of {step}; found {self.image_size}, the nearest are {sizes}."
+            most = (self.image_size & -self.image_size).bit_length() - 1
+            raise FieldError(
+                "channels",
+                f"must be at most {most} number{'s' if most != 1 else ''} for images of "
+                f"{self.image_size}×{self.image_size} pixels, because each halves the size; found "
+                f"{len(self.channels)}, which need a multiple of {step}, such as {sizes}.",
             )
 
 
@@ -261,7 +266,7 @@ class TrainConfig(Config):
         if self.feature_weight and not self.feature_network:
             raise ConfigError(
                 "A feature_weight needs feature_network, the name of a classifier in "
-                "checkpoints/classifiers. Train one: python -m vae_explorer train-classifier"
+                f"checkpoints/classifiers. Train one: {shell_command('train-classifier')}"
             )
         if not 0 <= self.adversarial_start < 1:
             raise ConfigError(

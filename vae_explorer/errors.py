@@ -19,6 +19,25 @@ class ConfigError(VaeExplorerError, ValueError):
     """An invalid configuration; the message says what would be valid."""
 
 
+class FieldError(ConfigError):
+    """A value that its field or option does not take.
+
+    Parameters
+    ----------
+    field : str
+        Name of the field: "channels". A form has a label for it.
+    reason : str
+        What follows the name or the label in a sentence: "must be ...".
+    shown_as : str, optional
+        What the message calls the field; its name if not given.
+    """
+
+    def __init__(self, field: str, reason: str, shown_as: str = "") -> None:
+        super().__init__(f"{shown_as or field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class CardError(VaeExplorerError, ValueError):
     """A model card that cannot be read or written; the message names the field."""
 
@@ -108,6 +127,10 @@ class UnsupportedLayerError(VaeExplorerError, ValueError):
 
 class ReadOnlyError(VaeExplorerError, RuntimeError):
     """A write, refused in a read-only installation; the message says which."""
+
+
+class HomeError(VaeExplorerError, RuntimeError):
+    """A home that is no folder or cannot be written to; the message says how to name another."""
 
 
 class RequestError(VaeExplorerError, ValueError):

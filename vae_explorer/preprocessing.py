@@ -243,8 +243,8 @@ def _name_kind(data: bytes) -> str:
         if data.lstrip().startswith(start):
             return f"{kind}, which is not supported"
     if is_image_head(data[:HEAD_BYTES]):
-        return "an image of an unsupported kind, or its first bytes are damaged"
-    return "not an image, or its first bytes are damaged"
+        return "an image of an unsupported kind, or it is damaged"
+    return "not an image, or it is damaged"
 
 
 def _too_many(found: str, max_pixels: int) -> UploadError:
@@ -256,7 +256,7 @@ def _too_many(found: str, max_pixels: int) -> UploadError:
 
 def _no_garment() -> UploadError:
     return UploadError(
-        "No garment was found: the whole image is as light as its corners, within 5 %. Choose an "
+        "No garment was found: the whole image is as light as its corners, within 5%. Choose an "
         "image of a garment on a plain background that is clearly lighter or darker."
     )
 

@@ -1,7 +1,11 @@
 """Workspace: the folders that the app reads and writes, their names, and atomic writes.
 
-`CHECKPOINTS`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``), so that setting
-one of them here is enough.
+`CHECKPOINTS`, `SHIPPED_SHELF`, `RUNS` and `DATA` are read at each use (``workspace.CHECKPOINTS``),
+so that setting one of them here is enough.
+
+Checkpoints are on one shelf or two. In a checkout, those that come with the app and the user's are
+in the same folder. In an installed copy, and wherever a home is named, the user's are in the home,
+and those that come with the app stay in the app's folder, where nothing is ever written.
 """
 
 from __future__ import annotations
@@ -10,24 +14,140 @@ import glob
 import os
 import re
 import shutil
+import tempfile
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from vae_explorer.errors import ReadOnlyError
+from vae_explorer.errors import HomeError, ReadOnlyError
+from vae_explorer.installation import APP, IS_INSTALLED
 
-CHECKPOINTS = Path(
-    os.environ.get("VAE_EXPLORER_CHECKPOINTS") or Path(__file__).parents[1] / "checkpoints"
-)
-"""Checkpoints, by name."""
+HOME = "VAE_EXPLORER_HOME"
+"""The environment variable that names the home, the folder of the user's models, runs and data."""
+
+CHECKPOINTS = Path("checkpoints") if IS_INSTALLED else APP / "checkpoints"
+"""The user's checkpoints, by name; where `SHIPPED_SHELF` is None, all checkpoints."""
+SHIPPED_SHELF: Path | None = APP / "checkpoints" if IS_INSTALLED else None
+"""Checkpoints that come with the app, where they have a shelf of their own. Only read."""
 RUNS = Path("runs")
 """Training runs, by name."""
 DATA = Path("data")
 """Downloaded, uploaded and prepared data sets."""
 CLASSIFIERS = "classifiers"
-"""Name of the folder of attribute classifiers in `CHECKPOINTS`; it is no checkpoint itself."""
+"""Name of the folder of attribute classifiers on a shelf; it is no checkpoint itself."""
+
+
+def use_home(home: Path) -> None:
+    """Keep the user's models, runs and data in a folder, here and in the processes started by this.
+
+    Parameters
+    ----------
+    home : Path
+        Made by what is first written into it.
+    """
+    global CHECKPOINTS, SHIPPED_SHELF, RUNS, DATA
+    home = home.expanduser().absolute()
+    os.environ[HOME] = str(home)
+    RUNS, DATA = home / "runs", home / "data"
+    CHECKPOINTS, SHIPPED_SHELF = home / "checkpoints", APP / "checkpoints"
+    if only := os.environ.get(_ONLY):
+        CHECKPOINTS, SHIPPED_SHELF = Path(only), None
+
+
+_ONLY = "VAE_EXPLORER_CHECKPOINTS"  # a folder of all checkpoints
+if _home := os.environ.get(HOME):
+    use_home(Path(_home))
+elif _only := os.environ.get(_ONLY):
+    CHECKPOINTS, SHIPPED_SHELF = Path(_only), None
+
+
+def ensure_home(*, writable: bool) -> None:
+    """Check the home before anything is done that would be lost.
+
+    In a checkout without a named home, where each folder may be elsewhere, nothing is checked.
+
+    Parameters
+    ----------
+    writable : bool
+        Whether it must take files, and is made where it is missing.
+
+    Raises
+    ------
+    HomeError
+        Saying what is wrong with the folder, and how to name another.
+    """
+    if SHIPPED_SHELF is None:
+        return
+    home = RUNS.absolute().parent
+    fault, way_out = "", f"Name another with --home DIR or {HOME}"
+    if home.exists() and not home.is_dir():
+        fault = "is not a folder"
+    elif writable:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=home):
+                pass
+        except OSError as error:
+            fault = f"cannot be written to ({error.strerror})"
+            way_out += ", or add --read-only to look only at what there is"
+    if fault:
+        raise HomeError(
+            f"{home} {fault}, so your models, runs and data cannot be kept there. {way_out}."
+        )
+
+
+def shelves() -> tuple[Path, ...]:
+    """Return the folders of checkpoints: those that come with the app first, then the user's."""
+    return (CHECKPOINTS,) if SHIPPED_SHELF is None else (SHIPPED_SHELF, CHECKPOINTS)
+
+
+def list_names() -> set[str]:
+    """Return all names in the folders of checkpoints, of whatever kind the files are."""
+    return {path.name for shelf in shelves() if shelf.is_dir() for path in shelf.iterdir()}
+
+
+def shorten(path: Path) -> Path:
+    """Return a path as it can be typed here: relative if it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def refuse_shipped(path: Path) -> None:
+    """Let nothing be written in the place of what comes with the app, or under its name.
+
+    Nothing is refused where all checkpoints are in one folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that would be written or removed.
+
+    Raises
+    ------
+    ReadOnlyError
+        Saying which name is meant.
+    """
+    if SHIPPED_SHELF is None:
+        return
+    path, shipped = path.parent.resolve() / path.name, SHIPPED_SHELF.resolve()
+    if path.is_relative_to(shipped):
+        raise ReadOnlyError(
+            f"{path.name!r} comes with VAE Explorer and cannot be changed. Save what is new under "
+            f"another name, for example “{path.name}-2”."
+        )
+    parent, user = path.parent, CHECKPOINTS.resolve()
+    if not parent.is_relative_to(user):
+        return
+    shelf = shipped / parent.relative_to(user)
+    taken = {each.name.casefold() for each in (shelf.iterdir() if shelf.is_dir() else ())}
+    if path.name.casefold() in taken:
+        raise ReadOnlyError(
+            f"The name {path.name!r} is that of a model that comes with VAE Explorer. Choose "
+            f"another, for example “{path.name}-2”."
+        )
+
 
 LONGEST = 64
 """Characters of a name."""
@@ -64,7 +184,9 @@ def check_name(name: str, taken: Collection[str] = ()) -> None:
 
 def suggest_name(wanted: str, taken: Collection[str] = ()) -> str:
     """Make a name that `check_name` takes of any words, with a number behind it if it needs one."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("._-")[: LONGEST - 5].rstrip(".")
+    plain = unicodedata.normalize("NFKD", re.sub("['’]", "", wanted))  # "Sam's", "é"
+    plain = "".join(each for each in plain if not unicodedata.combining(each))
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("._-")[: LONGEST - 5].rstrip(".")
     base = slug if slug == wanted else slug.lower()
     base = base or "mine"
     used = _RESERVED | {each.casefold() for each in taken}
@@ -123,9 +245,10 @@ def staged_folder(path: Path) -> Iterator[Path]:
     Raises
     ------
     ReadOnlyError
-        If this copy writes nothing.
+        If this copy writes nothing, or the folder is one that comes with the app.
     """
     refuse_when_read_only(f"writing {path.name}")
+    refuse_shipped(path)
     _clear_leftovers(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
@@ -156,7 +279,13 @@ def remove_folder(folder: Path) -> None:
 
     What a kill leaves has a name that no list shows and that the next `staged_folder` of this
     name clears up.
+
+    Raises
+    ------
+    ReadOnlyError
+        If the folder is one that comes with the app.
     """
+    refuse_shipped(folder)
     if folder.is_symlink():
         folder.unlink()
         return

@@ -63,9 +63,14 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dic
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start the app and return its address; it shows VAE_EXPLORER_CHECKPOINTS, where set.
 
-    It runs in a folder without other trainings, with the data that are here.
+    It runs in a folder without other trainings, with the data that are here. Where INSTALLED names
+    the command of an installed copy, that one runs, in an empty folder.
     """
     folder = tmp_path_factory.mktemp("app")
+    if installed := os.environ.get("INSTALLED"):
+        with serve(folder, folder / "log.txt", installed=installed) as url:
+            yield url
+        return
     for name in (".streamlit", "data"):
         if (PROJECT / name).exists():
             (folder / name).symlink_to(PROJECT / name)

@@ -68,7 +68,7 @@ def test_a_row_that_is_ticked_is_the_one_in_the_plane(open_page: OpenPage) -> No
     box = table.bounding_box()
     page.mouse.click(box["x"] + ROW / 2, box["y"] + 1.5 * ROW)  # the lowest −ELBO stands first
     expect(page).to_have_url(re.compile(rf"[?&]models={BEST}(&|$)"))
-    page.get_by_role("radio", name="Rate and distortion").click()
+    page.get_by_role("radio", name="Rate–distortion").click()
     expect(page).to_have_url(re.compile("compare=plane"))
     wait_for_run(page)
     (mark,) = find_plot(page).evaluate(_MARKS)

@@ -60,7 +60,7 @@ def test_each_model_is_followed_to_what_it_decodes(open_page: OpenPage, model: s
         expect(cell(page, step.name)).to_have_count(1)
     expect(page.locator(".vae-cell")).to_have_count(len(trace.steps) + 1)
     values = int(np.prod(network.config.image_shape))
-    ratio = f"{values / network.config.latent_dim:.3g} : 1"
+    ratio = f"{values / network.config.latent_dim:.3g}:1"
     expect(page.locator(".vae-said")).to_contain_text(ratio)
     has_chance = network.config.kind == "vae"
     expect(page.get_by_role("button", name="Resample ε")).to_have_count(int(has_chance))

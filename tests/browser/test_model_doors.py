@@ -64,7 +64,7 @@ def test_a_model_is_saved_added_renamed_and_deleted(
     assert (own_shelf / "my-digits-2" / "card.json").is_file()
 
     page.get_by_label("Title").fill("Digits from elsewhere")
-    page.get_by_label("Name of its folder and in links").fill("elsewhere")
+    page.get_by_label("Folder name (also used in links)").fill("elsewhere")
     page.get_by_role("button", name="Rename").click()
     expect(title).to_have_text("Digits from elsewhere")
     expect(picker).to_have_value("Digits from elsewhere")

@@ -29,6 +29,7 @@ from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.inference import decode, encode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
 from vae_explorer.sampling import sample_latents
+from vae_explorer.ui.faces.picker import TEMPERATURE
 
 MODEL = "faces-vae-64"
 PORTRAIT = Image.fromarray(astronaut())
@@ -103,7 +104,7 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
         scrub(page, t)
         expect(page.get_by_text(f"{100 * t} %", exact=True)).to_be_visible()
         page.wait_for_function(
-            "([c, t]) => c.ariaLabel.startsWith(`${100 * t} %`)", arg=[screen.element_handle(), t]
+            "([c, t]) => c.ariaLabel === `Morph at ${100 * t} %`", arg=[screen.element_handle(), t]
         )
         # The ends are the photos themselves: the browser's enlarging is undone by its own.
         assert np.abs(read_canvas(screen).astype(int) - photo).max() <= 2
@@ -148,7 +149,9 @@ def test_a_place_between_four_faces_is_decoded_under_the_pointer(
 ) -> None:
     page = open_page(f"morph?model={MODEL}&kind=four&columns=5&path={path}")
     checkpoint = load_checkpoint(MODEL)
-    corners = np.vstack([sample_latents(checkpoint, 1, "fitted", seed=k) for k in range(4)])
+    corners = np.vstack(
+        [sample_latents(checkpoint, 1, "fitted", TEMPERATURE, seed=k) for k in range(4)]
+    )
     field = page.locator(".vae-field")
     box = field.bounding_box()
     assert box is not None
@@ -275,7 +278,7 @@ def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
     wait_for_run(page)
     page.get_by_test_id("stPopover").get_by_role("button", name="Save").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name=re.compile("^Photo, ")).click()
+        page.get_by_role("button", name=re.compile(r"^Photo \(")).click()
     saved = np.asarray(Image.open(download.value.path()))
     whole = edit_photo(TURNED, find_faces(TURNED)[0], checkpoint, {"Smiling": -2.0})
     np.testing.assert_array_equal(saved, np.asarray(whole))
@@ -317,5 +320,5 @@ def test_a_sum_of_pictures_follows_its_weight(open_page: OpenPage) -> None:
     with no_rerun(page):
         drag(page, "Strength", 2)
     checkpoint = load_checkpoint(MODEL)
-    a, b, c = (sample_latents(checkpoint, 1, "fitted", seed=k)[0] for k in range(3))
+    a, b, c = (sample_latents(checkpoint, 1, "fitted", TEMPERATURE, seed=k)[0] for k in range(3))
     expect_drawn(page, "grid", a + 2 * (c - b))

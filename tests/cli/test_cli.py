@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import PROJECT
 from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.cli import main
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.presets import PRESETS, find_preset
 from vae_explorer.training.state import load_config, load_state
+from vae_explorer.workspace import READ_ONLY, is_read_only
 
 OUT = Path("checkpoints/small")
 RUN = Path("runs/small")
@@ -45,6 +48,38 @@ def stop_half_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read_folder(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# The app
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], []),
+        (["--port", "8600"], ["--server.port=8600"]),
+        (["--", "--server.headless", "true"], ["--server.headless", "true"]),
+        (
+            ["--port", "8600", "--read-only", "--", "--theme.base=dark"],
+            ["--server.port=8600", "--theme.base=dark"],
+        ),
+    ],
+)
+def test_without_a_command_the_app_is_served_with_the_options_behind_the_dashes(
+    arguments: list[str], options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = []
+    monkeypatch.setattr("runpy.run_module", lambda name, **_: served.append([name, *sys.argv[1:]]))
+    monkeypatch.setattr(sys, "argv", ["vae-explorer"])
+    monkeypatch.setenv(READ_ONLY, "")
+    assert main(arguments) == 0
+    assert served == [["streamlit", "run", str(PROJECT / "app.py"), *options]]
+    assert is_read_only() == ("--read-only" in arguments)
+
+
+def test_options_of_the_app_are_refused_with_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "8600", "list"]) == 2
+    assert "--port is for the app alone" in capsys.readouterr().err
 
 
 # Help
@@ -94,7 +129,7 @@ def test_a_model_is_trained_listed_and_evaluated(
     assert command("train", *SMALL, "--out", OUT, "--title", "Small digits") == 0
     told = capsys.readouterr().out
     assert all(f"epoch   {epoch}/2  train" in told for epoch in (1, 2))
-    assert f"Published {OUT}" in told
+    assert f"Saved {OUT}" in told
 
     assert command("list") == 0
     line = capsys.readouterr().out
@@ -204,7 +239,7 @@ def test_a_published_model_is_named_either_way(command: Command, given: str) -> 
         (["--epochs", "0"], "epochs must be at least 1; found 0"),
         (["--lr", "-1"], "learning_rate must be a positive number; found -1.0"),
         (["--seed", "-1"], "seed must lie in 0 ... 4294967295; found -1"),
-        (["--model", "faces-vae-32"], "is grayscale: image_channels must be 1"),
+        (["--model", "faces-vae-32"], "is greyscale: image_channels must be 1"),
         (["--resume"], "no run 'small' to resume. Start it without --resume"),
     ],
 )
@@ -308,8 +343,9 @@ def test_a_broken_checkpoint_is_not_evaluated(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["paint"],
+        ["--port", "some"],
+        ["--hom", "elsewhere"],
         ["train"],
         ["train", "--out", "checkpoints/x", "--resume", "--restart"],
         ["train", "--out", "checkpoints/x", "--epochs", "many"],

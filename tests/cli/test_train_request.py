@@ -78,7 +78,10 @@ def test_resume_and_restart_are_not_repeated() -> None:
     ("options", "message"),
     [
         (["--resume", "--restart"], "not allowed with"),
-        (["--channels", "many"], "such as 32,64; found 'many'"),
+        (
+            ["--channels", "many"],
+            "--channels: must be whole numbers separated by commas, for example 32,64",
+        ),
         (["--epochs", "x"], "--epochs: invalid int value"),
         (["--finish"], "add --resume"),
         (["--help"], "unrecognized"),

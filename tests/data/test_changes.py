@@ -15,7 +15,14 @@ import pytest
 from PIL import Image
 
 from vae_explorer.cli import main
-from vae_explorer.data import DatasetError, cache, find_prepared, load_dataset, prepare
+from vae_explorer.data import (
+    DatasetError,
+    cache,
+    find_content,
+    find_prepared,
+    load_dataset,
+    prepare,
+)
 from vae_explorer.data.user_sets import add_user_set, list_user_sets
 from vae_explorer.training.classifier import train_classifier
 
@@ -119,7 +126,9 @@ def test_a_source_that_can_no_longer_be_read_is_not_passed_over(
     open_again(tmp_path, archive)
     archive.write_bytes(archive.read_bytes()[:-30])
     for open_it in (prepare, load_dataset):
-        with pytest.raises(DatasetError, match=r"packed.zip is neither a folder nor a zip"):
+        with pytest.raises(
+            DatasetError, match=r"packed.zip is neither a folder nor a readable zip"
+        ):
             open_it("folder", tmp_path, size=SIZE, source=archive)
     assert find_prepared("folder", tmp_path, source=archive) == {}
 
@@ -230,7 +239,7 @@ def test_a_zip_that_is_replaced_by_hand_is_looked_through_again(
     assert list_user_sets(tmp_path) == [again]
     own.source.write_bytes(b"no zip at all")
     (broken,) = list_user_sets(tmp_path)
-    assert "no zip" in broken.fault
+    assert "not a zip file" in broken.fault
     assert broken.counts == {}
     assert list_user_sets(tmp_path) == [broken]  # told, and not read at each look
     pack(own.source)
@@ -299,5 +308,21 @@ def test_a_classifier_of_own_images_is_resumed_from_what_its_run_began_with(
         assert main(["train-classifier", *began, "--source", str(source), *out]) == 130
     other = ["--source", str(training_folder)]
     assert main(["train-classifier", *out, "--resume", *other]) != 0
-    assert f"began with --source {source}" in capsys.readouterr().err
+    assert f"was started with --source {source}" in capsys.readouterr().err
     assert main(["train-classifier", *out, "--resume"]) == 0
+
+
+def test_the_images_of_a_model_are_found_by_their_content_alone(
+    tmp_path: Path, source: Path
+) -> None:
+    other = tmp_path / "birds"
+    write_images(other / "hen", range(30, 36))
+    sets = [prepare("folder", tmp_path, size=SIZE, source=each) for each in (source, other)]
+    shutil.rmtree(source)  # the cache is what is left
+    for wanted in sets:
+        folder = find_content("folder", wanted.content, tmp_path)
+        assert folder is not None
+        found = cache.open_cache(folder, cache.read_info(folder))
+        assert np.array_equal(found.images, wanted.images)
+    for name, content in (("folder", ""), ("folder", "0" * 64), ("digits", sets[0].content)):
+        assert find_content(name, content, tmp_path) is None

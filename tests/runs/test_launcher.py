@@ -86,7 +86,7 @@ def test_a_training_lives_on_its_own_and_is_published(arguments: Arguments) -> N
     assert list(list_checkpoints()[0]) == ["one"]
     assert list_epochs(workspace.RUNS / "one") == [1, 2, 3]
     assert read_epochs(workspace.RUNS / "one", latest=True).numbers.tolist() == [3]
-    assert "Published checkpoints/one" in (workspace.RUNS / "one" / "log.txt").read_text()
+    assert "Saved checkpoints/one" in (workspace.RUNS / "one" / "log.txt").read_text()
 
 
 def test_a_second_start_is_told_which_one_runs(arguments: Arguments) -> None:
@@ -163,7 +163,7 @@ def test_stopped_it_publishes_the_best_so_far(arguments: Arguments) -> None:
     history = read_history(workspace.RUNS / "stopped")
     assert load_checkpoint("stopped").history["epoch"].tolist() == [e.epoch for e in history]
     best = min(history, key=lambda epoch: epoch.validation_loss)
-    assert f"The best epoch, {best.epoch}, was published" in status.message
+    assert f"Model saved (best epoch: {best.epoch})" in status.message
 
 
 def test_stopped_before_the_first_epoch_it_says_so_and_can_go_on(arguments: Arguments) -> None:

@@ -343,10 +343,10 @@ def test_a_full_disk_costs_no_state(
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
     status = RUN.read_status()
     assert status is not None
-    assert (status.phase, status.failure, status.message[:17]) == (
+    assert (status.phase, status.failure, status.message) == (
         "finished",
         "",
-        "The best epoch, 2",
+        "Model saved (best epoch: 2).",
     )
 
 
@@ -437,7 +437,7 @@ def test_killed_after_publishing_it_needs_nothing_more(
     (RUN.path / "published").unlink()
     card = Path("checkpoints/small/card.json").read_bytes()
     assert main(["train", "--resume", "--out", "checkpoints/small", "--root", str(data_root)]) == 0
-    assert "checkpoints/small is already published" in capsys.readouterr().out
+    assert "checkpoints/small is already saved" in capsys.readouterr().out
     assert Path("checkpoints/small/card.json").read_bytes() == card
     status = RUN.read_status()
     assert status is not None

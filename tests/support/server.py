@@ -18,17 +18,32 @@ START_SECONDS = 60
 
 
 @contextmanager
-def serve(folder: Path, log: Path, **environment: str) -> Iterator[str]:
-    """Run the app in a folder, where it finds data and writes runs; give its address."""
+def serve(
+    folder: Path, log: Path, *, installed: str | None = None, **environment: str
+) -> Iterator[str]:
+    """Run the app in a folder, where it finds data and writes runs; give its address.
+
+    Parameters
+    ----------
+    folder, log : Path
+        The working directory, and the file for what the server prints.
+    installed : str, optional
+        The command of an installed copy, to be run instead of this checkout.
+    **environment : str
+        Added to the environment's variables.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     options = {"address": "127.0.0.1", "port": port, "headless": "true", "fileWatcherType": "none"}
     flags = [f"--server.{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py"), *flags]
+    if installed:
+        command = [installed, "--", *flags]
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py"), *flags],
+            command,
             cwd=folder,
             env={**os.environ, **environment},
             stdout=output,

@@ -287,7 +287,7 @@ def test_the_command_trains_and_publishes(
     assert command(*NEW) == 0
     told = capsys.readouterr().out
     assert "epoch   2/2  train" in told
-    assert f"Published {OUT}" in told
+    assert f"Saved {OUT}" in told
     network = load_classifier("small")
     assert network.config.attributes == NAMES
     assert network.config.architecture == "residual"

@@ -238,13 +238,13 @@ def test_two_processes_go_on_where_one_was(outcomes: Outcomes, trained_run: Path
 def test_a_loss_that_is_not_a_number_ends_both_and_keeps_the_state(outcomes: Outcomes) -> None:
     run, ends = outcomes["diverging"]
     assert ends[0] == ends[1]
-    assert "not a number in epoch 4" in ends[0]
+    assert "NaN or infinite in epoch 4" in ends[0]
     assert len(load_state(run).history) == 3
 
 
 def test_more_processes_than_pictures_in_a_batch_are_refused(outcomes: Outcomes) -> None:
     _, ends = outcomes["few"]
-    assert all("batch of 1 images cannot be shared among 2" in end for end in ends)
+    assert all("batch of 1 images cannot be divided among 2" in end for end in ends)
 
 
 # What a process takes
@@ -267,7 +267,7 @@ def test_shards_split_a_batch_and_their_weights_are_its_mean(batch: int, count: 
     assert sorted(np.concatenate([values[one.shard] for one in each])) == sorted(values)
     means = [one.weight * values[one.shard].mean() for one in each]
     assert np.mean(means) == pytest.approx(values.mean(), rel=1e-12)
-    with pytest.raises(TrainingError, match="cannot be shared"):
+    with pytest.raises(TrainingError, match="cannot be divided"):
         Processes(_Nth(0, batch + 1), batch)
 
 

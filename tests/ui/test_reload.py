@@ -46,3 +46,18 @@ def test_a_saved_source_is_heard_of_and_what_lies_below_is_not(tmp_path: Path) -
     )
     assert done.stdout.split() == ["True", "0", "False"], done.stderr[-2000:]
     assert "overflow" not in done.stderr
+
+
+_WITHOUT = """
+import sys
+sys.modules["watchdog"] = None
+from vae_explorer.ui.reload import watch_sources_only
+watch_sources_only()
+"""
+
+
+def test_where_streamlit_brings_no_watchdog_files_are_left_to_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,8 +1,9 @@
 """The user's checkpoints: named, renamed, deleted. Shipped checkpoints are protected.
 
 A checkpoint is shipped by its name, wherever its folder lies: `SHIPPED` names those that come with
-the project. No upload and no renaming takes such a name, so what bears it is the shipped model, or
-what somebody put in its place at the command line; neither is ever renamed or deleted here.
+the project, whether they have a shelf of their own or not (see `vae_explorer.workspace`). No upload
+and no renaming takes such a name, so what bears it is the shipped model, or what somebody put in
+its place at the command line; neither is ever renamed or deleted here.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pathlib import Path
 from vae_explorer import workspace
 from vae_explorer.checkpoints import find_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.checkpoints.storage import CARD, read_card, read_files
+from vae_explorer.checkpoints.storage import CARD, list_folders, read_card, read_files
 from vae_explorer.errors import CheckpointError
 from vae_explorer.runs.run import list_runs
 from vae_explorer.workspace import (
     check_name,
+    list_names,
     refuse_when_read_only,
     remove_folder,
     staged_folder,
@@ -44,6 +46,7 @@ SHIPPED = frozenset(
 """Names of the checkpoints that come with the project."""
 
 MAX_TITLE = 120
+TITLE_RULE = f"must be one line of 1 to {MAX_TITLE} characters, without markup"
 MARKUP = re.compile(r"!\[|\]\(|<|[\x00-\x1f]")
 """What makes a link, an image or HTML of words where Markdown is read."""
 
@@ -76,7 +79,9 @@ def changing(what: str) -> Iterator[None]:
 
 def is_shipped(name: str) -> bool:
     """Say whether a name is that of a checkpoint that comes with the project."""
-    return name.casefold() in SHIPPED
+    shelf = workspace.SHIPPED_SHELF
+    there = {folder.name.casefold() for folder in list_folders(shelf)} if shelf else set()
+    return name.casefold() in SHIPPED | there
 
 
 def check_free(name: str) -> Path:
@@ -153,10 +158,7 @@ def check_title(title: str) -> str:
     """Return a title without space at its ends; `CheckpointError` where it cannot be one."""
     title = title.strip()
     if not 0 < len(title) <= MAX_TITLE or not title.isprintable() or MARKUP.search(title):
-        raise CheckpointError(
-            f"A title must be one line of 1 to {MAX_TITLE} characters, without markup; "
-            f"found {title[: MAX_TITLE + 1]!r}."
-        )
+        raise CheckpointError(f"A title {TITLE_RULE}; found {title[: MAX_TITLE + 1]!r}.")
     return title
 
 
@@ -169,6 +171,4 @@ def _user_checkpoint(name: str, changed: str) -> Path:
 
 def _taken() -> set[str]:
     """Return all names among the checkpoints, and of the runs that will be published there."""
-    root = workspace.CHECKPOINTS
-    names = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    return names | {s.name for s in list_runs() if s.phase != "finished"}
+    return list_names() | {s.name for s in list_runs() if s.phase != "finished"}

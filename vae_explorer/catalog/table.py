@@ -19,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from vae_explorer import workspace
-from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.checkpoints import find_checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.format import HISTORY, unpack_history
 from vae_explorer.checkpoints.storage import read_file
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS
 from vae_explorer.data.base import name_source
-from vae_explorer.errors import RunError
+from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.models import count_model_parameters
 from vae_explorer.runs.run import Run
 from vae_explorer.runs.status import find_option
@@ -71,7 +70,7 @@ class ModelRow:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a training that was not published."""
+        """Whether it is a training that has not become a model."""
         return self.id.startswith(RUN)
 
     @property
@@ -97,7 +96,7 @@ def list_rows(
     runs : Path
         Folder of the runs; it need not be there.
     checkpoint_root : Path, optional
-        By default where checkpoints are looked for by name.
+        By default all shelves, where checkpoints are looked for by name.
 
     Returns
     -------
@@ -106,13 +105,13 @@ def list_rows(
     errors : dict of str to str
         What is broken and how to mend it, by the `id` it would have had.
     """
-    root = workspace.CHECKPOINTS if checkpoint_root is None else checkpoint_root
-    cards, errors = list_checkpoints(root)
+    cards, errors = list_checkpoints(checkpoint_root)
     rows = []
     for name, card in cards.items():
         try:
-            rows.append(_read_checkpoint(root / name, card))
-        except ValueError as error:
+            folder = checkpoint_root / name if checkpoint_root else find_checkpoint(name)
+            rows.append(_read_checkpoint(folder, card))
+        except (ValueError, CheckpointError) as error:  # the latter: deleted just now
             errors[name] = str(error)
     for folder in _run_folders(runs):
         try:
@@ -222,7 +221,7 @@ COLUMNS = (
     Column(
         "measured_on",
         "Evaluated on",
-        "Held-out images, or for an unpublished run its own validation images.",
+        "Held-out images, or for a run without a saved model its own validation images.",
         lambda row: row.measured_on,
         is_number=False,
     ),

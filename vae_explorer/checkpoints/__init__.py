@@ -8,6 +8,7 @@ from vae_explorer.checkpoints.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
+    say_repair,
 )
 from vae_explorer.checkpoints.storage import CARD
 from vae_explorer.errors import CheckpointError
@@ -22,4 +23,5 @@ __all__ = [
     "list_checkpoints",
     "load_checkpoint",
     "save_checkpoint",
+    "say_repair",
 ]

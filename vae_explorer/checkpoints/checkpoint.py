@@ -17,7 +17,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,9 @@ from vae_explorer.checkpoints.storage import (
 )
 from vae_explorer.encodings import Encodings
 from vae_explorer.errors import CheckpointError, did_you_mean
+from vae_explorer.installation import shell_command
 from vae_explorer.models import Autoencoder
-from vae_explorer.workspace import staged_folder, write_files
+from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     Parameters
     ----------
     name_or_path : str or Path
-        A str without a separator is a name below `CHECKPOINTS`. A Path, or a str with a
-        separator, is a path; only a Path may go up by `..`. What comes from a URL goes through
+        A str without a separator is a name on a shelf. A Path, or a str with a separator, is a
+        path; only a Path may go up by `..`. What comes from a URL goes through
         `find_checkpoint`, which knows names only.
 
     Raises
@@ -164,7 +166,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     if not has_card(folder):
         raise CheckpointError(
             f"There is no checkpoint in {folder.name!r}: it has no {CARD}. "
-            "To list all checkpoints: python -m vae_explorer list"
+            f"To list all checkpoints: {shell_command('list')}"
         )
     folder = folder.resolve()
     try:
@@ -174,7 +176,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
 
 
 def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], dict[str, str]]:
-    """Find the checkpoints in a folder, by default `CHECKPOINTS`, and verify their files.
+    """Find the checkpoints in a folder, by default on all shelves, and verify their files.
 
     A folder that has not changed since (times and sizes of its files) is not read again.
 
@@ -186,16 +188,22 @@ def list_checkpoints(root: Path | None = None) -> tuple[dict[str, ModelCard], di
         What is broken and how to mend it, by name.
     """
     cards, errors = {}, {}
-    for folder in list_folders(workspace.CHECKPOINTS if root is None else root):
+    folders, hidden = _list_shelves((root,) if root else workspace.shelves())
+    for name, folder in folders.items():
         try:
-            cards[folder.name] = verify(folder)
+            cards[name] = verify(folder)
         except ValueError as error:
-            errors[folder.name] = describe_damage(folder, error)
+            errors[name] = describe_damage(folder, error)
+    for folder in hidden:
+        errors[folder.name] = (
+            "Your model of this name is not shown, because a model that comes with VAE Explorer "
+            f"has the same name. Rename its folder, checkpoints/{folder.name}."
+        )
     return cards, errors
 
 
 def find_checkpoint(name: str) -> Path:
-    """Return the folder of a checkpoint by name, and never one outside `CHECKPOINTS`.
+    """Return the folder of a checkpoint by name, and never one outside the shelves.
 
     Raises
     ------
@@ -203,14 +211,22 @@ def find_checkpoint(name: str) -> Path:
         If there is none of that name; the message lists those there are.
     """
     # The name is only compared, so that no path is ever made of what a stranger typed.
-    folders = {folder.name: folder for folder in list_folders(workspace.CHECKPOINTS)}
+    folders, _ = _list_shelves(workspace.shelves())
     if not folders:
-        raise CheckpointError(
-            "There are no checkpoints yet. Train one: python -m vae_explorer train"
-        )
+        raise CheckpointError(f"There are no checkpoints yet. Train one: {shell_command('train')}")
     if name not in folders:
         raise CheckpointError(did_you_mean("checkpoint", name[:80], list(folders)))
     return folders[name]
+
+
+def _list_shelves(shelves: Sequence[Path]) -> tuple[dict[str, Path], list[Path]]:
+    """Return the checkpoints by name, sorted, and those whose name an earlier shelf has."""
+    folders: dict[str, Path] = {}
+    hidden = []
+    for folder in (folder for shelf in shelves for folder in list_folders(shelf)):
+        if folders.setdefault(folder.name, folder) is not folder:
+            hidden.append(folder)
+    return dict(sorted(folders.items())), hidden
 
 
 def _read(folder: Path) -> Checkpoint:
@@ -234,8 +250,27 @@ def _read(folder: Path) -> Checkpoint:
 
 def describe_damage(folder: Path, fault: ValueError) -> str:
     """Say that a checkpoint is broken, why, and how to mend it."""
-    return (
-        f"The checkpoint {folder.name!r} is broken. {fault} If it came with the app, restore "
-        f"it: git checkout -- checkpoints/{folder.name}. Otherwise train it again: "
-        f"python -m vae_explorer train --out checkpoints/{folder.name} --replace ..."
-    )
+    return f"The checkpoint {folder.name!r} is broken. {fault} {say_repair(folder, 'train')}"
+
+
+def say_repair(folder: Path, training: str) -> str:
+    """Say how a broken checkpoint or classifier is mended.
+
+    Parameters
+    ----------
+    folder : Path
+        On a shelf, or anywhere.
+    training : str
+        The command that makes one: "train" or "train-classifier".
+    """
+    kept = f"{CLASSIFIERS}/{folder.name}" if training != "train" else folder.name
+    # Visitors of a page may read this: no path of this machine.
+    again = shell_command(f"{training} --out {shlex.quote(f'checkpoints/{kept}')} --replace ...")
+    if workspace.SHIPPED_SHELF is None:
+        return (
+            f"If it came with the app, restore it: git checkout -- checkpoints/{kept}. Otherwise "
+            f"train it again: {again}"
+        )
+    if folder.resolve().is_relative_to(workspace.SHIPPED_SHELF.resolve()):
+        return "It comes with VAE Explorer: install VAE Explorer again to restore it."
+    return f"Train it again: {again}"

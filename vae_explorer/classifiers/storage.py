@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from vae_explorer import workspace
+from vae_explorer.checkpoints import say_repair
 from vae_explorer.checkpoints.card import DatasetInfo, format_card, parse_card
 from vae_explorer.checkpoints.format import MODEL, fill, pack_model
 from vae_explorer.checkpoints.storage import CARD, has_card, read_file, read_files
@@ -34,7 +36,8 @@ from vae_explorer.classifiers.network import (
 )
 from vae_explorer.errors import CheckpointError, did_you_mean
 from vae_explorer.inference import CHUNK
-from vae_explorer.workspace import CLASSIFIERS, staged_folder, write_files
+from vae_explorer.installation import shell_command
+from vae_explorer.workspace import CLASSIFIERS, shelves, shorten, staged_folder, write_files
 
 __all__ = [
     "CLASSIFIERS",
@@ -98,7 +101,7 @@ def load_classifier(name_or_path: str | Path) -> AttributeClassifier:
     Parameters
     ----------
     name_or_path : str or Path
-        A str without a separator is a name below `checkpoints/classifiers`; anything else a path.
+        A str without a separator is a name below `classifiers` on a shelf; anything else a path.
 
     Returns
     -------
@@ -115,9 +118,8 @@ def load_classifier(name_or_path: str | Path) -> AttributeClassifier:
         return _read(folder)
     except ValueError as error:
         raise CheckpointError(
-            f"The classifier {folder.name!r} is broken. {error} If it came with the project, get "
-            f"it back: git checkout -- checkpoints/{CLASSIFIERS}/{folder.name}. Else train it "
-            f"again: python -m vae_explorer train-classifier --out {folder} --replace ..."
+            f"The classifier {folder.name!r} is broken. {error} "
+            f"{say_repair(folder, 'train-classifier')}"
         ) from error
 
 
@@ -196,20 +198,24 @@ def _find(name_or_path: str | Path) -> Path:
             return folder.resolve()
         raise CheckpointError(
             f"There is no classifier in {folder}: it has no {CARD}. To train one: "
-            f"python -m vae_explorer train-classifier --out {folder}"
+            f"{shell_command(f'train-classifier --out {shlex.quote(str(folder))}')}"
         )
-    root = workspace.CHECKPOINTS / CLASSIFIERS
     # The name is only compared, so that no path is ever made of what was typed.
-    folders = {card.parent.name: card.parent for card in root.glob(f"*/{CARD}")}
+    folders = _list_folders()
     if name_or_path in folders:
         return folders[name_or_path]
-    known = f"There are no classifiers in {root}."
+    own = workspace.CHECKPOINTS / CLASSIFIERS
+    known = f"There are no classifiers in {own}."
     if folders:
         known = did_you_mean("classifier", name_or_path[:80], list(folders))
-    raise CheckpointError(
-        f"{known} To train one: "
-        "python -m vae_explorer train-classifier --out checkpoints/classifiers/NAME"
-    )
+    out = shlex.quote(str(shorten(own / "NAME")))
+    raise CheckpointError(f"{known} To train one: {shell_command(f'train-classifier --out {out}')}")
+
+
+def _list_folders() -> dict[str, Path]:
+    """Return the classifiers' folders by name; what comes with the app precedes the user's."""
+    cards = [card for shelf in shelves() for card in shelf.glob(f"{CLASSIFIERS}/*/{CARD}")]
+    return {card.parent.name: card.parent for card in reversed(cards)}
 
 
 def _read(folder: Path) -> AttributeClassifier:
@@ -286,7 +292,7 @@ def find_classifier(name: str, attributes: tuple[str, ...]) -> AttributeClassifi
     CheckpointError
         If it is there, and broken.
     """
-    if not (workspace.CHECKPOINTS / CLASSIFIERS / name).is_dir():
+    if not any((shelf / CLASSIFIERS / name).is_dir() for shelf in shelves()):
         return None
     classifier = load_classifier(name)
     return classifier if classifier.config.attributes == attributes else None

@@ -14,15 +14,16 @@ from tqdm import tqdm
 from vae_explorer import workspace
 from vae_explorer.checkpoints import CARD
 from vae_explorer.classifiers.network import CHANNELS, ClassifierConfig
-from vae_explorer.cli.data import add_data_options, check_same_source, open_dataset
+from vae_explorer.cli.data import add_data_options, check_same_source, open_dataset, show_path
 from vae_explorer.config import TrainConfig
 from vae_explorer.data import DATASETS, DatasetError, ImageDataset
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import ConfigError, RunError, did_you_mean
+from vae_explorer.installation import shell_command
 from vae_explorer.publishing import publish_classifier
 from vae_explorer.runs.run import Run
 from vae_explorer.training.classifier import load_best, load_config, save_config, train_classifier
-from vae_explorer.workspace import CLASSIFIERS, atomic_write
+from vae_explorer.workspace import CLASSIFIERS, atomic_write, refuse_shipped
 
 IMAGE_SIZE = 64
 EPOCHS = 9
@@ -101,7 +102,8 @@ def add_classifier_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder to publish to: checkpoints/classifiers/NAME",
+        help="folder to save the classifier in: "
+        f"{show_path(workspace.CHECKPOINTS / CLASSIFIERS / 'NAME')}",
     )
     parser.add_argument("--epochs", type=int, help=f"number of epochs (default {EPOCHS})")
     parser.add_argument("--seed", type=int, help="random seed of weights and batches (default 0)")
@@ -122,6 +124,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     run, out = workspace.RUNS / CLASSIFIERS / request.out.name, request.out
     if request.resume:
         request = request.complete(run)
+    refuse_shipped(out)
     if out.exists() and not request.replace:
         raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
@@ -157,7 +160,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
         again = shlex.join(request.resume_arguments)
         print(
             "Stopped. Resume after the last epoch: "
-            f"python -m vae_explorer train-classifier --resume {again}"
+            f"{shell_command(f'train-classifier --resume {again}', complete=True)}"
         )
         return 130
 
@@ -169,7 +172,7 @@ def run_train_classifier(args: argparse.Namespace) -> int:
     print(f"Best epoch: {card.training.best_epoch}. {card.protocol}.")
     print(
         f"Mean accuracy {card.mean_accuracy:.4f} (majority class: "
-        f"{card.majority_accuracy:.4f}). Published {out}."
+        f"{card.majority_accuracy:.4f}). Saved {out}."
     )
     return 0
 

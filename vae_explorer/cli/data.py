@@ -11,13 +11,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vae_explorer import workspace
-from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
+from vae_explorer.checkpoints import Checkpoint, list_checkpoints, load_checkpoint
 from vae_explorer.checkpoints.card import Metric
+from vae_explorer.checkpoints.storage import has_card
 from vae_explorer.data import DATASETS, ImageDataset, prepare
 from vae_explorer.data.base import list_left_out
 from vae_explorer.errors import ConfigError, DatasetError, did_you_mean
 from vae_explorer.evaluation.metrics import evaluate
+from vae_explorer.installation import shell_command
 from vae_explorer.publishing import check_training_data, reevaluate
+from vae_explorer.workspace import refuse_shipped, shorten
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -33,7 +36,9 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a checkpoint; with --write, publish it anew with these numbers."""
-    checkpoint = load_checkpoint(args.checkpoint)
+    checkpoint = open_checkpoint(args.checkpoint)
+    if args.write:
+        refuse_shipped(checkpoint.path)
     data = checkpoint.card.dataset
     dataset = open_dataset(
         data.name,
@@ -70,10 +75,8 @@ def run_list(args: argparse.Namespace) -> int:
     for name, reason in errors.items():
         print(f"{name:24} BROKEN: {reason}")
     if not cards and not errors:
-        print(
-            f"No checkpoints in {workspace.CHECKPOINTS}. "
-            "Train one: python -m vae_explorer train --help"
-        )
+        train = shell_command("train --help", complete=True)
+        print(f"No checkpoints in {workspace.CHECKPOINTS}. Train one: {train}")
     return 0
 
 
@@ -83,7 +86,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--root",
         type=Path,
         default=workspace.DATA,
-        help="folder of prepared data sets (default: data)",
+        help=f"folder of prepared data sets (default: {show_path(workspace.DATA)})",
     )
     parser.add_argument(
         "--source",
@@ -91,6 +94,23 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="folder or zip file of images, or of the files of CelebA",
     )
+
+
+def show_path(path: Path) -> str:
+    """Return a path as the help of an option shows it: short, and as argparse takes it."""
+    return str(shorten(path)).replace("%", "%%")
+
+
+def open_checkpoint(name_or_path: str) -> Checkpoint:
+    """Load the checkpoint that a command names; a folder that is there precedes a name.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_checkpoint` does.
+    """
+    path = Path(name_or_path)
+    return load_checkpoint(path if has_card(path) else name_or_path)
 
 
 def check_dataset(name: str) -> None:

@@ -21,12 +21,14 @@ from vae_explorer.cli.data import (
     check_same_source,
     open_dataset,
     print_metrics,
+    show_path,
 )
 from vae_explorer.config import JsonValue, ModelConfig, TrainConfig
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.device import keep_freed_memory
-from vae_explorer.errors import ConfigError, RunError, did_you_mean
+from vae_explorer.errors import ConfigError, FieldError, RunError, did_you_mean
 from vae_explorer.evaluation.limits import describe_limits
+from vae_explorer.installation import open_command, shell_command
 from vae_explorer.models import build_model
 from vae_explorer.presets import PRESETS, RECIPES, find_preset
 from vae_explorer.publishing import publish
@@ -37,12 +39,13 @@ from vae_explorer.training.distributed import any_rank, create_accelerator, shut
 from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics, StepMetrics, best_of, history_columns
 from vae_explorer.training.trainer import describe_adaptations, train
+from vae_explorer.workspace import refuse_shipped
 
 CONFIG_HELP = """
 FILE.json for --config may set any field of vae_explorer/config.py, for example
   {"model": {"image_size": 32, "image_channels": 1, "latent_dim": 8, "channels": [32, 64]},
    "train": {"epochs": 40, "beta": 4}}
-"model" may also be the name of a published model. Options on the command line take precedence.
+"model" may also be the name of a built-in model. Options on the command line take precedence.
 Ctrl-C finishes the current step, saves and stops; --resume continues from there.
 """
 
@@ -79,7 +82,7 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         if self.finish and not self.resume:
-            raise ConfigError("--finish publishes the best epoch of an existing run: add --resume.")
+            raise ConfigError("--finish saves the best epoch of an existing run: add --resume.")
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
@@ -90,9 +93,16 @@ class TrainRequest:
         ConfigError
             Where the command line would show the usage and exit.
         """
-        parser = _RaisingParser(add_help=False, argument_default=argparse.SUPPRESS)
+        parser = _RaisingParser(
+            add_help=False, argument_default=argparse.SUPPRESS, exit_on_error=False
+        )
         add_train_options(parser)
-        return cls.from_namespace(parser.parse_args(list(arguments)))
+        try:
+            return cls.from_namespace(parser.parse_args(list(arguments)))
+        except argparse.ArgumentError as error:
+            option = error.argument_name or ""
+            field = option.removeprefix("--").replace("-", "_")
+            raise FieldError(field, error.message, f"{option}:") from error
 
     @classmethod
     def from_namespace(cls, args: argparse.Namespace) -> Self:
@@ -220,9 +230,12 @@ class TrainRequest:
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `train`."""
-    parser.add_argument("--model", help="published model to train: " + ", ".join(PRESETS))
+    parser.add_argument("--model", help="built-in model to train: " + ", ".join(PRESETS))
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder to publish to: checkpoints/NAME"
+        "--out",
+        type=Path,
+        required=True,
+        help=f"folder to save the model in: {show_path(workspace.CHECKPOINTS / 'NAME')}",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE.json", help="file with further settings, see below"
@@ -243,7 +256,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         help="discard an unfinished run of this name and start over",
     )
     parser.add_argument(
-        "--finish", action="store_true", help="with --resume: publish the best epoch so far"
+        "--finish", action="store_true", help="with --resume: save the best epoch so far"
     )
     parser.add_argument(
         "--replace", action="store_true", help="replace an existing checkpoint at --out"
@@ -265,7 +278,7 @@ _OPTIONS = tuple(
     for name, type_, text in (
         ("dataset", str, "data set to train on: " + ", ".join(DATASETS)),
         ("image_size", int, "width and height of the model's images, in pixels"),
-        ("image_channels", int, "1 for grayscale, 3 for colour"),
+        ("image_channels", int, "1 for greyscale, 3 for colour"),
         (
             "channels",
             list,
@@ -283,7 +296,7 @@ _OPTIONS = tuple(
         (
             "weight_average",
             float,
-            "decay of the moving average of the weights, which is published (default 0.999)",
+            "decay of the moving average of the weights, which is saved (default 0.999)",
         ),
         (
             "patience",
@@ -325,7 +338,7 @@ def _whole_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"it must be whole numbers separated by commas, such as 32,64; found {text!r}"
+            "must be whole numbers separated by commas, for example 32,64."
         ) from error
 
 
@@ -359,7 +372,7 @@ def run_train(args: argparse.Namespace) -> int:
     if request.resume:
         request = request.complete(run)
     if request.resume and run.reconcile_published(request.out):
-        print(f"{request.out} is already published.")
+        print(f"{request.out} is already saved.")
         return 0
     ensure_free(request)
     model_config, config = _choose_configs(request, run)
@@ -393,8 +406,8 @@ def run_train(args: argparse.Namespace) -> int:
             shut_down(accelerator)
             publishes = reporter.requested_action == "stop" and reporter.status.epoch
             if is_main and interrupted and not publishes:
-                again = shlex.join(resume_arguments(request.arguments))
-                print(f"Stopped and saved. Resume: python -m vae_explorer train --resume {again}")
+                again = shlex.join(["train", "--resume", *resume_arguments(request.arguments)])
+                print(f"Stopped and saved. Resume: {shell_command(again, complete=True)}")
                 reporter.pause()
                 return 130
         if is_main:
@@ -409,8 +422,11 @@ def ensure_free(request: TrainRequest) -> None:
     ------
     RunError
         Saying which option helps.
+    ReadOnlyError
+        If it comes with the app, or has the name of what does.
     """
     out = request.out
+    refuse_shipped(out)
     if out.exists() and not request.replace:
         raise RunError(f"{out} already exists. Choose another --out, or add --replace.")
     if out.exists() and not (out / CARD).is_file():
@@ -490,9 +506,7 @@ def _publish_best(
     model.load_state_dict(state.best)
     best = best_of(state.history, config)
     if best is None:
-        raise RunError(
-            "No epoch is finished, so there is nothing to publish. Resume with --resume."
-        )
+        raise RunError("No epoch is finished, so there is no model to save. Resume with --resume.")
     ensure_free(request)
     reporter.enter("evaluating")
     print(f"Best epoch: {best.epoch}. Evaluating on the held-out split ...")
@@ -510,9 +524,9 @@ def _publish_best(
     for line in limits:
         print(line)
     run.mark_published()
-    print(f"Published {request.out}. To open it: streamlit run app.py")
-    published = f"The best epoch, {best.epoch}, was published."
-    reporter.enter("finished", " ".join([published, *limits]))
+    print(f"Saved {request.out}. To open it: {open_command()}")
+    saved = f"Model saved (best epoch: {best.epoch})."
+    reporter.enter("finished", " ".join([saved, *limits]))
 
 
 def _show_step(bar: tqdm, metrics: StepMetrics) -> None:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
-from vae_explorer.checkpoints.storage import has_card
+from vae_explorer.cli.data import open_checkpoint
 from vae_explorer.data.base import list_left_out, say_no_image
 from vae_explorer.data.files import ImageFiles, open_image_files
 from vae_explorer.data.formats import FORMAT_NAMES
@@ -46,7 +45,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "models, the main face of each image is found and aligned; for Fashion-MNIST models, the "
         "garment is cut out. The app does the same with uploads.",
     )
-    encoded.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
+    encoded.add_argument("checkpoint", help="name, or path of the folder")
     encoded.add_argument("folder", type=Path, help="folder or zip file of images")
     encoded.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
     encoded.add_argument(
@@ -59,23 +58,23 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     decoded = subparsers.add_parser(
         "decode",
         help="decode the latents in a CSV file to PNG images",
-        description="Decode each row's z1, z2, ... to a PNG image. Grayscale images are light on "
+        description="Decode each row's z1, z2, ... to a PNG image. Greyscale images are light on "
         "dark, as in the data set.",
     )
-    decoded.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
+    decoded.add_argument("checkpoint", help="name, or path of the folder")
     decoded.add_argument("file", type=Path, help="CSV file with the columns z1, z2, ...")
     decoded.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     decoded.set_defaults(command=run_decode)
 
     exported = subparsers.add_parser("export", help="export encoder and decoder as ONNX")
-    exported.add_argument("checkpoint", help="name in checkpoints/, or path of the folder")
+    exported.add_argument("checkpoint", help="name, or path of the folder")
     exported.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     exported.set_defaults(command=run_export)
 
 
 def run_encode(args: argparse.Namespace) -> int:
     """Encode a folder or zip of images."""
-    checkpoint = _load(args.checkpoint)
+    checkpoint = open_checkpoint(args.checkpoint)
     model = checkpoint.model.to(choose_device())
     with open_image_files(args.folder) as image_files:
         left_out = image_files.left_out
@@ -107,7 +106,7 @@ def run_encode(args: argparse.Namespace) -> int:
 
 def run_decode(args: argparse.Namespace) -> int:
     """Decode a CSV to a folder of PNGs."""
-    checkpoint = _load(args.checkpoint)
+    checkpoint = open_checkpoint(args.checkpoint)
     model = checkpoint.model.to(choose_device())
     with tqdm(total=_count_lines(args.file) - 1, unit="image", disable=None) as bar:
         count = decode_table(args.file, model, args.out, on_picture=bar.update)
@@ -117,16 +116,11 @@ def run_decode(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write encoder.onnx and decoder.onnx."""
-    checkpoint = _load(args.checkpoint)
+    checkpoint = open_checkpoint(args.checkpoint)
     difference = write_onnx(checkpoint, args.out)
     print(f"Exported {checkpoint.card.title} to {args.out}: encoder.onnx and decoder.onnx.")
     print(f"Largest difference from PyTorch on random inputs: {difference:.1e}.")
     return 0
-
-
-def _load(name_or_path: str) -> Checkpoint:
-    path = Path(name_or_path)
-    return load_checkpoint(path if has_card(path) else name_or_path)
 
 
 def _count_lines(path: Path) -> int:

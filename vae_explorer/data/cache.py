@@ -34,6 +34,7 @@ from vae_explorer.data.base import (
 from vae_explorer.data.registry import DATASETS, DatasetSpec
 from vae_explorer.errors import CacheError, DatasetError, ImageError, ReadOnlyError
 from vae_explorer.images import LUMA
+from vae_explorer.installation import shell_command
 from vae_explorer.workspace import is_read_only, refuse_when_read_only
 
 DEFAULT_SIZE = 64  # pixels, where the data set leaves the size to us
@@ -162,6 +163,29 @@ def find_prepared(
                     continue
             found[info.size] = info
     return dict(sorted(found.items()))
+
+
+def find_content(name: str, content: str, root: Path | None = None) -> Path | None:
+    """Find the cache that holds exactly what a model was trained on, whatever its source is now.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`.
+    content : str
+        `ImageDataset.content`; of "" there is none.
+    root : Path, optional
+        By default `workspace.DATA`.
+    """
+    if not content or name not in DATASETS:
+        return None
+    root = workspace.DATA if root is None else root
+    for folder in sorted((root / "cache").glob(f"{name}-*")):
+        with suppress(CacheError):
+            info = read_info(folder)
+            if (info.name, info.content) == (name, content):
+                return folder
+    return None
 
 
 def remove_prepared(name: str, root: Path | None = None, *, source: Path) -> None:
@@ -393,7 +417,7 @@ class _Place:
         if name not in DATASETS:
             raise DatasetError(f"There is no data set {name!r}. Available: {', '.join(DATASETS)}.")
         spec = DATASETS[name]
-        command = f"python -m vae_explorer prepare {name} --root {shlex.quote(str(root))}"
+        command = shell_command(f"prepare {name} --root {shlex.quote(str(root))}")
         if size is not None:
             command += f" --size {size}"
         if source is None and spec.needs_source:
@@ -553,7 +577,7 @@ def _check_channels(spec: DatasetSpec, channels: int | None) -> int:
     if channels == 1:
         return 1
     raise DatasetError(
-        f"{spec.title} is grayscale: image_channels must be 1 (--image-channels 1); found "
+        f"{spec.title} is greyscale: image_channels must be 1 (--image-channels 1); found "
         f"{channels}."
     )
 

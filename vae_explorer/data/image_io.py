@@ -133,7 +133,7 @@ def open_image(data: bytes) -> Image.Image:
         said = {"icc_profile": png.profile, "bit_depth": png.bits}
     is_known = is_image_head(data[:HEAD_BYTES])
     with _reading(
-        "an image with unsupported pixel values, or with damaged first bytes"
+        "an image with unsupported pixel values, or a damaged one"
         if is_known
         else "not an image that can be read"
     ):

@@ -27,7 +27,7 @@ OFFERED = {
     "Hair": ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bangs"),
     "Beard": ("No_Beard", "Mustache"),
     "Accessories": ("Eyeglasses", "Wearing_Hat"),
-    "Age and sex, as annotated": ("Young", "Male"),
+    "Age and sex (as labelled in the data)": ("Young", "Male"),
 }
 """Attributes to edit, by group. Judgements and slurs of the label set are not among them."""
 

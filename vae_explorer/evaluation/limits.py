@@ -9,8 +9,18 @@ from vae_explorer.latent.statistics import TSNE_DIFFERENT, count_different
 
 if TYPE_CHECKING:
     from vae_explorer.checkpoints import Checkpoint
+    from vae_explorer.checkpoints.card import ModelCard
 
 _NAMED = 5  # attributes that a sentence names
+
+
+def describe_collapse(card: ModelCard) -> str:
+    """Say why all reconstructions look the same, where no latent dimension is active; else ""."""
+    active = card.metrics.get("active_units")
+    if card.model.kind != "vae" or active is None or active.value != 0:
+        return ""
+    reason = "Too few epochs" if card.train.beta <= 1 else "Too few epochs, or too large a β"
+    return f"{reason}: the model still outputs the average image."
 
 
 def describe_limits(checkpoint: Checkpoint) -> dict[str, str]:

@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 _MARKS: dict[Kind, tuple[str, str]] = {
     "vae": ("circle", "VAE"),
     "autoencoder": ("diamond", "Autoencoder"),
-    "run": ("triangle-up", "Run, not published yet"),
+    "run": ("triangle-up", "Run without a saved model"),
 }
 """Symbol, and what the legend calls it."""
 _BESIDE = 3  # of them in the narrow strip

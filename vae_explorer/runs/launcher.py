@@ -20,6 +20,7 @@ import psutil
 
 from vae_explorer import workspace
 from vae_explorer.errors import LaunchError, RunError, RunUnderWayError
+from vae_explorer.installation import APP, IS_INSTALLED, PROGRAM, given_options, program
 from vae_explorer.runs.lock import lock_owner
 from vae_explorer.runs.run import Run, find_run
 from vae_explorer.runs.status import RunStatus, find_option, is_killed
@@ -28,11 +29,10 @@ from vae_explorer.workspace import check_name, refuse_when_read_only
 START_SECONDS, END_SECONDS = 300, 10
 NICE = 5
 """Added to the niceness of a training process, so that the app's pages stay responsive."""
-_PACKAGE_ROOT = Path(__file__).parents[2]
 
 
 def start_training(arguments: Sequence[str]) -> str:
-    """Start `python -m vae_explorer train ...`; return once it has begun.
+    """Start the command `train` in a process of its own; return once it has begun.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ def start_training(arguments: Sequence[str]) -> str:
     with run.log.open("ab") as log:
         log_start = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "vae_explorer", "train", *arguments],
+            [sys.executable, "-m", "vae_explorer", *given_options(), "train", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **_environment(), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # no Ctrl-C and no closed terminal of the app reaches it
         )
     _lower_priority(process.pid)
@@ -172,9 +172,13 @@ def _run_name(arguments: Sequence[str]) -> str:
     return name
 
 
-def _python_path() -> str:
+def _environment() -> dict[str, str]:
+    """Return what a process needs to import this package, and to name its own command as we do."""
+    named = {PROGRAM: program()}
+    if IS_INSTALLED:  # among the packages, which are found anyway
+        return named
     before = os.environ.get("PYTHONPATH")
-    return os.pathsep.join([str(_PACKAGE_ROOT), before] if before else [str(_PACKAGE_ROOT)])
+    return {**named, "PYTHONPATH": os.pathsep.join([str(APP), before] if before else [str(APP)])}
 
 
 def _lower_priority(pid: int) -> None:

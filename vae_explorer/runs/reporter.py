@@ -147,7 +147,7 @@ class RunReporter:
         unfinished = self.requested_action == "stop"
         self.enter(
             "paused",
-            "No epoch is finished yet, so there is nothing to publish." if unfinished else "",
+            "No epoch is finished yet, so there is no model to save." if unfinished else "",
         )
 
     def take_step(self, metrics: StepMetrics) -> None:

@@ -239,7 +239,7 @@ class Run:
         if not losses or losses != published:
             return False
         self.mark_published()
-        self.write_status(replace(status, phase="finished", failure="", message="Published."))
+        self.write_status(replace(status, phase="finished", failure="", message="Model saved."))
         return True
 
     def delete(self) -> None:

@@ -24,6 +24,7 @@ from vae_explorer.errors import (
     RunError,
     TrainingError,
 )
+from vae_explorer.installation import shell_command
 
 Phase = Literal[
     "preparing", "training", "evaluating", "paused", "finished", "failed", "interrupted"
@@ -121,16 +122,23 @@ class RunStatus(Config):
 
 def command_line(arguments: Sequence[str]) -> str:
     """Return the shell command that trains with these options, one option a line."""
-    lines = ["python -m vae_explorer train"]
+    lines = [shell_command("train", complete=True)]
     for word in arguments:
         option, _, value = word.partition("=")
         if not word.startswith("--"):
-            lines[-1] += f" {shlex.quote(word)}"
+            lines[-1] += f" {_quote(word)}"
         elif value and not value.startswith("-"):
-            lines.append(f"  {option} {shlex.quote(value)}")
+            lines.append(f"  {option} {_quote(value)}")
         else:
-            lines.append(f"  {shlex.quote(word)}")
+            lines.append(f"  {_quote(word)}")
     return " \\\n".join(lines)
+
+
+def _quote(word: str) -> str:
+    """Quote a word for a shell; in double quotes where a title has an apostrophe."""
+    if "'" in word and not set('"$`\\!') & set(word):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def resume_arguments(arguments: Sequence[str]) -> list[str]:

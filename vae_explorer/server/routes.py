@@ -34,6 +34,7 @@ from vae_explorer.checkpoints import (
 )
 from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import CheckpointError, RequestError, UnsupportedLayerError
+from vae_explorer.installation import shell_command
 from vae_explorer.models import Autoencoder
 from vae_explorer.server.requests import (
     decoding,
@@ -335,9 +336,7 @@ def _load(card: ModelCard) -> Checkpoint:
 def _find(name: str, get_checkpoint: GetCheckpoint) -> FoundModel:
     cards, _ = list_checkpoints()
     if name not in cards:
-        raise RequestError(
-            404, "No such model. To see which there are: python -m vae_explorer list"
-        )
+        raise RequestError(404, f"No such model. To see which there are: {shell_command('list')}")
     try:
         card = find_checkpoint(name) / CARD
         written = card.stat().st_mtime_ns

@@ -25,6 +25,7 @@ from torch import nn
 from vae_explorer.encodings import encode_dataset
 from vae_explorer.errors import RunError
 from vae_explorer.inference import decode
+from vae_explorer.installation import shell_command
 from vae_explorer.latent.planes import Plane, coordinate_plane, principal_components
 from vae_explorer.models import Autoencoder
 from vae_explorer.workspace import atomic_write
@@ -180,7 +181,7 @@ def read_epochs(run: Path, *, latest: bool = False) -> EpochSnapshots:
     if not numbers:
         raise RunError(
             f"The run {run.name} has no snapshots of its epochs. Train it with --keep-epochs, "
-            "which cannot be added later: python -m vae_explorer train --keep-epochs --restart ..."
+            f"which cannot be added later: {shell_command('train --keep-epochs --restart ...')}"
         )
     arrays, metadata = _read(run, _IMAGES)
     try:

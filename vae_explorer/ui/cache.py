@@ -17,8 +17,16 @@ from vae_explorer.catalog.reconstructions import load_run_model
 from vae_explorer.checkpoints import Checkpoint, load_checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.config import ModelConfig
-from vae_explorer.data import DatasetError, ImageDataset, find_prepared, load_dataset
+from vae_explorer.data import (
+    DatasetError,
+    ImageDataset,
+    find_content,
+    find_prepared,
+    load_dataset,
+)
+from vae_explorer.data.cache import open_cache, read_info
 from vae_explorer.data.held_out import HeldOutImages, load_held_out
+from vae_explorer.errors import CacheError
 from vae_explorer.export import export_onnx
 from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
@@ -70,6 +78,10 @@ def get_run_model(folder: Path, config: ModelConfig, written: int) -> Autoencode
 
 def find_originals(card: ModelCard) -> ImageDataset | None:
     """Open the data set a checkpoint was trained on; None if it was not prepared here."""
+    folder = find_content(card.dataset.name, card.dataset.content)
+    if folder is not None:
+        with suppress(CacheError):
+            return _open_cache(folder, card.dataset.content)
     dataset = find_dataset(card.dataset.name, card.dataset.image_size)
     if isinstance(dataset, HeldOutImages):
         encoded = get_checkpoint(key_of(card)).encodings.row_id
@@ -89,6 +101,12 @@ def find_dataset(name: str, image_size: int) -> ImageDataset | None:
     with suppress(DatasetError):
         return _open_held_out(name)
     return None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open_cache(folder: Path, content: str) -> ImageDataset:
+    del content  # what it is cached under: the folder may be written again
+    return open_cache(folder, read_info(folder))
 
 
 @st.cache_resource(show_spinner=False)

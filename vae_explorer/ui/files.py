@@ -46,7 +46,14 @@ def keep_uploads_in_memory() -> None:
 
 def upload_image(label: str, key: str) -> UploadedFile | None:
     """Ask for an image, and explain where it is kept."""
-    file = st.file_uploader(label, _TYPES, key=key, max_upload_size=MAX_BYTES // 2**20)
+    with st.container(key=f"image_upload-{key}"):  # whose list of formats is not shown: it is cut
+        file = st.file_uploader(
+            label,
+            _TYPES,
+            key=key,
+            max_upload_size=MAX_BYTES // 2**20,
+            help=f"JPEG, PNG, HEIC, WebP and other formats, up to {MAX_BYTES // 2**20} MB.",
+        )
     explain_privacy()
     return file
 
@@ -76,7 +83,7 @@ def take_model_file(label: str, key: str, max_bytes: int, read: Callable[[bytes]
 def explain_privacy() -> None:
     """Explain where an uploaded image is kept."""
     st.caption(
-        "Kept only in this session's memory, never on disk, in a link or in a log. "
+        "Kept in memory for this session only; never saved to disk, put in a link or logged. "
         "Reloading the page deletes it."
     )
 

@@ -10,6 +10,7 @@ import streamlit as st
 from vae_explorer.checkpoints import Checkpoint, list_checkpoints
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError
+from vae_explorer.installation import shell_command
 from vae_explorer.ui.cache import CheckpointKey, get_checkpoint, key_of
 from vae_explorer.ui.share import offer_link
 from vae_explorer.ui.state import (
@@ -153,11 +154,8 @@ def _show_errors(errors: Mapping[str, str]) -> None:
 def _explain_no_models() -> NoReturn:
     st.title("No models yet")
     st.markdown("There is no checkpoint to show. Train one on Fashion-MNIST, in minutes:")
-    st.code(
-        "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
-        "--out checkpoints/my-vae",
-        language="bash",
-    )
+    options = "--dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae"
+    st.code(shell_command(f"train {options}"), language="bash")
     st.markdown("Reload this page when it is finished. Or train one in the browser:")
     st.page_link(TRAINING, label="Train and watch", icon=":material/model_training:")
     st.stop()

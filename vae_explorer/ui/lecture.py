@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from pathlib import Path
 
 import streamlit as st
 
+from vae_explorer.installation import APP
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
 from vae_explorer.ui.browser import ROOT, bundle_script
 from vae_explorer.ui.stage.component import forward_trigger
@@ -17,7 +17,7 @@ from vae_explorer.ui.widgets import read_number
 
 _USER_LIST, _REQUESTED, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
 _LIST, _SEEN = "lecture_list", "lecture_list_seen"
-_PAGES = Path(__file__).parents[2] / "pages"
+_PAGES = APP / "pages"
 _STYLE = """
 <style>
   .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
@@ -114,7 +114,7 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 "Back",
                 icon=":material/arrow_back:",
                 disabled=current == 1,
-                help="PageUp",
+                help="Page Up",
                 on_click=_go,
                 args=(current - 1,),
             )
@@ -122,7 +122,7 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 "Next",
                 icon=":material/arrow_forward:",
                 disabled=current == count,
-                help="PageDown",
+                help="Page Down",
                 on_click=_go,
                 args=(current + 1,),
             )

@@ -7,6 +7,8 @@ import streamlit as st
 
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.data import DATASETS, DatasetError, DatasetSpec, ImageDataset, prepare
+from vae_explorer.encodings import Encodings
+from vae_explorer.installation import shell_command
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import is_read_only
 
@@ -16,18 +18,34 @@ def take_originals(card: ModelCard, originals: ImageDataset, row_ids: np.ndarray
     return originals.take(row_ids, card.model.image_size).astype(np.float32) / 255
 
 
+def name_held_out(encodings: Encodings) -> str:
+    """Return "test images", or "held-out images" where there are also those of validation."""
+    is_test = encodings.split[encodings.split != "train"] == "test"
+    return "test images" if is_test.all() else "held-out images"
+
+
 def offer_originals(card: ModelCard) -> None:
     """Offer to download the data set, since its images do not come with the app."""
     st.caption("The original images are not included with this app.")
     spec = DATASETS.get(card.dataset.name)
     if is_read_only():
         st.caption("This copy is read-only, so the data set cannot be downloaded here.")
-    elif spec is None or spec.needs_source:
-        st.caption(f"See README.md for how to prepare {escape_markdown(card.dataset.title)}.")
+    elif spec is None or not (spec.bundled or spec.download_bytes):
+        st.caption(
+            "To show them, prepare the data set on the machine that runs the app. FOLDER is the "
+            "folder or ZIP file of the original images."
+        )
+        st.code(_name_preparation(card), language="bash", wrap_lines=True)
     elif st.button(
         _name_download(spec), icon=":material/download:", help=escape_markdown(card.dataset.terms)
     ):
         _fetch(card)
+
+
+def _name_preparation(card: ModelCard) -> str:
+    size, channels = card.dataset.image_size, card.model.image_channels
+    command = f"prepare {card.dataset.name} --size {size} --source FOLDER"
+    return shell_command(command if channels != 1 else f"{command} --channels 1")
 
 
 def _name_download(spec: DatasetSpec) -> str:

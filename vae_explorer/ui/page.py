@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.figures import CLASS_COLOURS
+from vae_explorer.ui.browser import ROOT
 from vae_explorer.ui.header import RECENT, write_title
 from vae_explorer.ui.state import (
     LECTURE,
@@ -22,18 +23,52 @@ _NOTICE_PLACE, _PANEL = "notice_place", "panel"
 _BRAND = "#7664fb"  # one logo for both themes: contrast 3.9 : 1 on light, 4 : 1 on dark
 _DOTS = ((18, 20, 14, 0), (47, 17, 10, 1), (20, 49, 10, 2), (46, 46, 15, 4))
 """The logo: x, y and radius in a square of 64, and the class that gives the colour."""
+_MENU = (ROOT / "menu.js").read_text(encoding="utf-8")
 _STYLE = """
 <style>
   /* the stage and its main control are seen at 1280 x 720 without scrolling, below the menu */
   .stMainBlockContainer { padding: 4.4rem 2rem 1.5rem; }
   .stMainBlockContainer h1 { padding: 0; }
-  header.stAppHeader { background: transparent; }
+  :has(> .st-key-menu) { display: none; }
   [data-testid="stMetricValue"] { font-size: 1.35rem; }
   .js-plotly-plot image, .stImage img { image-rendering: var(--pixels); }
+  [class*="st-key-image_upload"] [data-testid="stFileUploaderDropzoneInstructions"] {
+    display: none;
+  }
+  /* a panel longer than the screen: the face stays in view beside its sliders */
+  .stColumn:has([data-view="edit"]) { position: sticky; top: 4.2rem; align-self: flex-start; }
   .vae-qr { display: block; width: min(100%, 62vh); margin: 0 auto; image-rendering: pixelated; }
   @media (max-width: 640px) {
     .stMainBlockContainer { padding: 4.2rem 0.8rem 2rem; }
     .stButtonGroup [role="radiogroup"] { flex-wrap: wrap; } /* no option beyond the edge */
+    .stColumn:has(> * > .st-key-header) { margin-top: -1.2rem; }
+    .stHorizontalBlock:has(.st-key-header) { position: relative; }
+    .stColumn:has(.st-key-header):not(:has(.stSelectbox)) { /* Share alone: beside the title */
+      position: absolute; right: 0; top: 0; width: auto; min-width: 0; margin: 0;
+    }
+    .stColumn:has([data-view="edit"]) {
+      top: 4rem; z-index: 20; padding-bottom: 0.4rem; background: var(--vae-background);
+    }
+    /* the menu, by its usual sign */
+    [data-testid="stExpandSidebarButton"] { width: 44px; height: 44px; }
+    [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"] { font-size: 0; }
+    [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"]::after {
+      content: "menu"; font-size: 26px;
+    }
+    /* a thumb needs 40 px */
+    .stButton button, .stDownloadButton button, .stPopover button, .stButtonGroup button,
+    .stFileUploader button, .stFormSubmitButton button, .stExpander summary,
+    [data-testid="stPageLink-NavLink"], [data-testid="stSidebarNavLink"], .stCheckbox label {
+      min-height: 40px; align-items: center;
+    }
+    .stSelectbox [role="group"], .stTextInput input, .stNumberInput input {
+      min-height: 40px;
+    }
+    .stNumberInput button { min-width: 40px; min-height: 40px; }
+    [data-testid="stBaseButton-elementToolbar"] { min-width: 40px; min-height: 40px; }
+    [data-testid="stTooltipHoverTarget"] button {
+      min-width: 40px; min-height: 40px; margin: -13px; justify-content: center;
+    }
   }
 </style>
 """
@@ -60,7 +95,11 @@ def open_page(
         phone.
     """
     pixels = "auto" if is_smooth() else "pixelated"
-    st.html(f"{_STYLE}<style>:root {{ --pixels: {pixels}; }}</style>")
+    st.html(
+        f"{_STYLE}<style>:root {{ --pixels: {pixels}; --vae-background: {_background()}; }}</style>"
+    )
+    with st.container(key="menu"):
+        st.html(f"<script>{_MENU}</script>", unsafe_allow_javascript=True)
     if not is_lecturing():  # a scene has its own title and sentence
         write_title(title, sentence)
     st.session_state[_NOTICE_PLACE] = st.container()
@@ -78,12 +117,16 @@ def close_page() -> None:
         st.button(
             "Reset",
             icon=":material/restart_alt:",
-            help="Set this page to its defaults.",
+            help="Reset this page to its defaults.",
             type="tertiary",
             on_click=reset_view,
             kwargs={"but": {"model", "smooth", RECENT, LECTURE}},
         )
-        toggle("smooth", "Smooth images", help="Off: every pixel is drawn as a square.")
+        toggle(
+            "smooth",
+            "Smooth images",
+            help="On: images are smoothed. Off: you see the individual pixels.",
+        )
     drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
@@ -114,6 +157,10 @@ def logo() -> str:
 def theme() -> Literal["light", "dark"]:
     """Return the browser's theme."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def _background() -> str:
+    return str(st.get_option(f"theme.{theme()}.backgroundColor"))
 
 
 def _draw_mark(scale: float, down: float = 0.0) -> str:

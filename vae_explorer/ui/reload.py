@@ -5,15 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from streamlit import env_util
-from watchdog import events
-from watchdog.observers import Observer
-
-_CHANGES = [
-    events.FileCreatedEvent,
-    events.FileModifiedEvent,
-    events.FileMovedEvent,
-    events.FileDeletedEvent,
-]
 
 
 def watch_sources_only() -> None:
@@ -26,12 +17,21 @@ def watch_sources_only() -> None:
     """
     if env_util.IS_WSL:  # files are polled there
         return
+    try:
+        from watchdog import events
+        from watchdog.observers import Observer
+    except ModuleNotFoundError:  # as on macOS, where Streamlit does not bring it: likewise
+        return
+    changes: list[type[events.FileSystemEvent]] = [
+        events.FileCreatedEvent,
+        events.FileModifiedEvent,
+        events.FileMovedEvent,
+        events.FileDeletedEvent,
+    ]
     observers: Any = Observer  # a class, which one depends on the system
     schedule = observers.schedule
 
-    def schedule_flat(
-        observer: object, handler: events.FileSystemEventHandler, path: str, **_options: object
-    ) -> object:
-        return schedule(observer, handler, path, recursive=False, event_filter=_CHANGES)
+    def schedule_flat(observer: object, handler: object, path: str, **_options: object) -> object:
+        return schedule(observer, handler, path, recursive=False, event_filter=changes)
 
     observers.schedule = schedule_flat

@@ -38,10 +38,12 @@ def _show_link() -> None:
     st.code(url, language=None, wrap_lines=True)
     if _is_local(url):
         st.caption(
-            "This address works on this computer only. For other devices, open the app by its "
-            "network address, which Streamlit prints in the terminal, and share that."
+            "This address works on this computer only. To share the view with other devices, open "
+            "the app at its network address, which the terminal shows, and press Share there: the "
+            "link then comes with a QR code."
         )
-    st.html(f'<img class="vae-qr" src="{qr_code(url)}" alt="QR code of the link">')
+    else:
+        st.html(f'<img class="vae-qr" src="{qr_code(url)}" alt="QR code of the link">')
     st.caption("To embed this view in a web page:")
     embedded = escape(view_url(**_EMBED))
     st.code(

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+_PHRASES = {"5_o_Clock_Shadow": "5_o’clock_shadow"}
+
 
 def escape_markdown(text: str) -> str:
     """Escape Markdown in a user's text, so that it shows no link and no external image."""
@@ -25,8 +27,19 @@ def format_duration(seconds: float) -> str:
 
 
 def format_attribute(name: str) -> str:
-    """Return an attribute's name with spaces: `Wearing_Hat` is "Wearing Hat"."""
-    return name.replace("_", " ")
+    """Return an attribute's name as a phrase: `Bags_Under_Eyes` is "Bags under eyes"."""
+    first, *others = _PHRASES.get(name, name).split("_")
+    return " ".join([first, *(word.lower() if word.istitle() else word for word in others)])
+
+
+def format_share(share: float) -> str:
+    """Format a share in [0, 1] in percent: "69%"; "<1%" where a share would be rounded to 0."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Format a number of things: "1 epoch", "20 epochs"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def format_number(value: float) -> str:

@@ -166,8 +166,8 @@ def test_a_clicked_tile_is_enlarged_and_stays_while_the_grid_moves(
     assert scale == 20
     np.testing.assert_array_equal(large.pixels[::scale, ::scale], wanted)
     assert "z = (3, 0)" in session.words
-    assert "Nearest encodings" in session.words
-    assert "Nearest encodings" not in session.set(model=AUTOENCODER).words
+    assert "Nearest images" in session.words
+    assert "Nearest images" not in session.set(model=AUTOENCODER).words
 
 
 @pytest.mark.parametrize(("size", "scale"), [(None, 1), ("4", 4), ("8", 8)])

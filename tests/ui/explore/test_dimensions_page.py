@@ -42,7 +42,7 @@ def test_each_strong_dimension_has_a_strip(session: Session, pictures: list[Pict
     pictures.clear()
     session.run()
     assert len(pictures) == 2
-    assert "Traversal of z₁ from −3 to 3" in session.words
+    assert "z₁ varied from −3 to 3" in session.words
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -57,7 +57,7 @@ def test_every_look_is_there_for_digits_and_faces(
         (field,) = session.chart("dimensions-faces-labels")["data"]
         r = read_array(field["z"]).reshape(6, 3)
         assert np.abs(r).max() > 0.5  # the made-up attributes are signs of three dimensions
-        assert field["x"] == ["Male", "Smiling", "Wearing Hat"]
+        assert field["x"] == ["Male", "Smiling", "Wearing hat"]
 
 
 def test_a_link_reopens_the_sliders(session: Session, open_app: Open) -> None:

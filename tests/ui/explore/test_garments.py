@@ -188,11 +188,11 @@ def test_what_it_costs_stands_beside_what_others_cost() -> None:
     image = fit_garment(garment(), 32)
     vae = encode_image(load_checkpoint("small").model, image)
     text = words(upload(open_app("small"), png(garment())))
-    assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f}, KL {vae.kl:.3g})" in text
-    assert "Average of the held-out images: 654 nats" in text
+    assert f"{vae.cost:.0f} nats (reconstruction {vae.nll:.0f} + KL {vae.kl:.3g})" in text
+    assert "Average of the test images: 654 nats" in text
     plain = encode_image(load_checkpoint("autoencoder").model, image)
     text = words(upload(open_app("autoencoder"), png(garment())))
-    assert f"error: {plain.nll:.0f} nats. Average of the held-out images: 321 nats" in text
+    assert f"error: {plain.nll:.0f} nats. Average of the test images: 321 nats" in text
 
 
 def test_the_nearest_encodings_are_named() -> None:
@@ -203,7 +203,7 @@ def test_the_nearest_encodings_are_named() -> None:
     closest = DATASETS["fashion-mnist"].label_names[distances.argmin() % 10]
     (line,) = (text for text in words(session).splitlines() if text.startswith("Nearest"))
     assert closest in read_escaped(line)
-    assert f"{distances.min():.2g} to" in line
+    assert f"{distances.min():.3g}–" in line
 
 
 def test_another_garment_lands_elsewhere() -> None:

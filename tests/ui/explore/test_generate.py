@@ -41,7 +41,7 @@ def test_samples_come_from_the_models_prior(open_app: Open, model):
     prior = "box" if model == AUTOENCODER else "standard"
     wanted = sample_latents(load_checkpoint(model), 16, prior, seed=7)
     np.testing.assert_allclose(read_latents(session, model), wanted, atol=1e-6)
-    assert ("sampled from N(0, I)" in session.words) == (model != AUTOENCODER)
+    assert ("sampled from the prior, N(0, I)" in session.words) == (model != AUTOENCODER)
 
 
 def test_a_plain_autoencoder_says_why_its_samples_fail(open_app: Open):
@@ -245,7 +245,7 @@ def test_both_priors_stand_side_by_side(open_app: Open):
         wanted = sample_latents(checkpoint, 16, prior, seed=7)
         np.testing.assert_allclose(read_floats(tiles["z"]).reshape(16, 2), wanted, atol=1e-6)
     session.send(f"samples-{VAE}-fitted", "clicked", {"tile": 1, "z": wanted[1].tolist()})
-    assert "Nearest encodings" in session.words
+    assert "Nearest images" in session.words
     assert "keep" not in session.link
 
 

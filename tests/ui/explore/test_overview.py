@@ -22,7 +22,9 @@ PAGE = "overview"
 def not_prepared(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take the prepared digits away, and have them wait to be asked for, as large sets do."""
     data_folder.unlink()
-    monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], bundled=False))
+    monkeypatch.setitem(
+        DATASETS, "digits", replace(DATASETS["digits"], bundled=False, download_bytes=10**6)
+    )
     return data_folder
 
 
@@ -51,7 +53,7 @@ def test_the_facts_are_the_cards(open_app: Open, model):
     session = open_app(PAGE, model=model)
     card = load_checkpoint(model).card
     assert read_escaped(session.app.title[0].value) == card.title
-    assert f"{card.model.latent_dim}-D |" in session.words
+    assert f"| Latent dimensions | {card.model.latent_dim} |" in session.words
     assert f"| Parameters | {sum(card.parameters.values()):,} |" in session.words
     assert ("| β | 0.1 |" in session.words) == (model != AUTOENCODER)
     assert card.dataset.licence in session.words
@@ -64,11 +66,11 @@ def test_held_out_pictures_stand_over_their_reconstructions(
 ):
     open_app(PAGE, model=model)
     checkpoint = load_checkpoint(model)
-    rows = np.arange(12) * (len(checkpoint.encodings.row_id) // 12)
+    rows = np.arange(10) * (len(checkpoint.encodings.row_id) // 10)
     originals = digits.take(checkpoint.encodings.row_id[rows]) / 255
     reconstructions = decode(checkpoint.model, checkpoint.encodings.z_mean[rows])
     for picture, images in zip(pictures, (originals, reconstructions), strict=True):
-        wanted = to_uint8(tile(for_display(images), 12, gap=4))[..., 0]
+        wanted = to_uint8(tile(for_display(images), 10, gap=4))[..., 0]
         step = len(picture.pixels) // len(wanted)
         np.testing.assert_allclose(picture.pixels[::step, ::step].astype(int), wanted, atol=1)
 
@@ -86,8 +88,8 @@ def test_where_the_data_is_not_at_hand_it_can_be_fetched(
     session = open_app(PAGE, model=VAE)
     assert "The original images are not included" in session.words
     assert len(pictures) == 1  # the reconstructions need no data
-    session.click("Download Digits, 8×8")
-    assert "Held-out images" in session.words
+    session.click("Download Digits, 8×8 (1 MB)")
+    assert "Test images" in session.words
     assert "The original images are not included" not in session.words
     assert (not_prepared / "cache" / "digits-8" / "images.npy").is_file()
 
@@ -103,11 +105,11 @@ def test_a_fetch_that_fails_says_why_and_loses_nothing(
     monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], read=fail))
     session = open_app(model=VAE, pin="7")
     before = session.words
-    session.click("Download Digits, 8×8")
+    session.click("Download Digits, 8×8 (1 MB)")
     assert [read_escaped(error.value) for error in session.app.error] == [reason]
     assert set(before.split("\n")) <= set(session.words.split("\n"))
     assert session.link["pin"] == "7"
-    assert "Download Digits, 8×8" in session.labels()
+    assert "Download Digits, 8×8 (1 MB)" in session.labels()
 
 
 def test_a_set_that_is_somebodys_own_cannot_be_fetched(
@@ -115,6 +117,7 @@ def test_a_set_that_is_somebodys_own_cannot_be_fetched(
 ):
     put_colour_mlp(checkpoint_root / VAE, shelf / "mine")
     session = open_app(PAGE)
-    assert "See README.md for how to prepare Your own pictures" in session.words
+    (command,) = session.app.code
+    assert command.value.startswith("python -m vae_explorer prepare folder --size ")
     assert not any(label.startswith("Download") for label in session.labels())
-    assert "MLP variational autoencoder, 3-D" in session.words
+    assert "MLP variational autoencoder" in session.words

@@ -10,6 +10,7 @@ from tests.support.session import Files, Open, Session, read_floats
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.editing.user_vectors import read_user_vector
 from vae_explorer.sampling import sample_latents
+from vae_explorer.ui.faces.picker import TEMPERATURE
 
 PAGE, MODEL = "arithmetic", "faces"
 VIEW = f"arithmetic-{MODEL}"
@@ -23,7 +24,7 @@ def session(checkpoint_root: Path, shelf: Path, open_app: Open) -> Session:
 
 
 def made_up(index: int) -> np.ndarray:
-    return sample_latents(load_checkpoint(MODEL), 1, "fitted", seed=index)[0]
+    return sample_latents(load_checkpoint(MODEL), 1, "fitted", TEMPERATURE, seed=index)[0]
 
 
 def result(session: Session, key: str = VIEW) -> np.ndarray:
@@ -125,8 +126,8 @@ def test_digits_have_examples_of_each_label(open_app: Open) -> None:
 def test_two_selections_of_the_map_make_a_direction(open_app: Open) -> None:
     session = open_app("latent_map", model=DIGITS, drag="lasso")
     (key,) = (view for view in session.views() if view.startswith("map-"))
-    session.encircle(key, [0, 1, 2]).click("With the attribute")
-    session.encircle(key, [5, 6]).click("Without the attribute")
+    session.encircle(key, [0, 1, 2]).click("As examples with the attribute")
+    session.encircle(key, [5, 6]).click("As examples without it")
     session.visit(PAGE, model=DIGITS, sum="own")
     assert "3 selected on the latent map" in session.words
     session.click("Create direction")

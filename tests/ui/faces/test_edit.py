@@ -178,7 +178,7 @@ def test_it_says_what_else_changes_but_not_of_directions_that_were_not_measured(
         settings = session.view(f"{VIEW}-0")["settings"]
         return [name for setting in settings for name, _ in setting["beside"]]
 
-    assert beside() == ["Male", "Smiling", "Wearing Hat"]
+    assert beside() == ["Male", "Smiling", "Wearing hat"]
     assert session.tables()[0]["Mean difference"][0] == "0.8 at 1.5"
     session.set(locked=["Male"])
     assert beside() == []

@@ -14,6 +14,7 @@ from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, lerp, slerp
 from vae_explorer.sampling import sample_latents
+from vae_explorer.ui.faces.picker import TEMPERATURE
 
 PAGE, MODEL = "morph", "faces"
 VIEW = f"morph-{MODEL}"
@@ -26,7 +27,7 @@ def session(checkpoint_root: Path, shelf: Path, open_app: Open) -> Session:
 
 
 def made_up(index: int) -> np.ndarray:
-    return sample_latents(load_checkpoint(MODEL), 1, "fitted", seed=index)[0]
+    return sample_latents(load_checkpoint(MODEL), 1, "fitted", TEMPERATURE, seed=index)[0]
 
 
 def read_path(session: Session) -> np.ndarray:

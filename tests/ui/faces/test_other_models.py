@@ -10,6 +10,7 @@ import pytest
 from tests.support.checkpoints import put_colour_mlp, put_faces
 from tests.support.session import Open, Picture, read_array
 from vae_explorer.checkpoints import load_checkpoint
+from vae_explorer.ui.text import format_attribute
 
 LIVE = pytest.mark.parametrize("live", [True, False], ids=["live", "still"])
 
@@ -26,9 +27,9 @@ def test_a_pinned_picture_is_told_of_without_a_label(
 ):
     session = open_app(live=live, pin="2", show="tiles,samples", plane="z")
     lines = session.words.split("\n")
-    assert "Image 2" in lines
-    assert "Nearest neighbours in z, reconstructed" in lines
-    assert "See README.md for how to prepare Your own pictures." in lines
+    assert "Test image 2" in lines
+    assert "Nearest neighbours (reconstructed)" in lines
+    assert any(line.startswith("To show them, prepare the data set") for line in lines)
     assert {picture.pixels.shape[-1] for picture in pictures} == {3}
 
 
@@ -36,8 +37,8 @@ def test_a_pinned_place_has_as_many_neighbours_as_there_are_pictures(
     open_app: Open, model: str, pictures: list[Picture]
 ):
     session = open_app(pin="0.5,0.5")
-    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest enc")]
-    assert line.endswith("), decoded")
+    (line,) = [line for line in session.words.split("\n") if line.startswith("Nearest images")]
+    assert line.endswith("), reconstructed")
     assert pictures[-1].pixels.shape == (4, 5 * 4 + 4 * 4, 3)
 
 
@@ -84,7 +85,7 @@ def test_points_are_coloured_by_an_attribute(open_app: Open, faces: str, attribu
     encodings = load_checkpoint(faces).encodings
     column = {"Male": 0, "Smiling": 1, "Wearing_Hat": 2}[attribute]
     without, having = session.chart(f"map-{faces}-still")["data"]
-    name = attribute.replace("_", " ")
+    name = format_attribute(attribute)
     assert (without["name"], having["name"]) == (f"{name}: no", f"{name}: yes")
     rows = read_array(having["customdata"])
     np.testing.assert_array_equal(rows, np.flatnonzero(encodings.attributes[:, column]))
@@ -102,7 +103,7 @@ def test_a_pinned_face_is_told_of_by_its_attributes(open_app: Open, faces: str):
     wanted = [
         n
         for n, has in zip(
-            ["Male", "Smiling", "Wearing Hat"], encodings.attributes[row], strict=False
+            ["Male", "Smiling", "Wearing hat"], encodings.attributes[row], strict=False
         )
         if has
     ]

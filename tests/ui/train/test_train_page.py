@@ -104,8 +104,30 @@ def test_a_finished_run_shows_its_curves_map_and_pictures(run: Path, open_app: O
     np.testing.assert_allclose(points, kept.z_mean[-1], atol=1e-6)
     assert data["map"]["labels"] == kept.labels.tolist()
     assert (data["epoch"], data["strip"]["count"], data["share"]) == (2, 12, 1.0)
-    assert re.search("The best epoch, [12], was published", said(session))
+    assert re.search(r"Model saved \(best epoch: [12]\)", said(session))
     assert "--config small.json \\\n  --keep-epochs \\\n  --out checkpoints/one" in session.words
+
+
+@pytest.mark.parametrize(
+    ("active", "beta", "words"),
+    [
+        (0.0, 1.0, "Too few epochs: the model still outputs the average image."),
+        (0.0, 4.0, "too large a β: the model still outputs the average image."),
+        (1.0, 1.0, ""),
+    ],
+)
+def test_a_model_without_active_dimensions_is_explained(
+    run: Path, open_app: Open, active: float, beta: float, words: str
+) -> None:
+    path = workspace.CHECKPOINTS / "one" / "card.json"
+    card = json.loads(path.read_text())
+    card["metrics"]["active_units"]["value"] = active
+    card["train"]["beta"] = beta
+    path.write_text(json.dumps(card))
+    for page in ({"page": PAGE, "run": "one"}, {"page": "overview", "model": "one"}):
+        shown = open_app(page.pop("page"), **page).words
+        assert words in shown
+        assert ("average image" in shown) == (active == 0)
 
 
 def test_the_finished_model_is_opened_in_the_map(run: Path, open_app: Open) -> None:
@@ -151,9 +173,9 @@ def test_before_the_first_epoch_there_is_nothing_to_stop_for(run: Path, open_app
     with hold_lock(run):
         put(run, phase="training", pid=os.getpid(), epoch=0)
         session = open_app(PAGE)
-        assert session.widget("Stop and publish-one").disabled
+        assert session.widget("Stop and save the model-one").disabled
         put(run, phase="training", epoch=1)
-        session.run().click("Stop and publish")
+        session.run().click("Stop and save the model")
         assert (run / "request").read_text() == "stop"
 
 
@@ -198,7 +220,7 @@ def test_other_runs_are_listed_and_shown(run: Path, open_app: Open) -> None:
         (
             {"failure": "disk", "message": "The disk is full."},
             "disk is full",
-            "Publish the best epoch",
+            "Save the model",
             ["--resume", "--finish"],
         ),
     ],
@@ -241,7 +263,9 @@ def test_a_refusal_is_shown(run: Path, open_app: Open, monkeypatch: pytest.Monke
 
 
 def test_a_run_is_deleted_and_the_page_offers_a_new_one(run: Path, open_app: Open) -> None:
-    session = open_app(PAGE, run="one").click("Delete")
+    session = open_app(PAGE, run="one")
+    assert "finished model stays; delete it under Overview → Your models" in session.words
+    session.click("Delete")
     assert not run.exists()
     assert "Start training" in buttons(session)
     assert Path("checkpoints/one/card.json").exists()

@@ -81,8 +81,8 @@ def errors(session: Session) -> str:
 def test_a_newcomer_starts_with_one_click_what_is_shown(open_app: Open, started):
     session = open_app(PAGE)
     arguments, model, config = read_command(session)
-    assert config.dataset == "digits"  # comes along: nothing is downloaded
-    assert (model.image_size, model.image_channels, config.keep_epochs) == (8, 1, True)
+    assert config.dataset == "mnist"
+    assert (model.image_size, model.image_channels, config.keep_epochs) == (28, 1, True)
     assert started == []
     session.click(START)
     assert started == [arguments]
@@ -110,7 +110,7 @@ def test_other_data_gives_another_command_and_numbers_that_fit_it(open_app: Open
     session = open_app(PAGE, train_data="digits").set(train_epochs=7)
     assert read_command(session)[2].epochs == 7
     _, model, config = read_command(session.set(train_data="mnist"))
-    assert (model, config.dataset) == (PRESETS["fashion-vae"], "mnist")
+    assert (model, config.dataset) == (PRESETS["mnist-vae"], "mnist")
     assert (config.epochs, config.batch_size) == (10, 128)
     _, own, _ = read_command(session.set(train_model="own"))
     assert own.image_size == 28
@@ -152,7 +152,7 @@ def test_a_link_opens_the_same_choice(open_app: Open):
 
 def test_the_numbers_of_images_parameters_and_epochs_are_shown(open_app: Open):
     session = open_app(PAGE, train_data="mnist")
-    encoder, decoder = count_model_parameters(PRESETS["fashion-vae"])
+    encoder, decoder = count_model_parameters(PRESETS["mnist-vae"])
     assert "57,000 images" in session.words
     assert f"{encoder + decoder:,} parameters" in session.words
     assert "10 epochs" in session.words
@@ -173,26 +173,52 @@ def test_what_is_to_be_downloaded_says_how_much_and_on_which_terms(open_app: Ope
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"train_name": "../evil"}, "not a valid name"),
-        ({"train_name": "My model"}, "for example “my-model”"),
-        ({"train_name": "digits-vae-2d"}, "“digits-vae-2d” is already in use"),
-        ({"train_channels": "many"}, "such as 32,64"),
-        ({"train_channels": "4,4,4,4"}, "multiple of 16"),
-        ({"train_channels": "0"}, "one positive number per convolution"),
+        ({"train_name": "![a](b)"}, "Name must be one line of 1 to 120 characters"),
+        ({"train_channels": "many"}, "Channels must be whole numbers separated by commas"),
+        ({"train_channels": "4,4,4,4"}, "Channels must be at most 3 numbers for images of 8×8"),
+        ({"train_channels": "0"}, "Channels must be one positive number per convolution"),
     ],
 )
 def test_what_is_wrong_is_said_and_cannot_be_started(open_app: Open, started, wrong, reason):
-    session = open_app(PAGE)
+    session = open_app(PAGE, train_data="digits")
     assert can_start(session)
     session.set(**wrong)
     assert reason in errors(session)
+    assert "--" not in errors(session)
     assert not can_start(session)
     assert started == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "folder"),
+    [
+        ("Sam's first VAE", "sams-first-vae"),
+        ("-β = 4, déjà vu", "4-deja-vu"),
+        ("../evil", "evil"),
+        ("digits-vae-2d", "digits-vae-2d-2"),
+        ("模型", "mine"),
+    ],
+)
+def test_any_name_is_the_title_and_the_folder_s_name_is_made_from_it(
+    open_app: Open, typed: str, folder: str
+):
+    session = open_app(PAGE, train_data="digits").set(train_name=typed)
+    arguments, *_ = read_command(session)
+    request = TrainRequest.parse(arguments[1:])
+    assert (request.title, request.out.name) == (typed, folder)
+    assert f"Folder: {folder}" in session.words.replace("\\", "")
+    assert can_start(session)
+
+
+def test_without_a_name_the_title_is_the_usual_one(open_app: Open):
+    session = open_app(PAGE, train_data="digits")
+    assert TrainRequest.parse(read_command(session)[0][1:]).title is None
+    assert session.widget("train_name").placeholder == "Digits 8×8 VAE (2-D)"
+
+
 def test_the_name_of_a_run_is_taken_too(open_app: Open):
     Path("runs/my-digits-vae").mkdir(parents=True)
-    arguments, *_ = read_command(open_app(PAGE))
+    arguments, *_ = read_command(open_app(PAGE, train_data="digits"))
     assert Path(arguments[arguments.index("--out") + 1]).name == "my-digits-vae-2"
 
 
@@ -221,7 +247,7 @@ def test_a_zip_is_kept_chosen_and_trained_on(open_app: Open, own_folder: Path, s
     arguments, model, config = read_command(session)
     assert (config.dataset, model.image_channels, model.image_size) == ("folder", 3, 64)
     assert Path(arguments[arguments.index("--source") + 1]).samefile(kept.source)
-    assert "my-cats" in arguments[arguments.index("--title") + 1]
+    assert "my-cats" in TrainRequest.parse(arguments[1:]).title
     assert "30 images are few" in "\n".join(w.value for w in session.app.warning)
     assert read_command(session.set(train_size="32"))[1].image_size == 32
     session.click(START)
@@ -248,7 +274,7 @@ def test_a_set_is_deleted_after_a_second_click(open_app: Open, own_folder: Path)
     add_user_set("mine", io.BytesIO(zipped()), own_folder)
     session = open_app(PAGE, train_data="own-mine").click("Delete images")
     assert list_user_sets(own_folder) == []
-    assert read_command(session)[2].dataset == "digits"
+    assert read_command(session)[2].dataset == "mnist"
 
 
 def test_a_path_is_asked_for_only_at_this_machine(open_app: Open, own_folder: Path, monkeypatch):

@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.latent.statistics import correlations
+from vae_explorer.ui.originals import name_held_out
 from vae_explorer.ui.text import format_attribute
 
 LOOKS = {"kl": "KL", "spread": "Histograms", "length": "Norm", "labels": "Correlations"}
-WHY = {
+_WHY = {
     "kl": (
-        "KL divergence per dimension, averaged over the held-out images: an upper bound on the "
+        "KL divergence per dimension, averaged over the {held_out}: an upper bound on the "
         "information that the dimension carries. Where it is 0, the posterior equals the prior and "
-        "the decoder ignores the dimension. A plain autoencoder has no KL term; its bars show the "
-        "variance of z."
+        "the decoder ignores the dimension."
+    ),
+    "variance": (
+        "Variance of z per dimension, over the {held_out}. A plain autoencoder has no KL term."
     ),
     "spread": (
         "One sample from each posterior, compared with the density of N(0, 1) (line), for at most "
@@ -48,6 +51,13 @@ def dimension_strengths(
     else:
         strengths, title = checkpoint.encodings.z_mean.var(axis=0).astype(float), "Variance of z"
     return np.argsort(-strengths, kind="stable"), strengths, title
+
+
+def explain(look: str, checkpoint: Checkpoint) -> str:
+    """Return the text below the figure of a view of `LOOKS`."""
+    is_plain = checkpoint.card.model.kind == "autoencoder"
+    text = _WHY["variance" if look == "kl" and is_plain else look]
+    return text.format(held_out=name_held_out(checkpoint.encodings))
 
 
 def correlate(checkpoint: Checkpoint) -> tuple[NDArray[np.float64], list[str]]:

@@ -94,10 +94,10 @@ def _describe_cost(checkpoint: Checkpoint, placement: ImageEncoding) -> str:
         metric = "reconstruction"
     else:
         text = (
-            f"−ELBO: {placement.cost:.0f} nats (reconstruction {placement.nll:.0f}, "
+            f"−ELBO: {placement.cost:.0f} nats (reconstruction {placement.nll:.0f} + "
             f"KL {placement.kl:.3g})"
         )
     usual = checkpoint.card.metrics.get(metric)
     if usual is None:
         return f"{text}."
-    return f"{text}. Average of the held-out images: {usual.value:.0f} nats."
+    return f"{text}. Average of the test images: {usual.value:.0f} nats."

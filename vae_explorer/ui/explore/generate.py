@@ -22,7 +22,7 @@ _PINNED = "keep"
 _SEEDS = 10**6
 _FITTED = "fitted"
 _SOURCES = {
-    "standard": "z is sampled from N(0, I), the prior of the KL term. Click an image to pin it.",
+    "standard": "z is sampled from the prior, N(0, I). Click an image to pin it.",
     "box": "A plain autoencoder has no prior, so z is sampled uniformly from the bounding box of "
     "its encodings. Much of that box contains no encodings, so many samples do not resemble the "
     "data. Click an image to pin it.",
@@ -32,9 +32,8 @@ _SOURCES = {
 }
 _NAMES = {"standard": "N(0, I)", "box": "Box", "fitted": "Fitted", "both": "Both"}
 _HELP = (
-    "**N(0, I)**: the prior of the KL term. **Fitted**: a Gaussian mixture, fitted after training "
-    "to the encodings of the training images "
-    "([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436))."
+    "**N(0, I)**: the prior that the model was trained with. **Fitted**: a Gaussian mixture, "
+    "fitted after training to the encodings of the training images ([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436))."
 )
 _FITTED_ABOVE = 2  # dimensions: below, N(0, I) already fits, and is the lesson
 

@@ -20,7 +20,7 @@ from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage.views import show_image, show_image_row, show_strip
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import escape_markdown, format_attribute
+from vae_explorer.ui.text import escape_markdown, format_attribute, format_share
 from vae_explorer.ui.widgets import read_number
 
 _NEIGHBOURS = 6
@@ -30,6 +30,7 @@ _WALK_LENGTH = 12  # images, about
 _PAIR_WIDTH = 128  # px of the panel for each of two images
 _PIN, _OWNER = "pin", "pin_model"
 _FARTHEST = 1e4
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,9 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
         show_image(image, "Reconstruction", _PAIR_WIDTH)
     label = name_label(checkpoint, row)
     st.markdown(
-        f"**{escape_markdown(label)}** · image {encodings.row_id[row]}"
+        f"**{escape_markdown(label)}** · {_name_image(checkpoint, row)}"
         if label
-        else f"Image {encodings.row_id[row]}"
+        else _name_image(checkpoint, row).capitalize()
     )
     if encodings.attributes is not None:
         names = np.array(card.attribute_names)[encodings.attributes[row]]
@@ -121,7 +122,7 @@ def show_pin(checkpoint: Checkpoint, row: int) -> None:
     neighbours = find_neighbours(checkpoint, row)
     if not len(neighbours):  # the only encoding
         return
-    st.caption(f"Nearest neighbours in z, reconstructed{_count_labels(checkpoint, neighbours)}")
+    st.caption(f"Nearest neighbours (reconstructed){_count_labels(checkpoint, neighbours)}")
     show_image_row(get_decoded(key_of(card), encodings.z_mean[neighbours]))
 
 
@@ -137,10 +138,9 @@ def show_nearest(checkpoint: Checkpoint, z: np.ndarray) -> None:
     """Show the encodings nearest to one latent (latent_dim,), decoded."""
     z_mean = checkpoint.encodings.z_mean
     rows, distances = nearest(z[None], z_mean, min(_NEIGHBOURS, len(z_mean)))
-    st.caption(
-        f"Nearest encodings (distance {distances[0, 0]:.2g} to {distances[0, -1]:.2g}), decoded"
-        f"{_count_labels(checkpoint, rows[0])}"
-    )
+    near, far = (f"{distance:.3g}" for distance in distances[0, [0, -1]])
+    away = near if near == far else f"{near}–{far}"
+    st.caption(f"Nearest images ({away} away), reconstructed{_count_labels(checkpoint, rows[0])}")
     show_image_row(get_decoded(key_of(checkpoint.card), z_mean[rows[0]]))
 
 
@@ -166,13 +166,9 @@ def show_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
             {
                 "Label": [names[k] for k in order],
                 "Points": [int(counts[k]) for k in order],
-                "Share": [100 * counts[k] / len(rows) for k in order],
+                "Share": [format_share(counts[k] / len(rows)) for k in order],
             },
-            column_config={
-                "Share": st.column_config.ProgressColumn(
-                    format="%.0f %%", min_value=0, max_value=100
-                )
-            },
+            column_config={"Share": st.column_config.TextColumn(alignment="right")},
             hide_index=True,
             height=min(36 * len(order) + 40, 260),
         )
@@ -235,10 +231,26 @@ def write_csv(checkpoint: Checkpoint, rows: np.ndarray) -> str:
 
 
 def _count_labels(checkpoint: Checkpoint, rows: np.ndarray) -> str:
-    """Return ": Coat × 4, Shirt × 2" as Markdown, or "" without labels."""
+    """Return ": 4 × Coat, 2 × Shirt" as Markdown, or "" without labels."""
     if checkpoint.encodings.labels is None:
         return ""
     counts = Counter(name_label(checkpoint, row) for row in rows)
     return ": " + ", ".join(
-        f"{escape_markdown(label)} × {count}" for label, count in counts.most_common()
+        f"{count} × {escape_markdown(_quote_number(label))}"
+        for label, count in counts.most_common()
     )
+
+
+def _quote_number(label: str) -> str:
+    """Return a label, in quotation marks if it is a number: "6 × 7" would be a product."""
+    return f"“{label}”" if label.isdecimal() else label
+
+
+def _name_image(checkpoint: Checkpoint, row: int) -> str:
+    """Return "test image 6,792": the split of an encoded image, and its number there from 0.
+
+    Without a number in the train split, of which only some are encoded.
+    """
+    split = checkpoint.encodings.split
+    number = f" {np.count_nonzero(split[:row] == split[row]):,}" if split[row] != "train" else ""
+    return f"{_SPLITS[split[row]]} image{number}"

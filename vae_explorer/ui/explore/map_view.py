@@ -25,7 +25,7 @@ from vae_explorer.ui.cache import get_components, get_decoded, key_of
 from vae_explorer.ui.explore.map_points import Pin
 from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import format_attribute
+from vae_explorer.ui.text import format_attribute, format_share
 from vae_explorer.ui.widgets import multiselect, select
 
 _COMPONENTS_OFFERED = 20
@@ -206,7 +206,9 @@ def _axis_names(checkpoint: Checkpoint, kind: str) -> dict[int, str]:
     """Return the labels of the axes, strongest first, each with its explained variance or KL."""
     if kind == "pca":
         ratios = get_components(key_of(checkpoint.card)).explained_variance_ratio
-        return {k: f"PC {k + 1} ({r:.0%})" for k, r in enumerate(ratios[:_COMPONENTS_OFFERED])}
+        return {
+            k: f"PC {k + 1} ({format_share(r)})" for k, r in enumerate(ratios[:_COMPONENTS_OFFERED])
+        }
     latent_dim = checkpoint.card.model.latent_dim
     kl = checkpoint.card.metrics.get("kl_per_dimension")
     names = [dimension_name(k) for k in range(latent_dim)]
@@ -221,9 +223,10 @@ def _choose_scale() -> str:
     return select(
         "scale",
         "Scale",
-        {"z": "z", "p": "Quantiles"},
-        help="**Quantiles**: each coordinate is mapped through Φ, the cumulative distribution "
-        "function of N(0, 1). If the encodings follow the prior, they fill the unit square evenly.",
+        {"z": "Linear", "p": "Quantile"},
+        help="**Linear**: z itself. **Quantile**: each coordinate is mapped through Φ, the "
+        "cumulative distribution function of N(0, 1). If the encodings follow the prior, they fill "
+        "the unit square evenly.",
     )
 
 

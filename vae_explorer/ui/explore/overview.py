@@ -13,17 +13,18 @@ from vae_explorer.catalog.library import MAX_TITLE, delete_checkpoint, is_shippe
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
-from vae_explorer.evaluation.limits import describe_limits
+from vae_explorer.evaluation.limits import describe_collapse, describe_limits
 from vae_explorer.figures import loss_figure
 from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
 from vae_explorer.ui.files import offer_files
-from vae_explorer.ui.originals import offer_originals, take_originals
+from vae_explorer.ui.originals import name_held_out, offer_originals, take_originals
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.stage.views import show_image_row
-from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.text import escape_markdown, format_count
 from vae_explorer.workspace import LONGEST, is_read_only
 
-_COUNT = 12
+_COUNT = 10
+_WIDTH = 790  # pixels of the stage at 1280 x 720
 _METRICS = {
     "negative_elbo": (
         "−ELBO",
@@ -82,14 +83,16 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
     originals = find_originals(card)
-    scale = max(1, 600 // (_COUNT * (card.model.image_size + 4)))
+    scale = max(1, _WIDTH // (_COUNT * (card.model.image_size + 4)))
     if originals is None:
         offer_originals(card)
     else:
-        st.caption("Held-out images")
+        st.caption(name_held_out(encodings).capitalize())
         show_image_row(take_originals(card, originals, encodings.row_id[rows]), scale)
     st.caption("Reconstructions")
     show_image_row(reconstructions, scale)
+    if collapse := describe_collapse(card):
+        st.caption(collapse)
 
 
 def show_history(checkpoint: Checkpoint) -> None:
@@ -126,16 +129,22 @@ def show_limits(checkpoint: Checkpoint) -> None:
 def show_facts(card: ModelCard) -> None:
     """Show the architecture, the data and the training."""
     model, train = card.model, card.train
-    size = "×".join(str(side) for side in model.image_shape)
+    size = f"{model.image_size}×{model.image_size}"
+    colours = "greyscale" if model.image_channels == 1 else "colour"
+    images = [card.dataset.title, size, colours]
+    if card.dataset.title.endswith(size):
+        images.remove(size)
     network = "MLP" if model.architecture == "mlp" else "Convolutional"
     kind = "variational autoencoder" if model.kind == "vae" else "autoencoder"
     parameters = sum(card.parameters.values())
-    epochs = f"up to {train.epochs} epochs, batch size {train.batch_size}, seed {card.seed}"
+    epochs = f"up to {format_count(train.epochs, 'epoch')}"
+    epochs += f", batch size {train.batch_size}, seed {card.seed}"
     if train.start_from:
         epochs += f", starting from the weights of {Path(train.start_from).name}"
     facts = {
-        "Model": f"{network} {kind}, {model.latent_dim}-D",
-        "Images": f"{escape_markdown(card.dataset.title)}, {size}",
+        "Model": f"{network} {kind}",
+        "Latent dimensions": str(model.latent_dim),
+        "Images": escape_markdown(", ".join(images)),
         "Likelihood": model.likelihood.capitalize(),
         "β": f"{train.beta:g}",
         "Parameters": f"{parameters:,}",
@@ -217,7 +226,7 @@ def _offer_changes(card: ModelCard) -> None:
     st.session_state.setdefault(name, card.name)
     with st.form(f"rename-{card.fingerprint}", border=False):
         st.text_input("Title", key=title, max_chars=MAX_TITLE)
-        st.text_input("Name of its folder and in links", key=name, max_chars=LONGEST)
+        st.text_input("Folder name (also used in links)", key=name, max_chars=LONGEST)
         st.form_submit_button(
             "Rename",
             icon=":material/edit:",
@@ -228,7 +237,7 @@ def _offer_changes(card: ModelCard) -> None:
     with st.popover("Delete this model", icon=":material/delete:", width="stretch"):
         st.markdown(
             f"**{escape_markdown(card.title)}** will be deleted permanently. "
-            "Save it as a ZIP first to be able to add it again."
+            "To keep a copy, save it as a ZIP first."
         )
         st.button("Delete permanently", on_click=_delete, args=(card,))
 

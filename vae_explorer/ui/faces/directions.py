@@ -22,9 +22,13 @@ from vae_explorer.editing.user_vectors import (
 from vae_explorer.ui.faces.picker import choose_face_set
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.state import recall
-from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.text import escape_markdown, format_share
 
 _SIDES = {"own_with": "With the attribute", "own_without": "Without the attribute"}
+_EXAMPLES = {
+    "own_with": "As examples with the attribute",
+    "own_without": "As examples without it",
+}
 _CHOSEN = "own_chosen"
 _FIRST_NAME = "My direction"
 _SHAKY = 0.7  # share of its length due to chance, above which a direction is unreliable
@@ -74,9 +78,9 @@ def choose_user_vector(checkpoint: Checkpoint) -> UserVector | None:
 
 def offer_selection(checkpoint: Checkpoint, rows: np.ndarray) -> None:
     """Offer to use selected encodings for one side of a direction."""
-    st.caption("Use as one side of your own direction, on the page Arithmetic:")
+    st.caption("Use these points to define a direction (see Arithmetic):")
     with st.container(horizontal=True):
-        for side, label in _SIDES.items():
+        for side, label in _EXAMPLES.items():
             st.button(
                 label, on_click=_take_rows, args=(checkpoint.card, side, rows), key=f"take-{side}"
             )
@@ -88,8 +92,8 @@ def describe_user_vector(own: UserVector) -> str:
     if math.isnan(own.standard_error):
         unknown = "With so few images, it may capture any difference between them."
         return words + (unknown if sum(own.counts) <= len(own.counts) else "")
-    error = f"Standard error along the direction: {own.standard_error:.0%} of its length"
-    chance = f"random groups would give about {own.chance:.0%} of that length"
+    error = f"Standard error along the direction: {format_share(own.standard_error)} of its length"
+    chance = f"random groups would give about {format_share(own.chance)} of that length"
     left_out = f"leaving out one image turns it by up to {_degrees(own.steadiness)}°"
     verdict = " **Unreliable**: add more images." if own.chance > _SHAKY else ""
     return f"{words}{error}; {chance}; {left_out}.{verdict}"

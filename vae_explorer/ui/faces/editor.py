@@ -51,15 +51,20 @@ _NAMES = {
     "composed": "Optimised mix",
 }
 _KIND_HELP = (
-    "**Mean difference**: from the mean z of faces without the attribute to the mean z of faces "
-    "with it. **Balanced difference**: the same, averaged over all combinations of correlated "
-    "attributes. **Regression**: the attribute's coefficient in a ridge regression of z on all "
-    "attributes. **Optimised**: adjusted until the decoded faces have the attribute and keep the "
-    "others. **Optimised mix**: the same, restricted to combinations of the attributes' "
-    "directions. **Fewest side effects**: for each attribute, the kind that changes other "
-    "attributes least."
+    "- **Fewest side effects**: for each attribute, the kind below that changes other attributes "
+    "least.\n"
+    "- **Mean difference**: from the mean z of faces without the attribute to that of faces with "
+    "it.\n"
+    "- **Balanced difference**: the same, averaged over all combinations of correlated "
+    "attributes.\n"
+    "- **Regression**: the attribute's coefficient in a ridge regression of z on all attributes.\n"
+    "- **Optimised**: adjusted until the decoded faces have the attribute and keep the others.\n"
+    "- **Optimised mix**: the same, restricted to combinations of the attributes' directions."
 )
-_LOCK_HELP = "Makes directions orthogonal to those of the selected attributes (Shen et al. 2020)."
+_LOCK_HELP = (
+    "Keeps the selected attributes as they are: directions are made orthogonal to theirs (Shen et "
+    "al. 2020)."
+)
 _ENDING = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _SIDE = 320  # of a face alone
 _FRAMES, _SECONDS = 21, 1.5
@@ -204,8 +209,8 @@ def compare_kinds(card: ModelCard) -> None:
         st.dataframe(rows, hide_index=True)
         st.caption(
             "Mean number of other attributes, of 40, that changed per face, and the slider value "
-            "at which 90 % of held-out faces were classified as having the attribute. Attributes "
-            "are as annotated in CelebA; the classifier took no part in training."
+            f"at which {ACCEPTED:.0%} of held-out faces were classified as having the attribute. "
+            "Attributes are as labelled in CelebA; the classifier took no part in training."
         )
 
 

@@ -33,7 +33,7 @@ Roles = tuple[tuple[str, str], ...]
 """Keys and labels of pickers."""
 ONE: Roles = (("face", "Face"),)
 TWO: Roles = (("morph_from", "From"), ("morph_to", "To"))
-THREE: Roles = (("a", "A"), ("b", "− B"), ("c", "+ C"))
+THREE: Roles = (("a", "Start from A"), ("b", "Subtract B"), ("c", "Add C"))
 FOUR: Roles = (
     ("corner_a", "Top left"),
     ("corner_b", "Top right"),
@@ -44,6 +44,8 @@ _GENERATED = tuple(f"Generated {letter}" for letter in "ABCDEF")
 _ASTRONAUT = "Astronaut"
 _EXAMPLES = 2  # of each label
 BEST_FACE_MODELS = ("faces-vae-96", "faces-vae-64")
+TEMPERATURE = 0.7
+"""Of the generated examples: A − B + C of three lies √3 times as far from the middle as each."""
 _SEEN = "tray_seen_by_pickers"
 
 
@@ -137,14 +139,13 @@ def describe_likeness(card: ModelCard, squared_error: float) -> str:
     if metric is None or isinstance(metric.value, float):
         return ""
     worse = 100 - round(np.interp(squared_error, metric.value, PERCENTILES))
-    if worse >= 99:
-        return "This reconstruction is closer than those of almost all held-out faces."
     if worse <= 1:
         return (
-            "This reconstruction is less close than those of almost all held-out faces. The face "
-            "may be turned, covered, unlike the training images, or not a photo."
+            "Worse than almost all held-out faces: this reconstruction is farther from its "
+            "original. The face may be turned, covered, unlike the training images, or not a photo."
         )
-    return f"This reconstruction is closer than those of **{worse} of 100** held-out faces."
+    share = "almost all" if worse >= 99 else f"**{worse} of 100**"
+    return f"Better than {share} held-out faces: this reconstruction is closer to its original."
 
 
 @st.cache_resource(show_spinner=False)
@@ -221,8 +222,8 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
     if option == _ASTRONAUT:
         return _encode_face(checkpoint, _astronaut())
     if option in _GENERATED:
-        seed = _GENERATED.index(option)
-        z = sample_latents(checkpoint, 1, available_priors(checkpoint)[-1], seed=seed)
+        prior, seed = available_priors(checkpoint)[-1], _GENERATED.index(option)
+        z = sample_latents(checkpoint, 1, prior, TEMPERATURE, seed=seed)
     else:
         z = checkpoint.encodings.z_mean[[_rows_of_examples(checkpoint)[option]]]
     shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]

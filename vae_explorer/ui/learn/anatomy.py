@@ -65,7 +65,7 @@ class ChosenImage:
 
 
 def choose_image(checkpoint: Checkpoint, drawing_key: str) -> ChosenImage:
-    """Select a held-out image, or ask for an upload or a drawing.
+    """Select a test image, or ask for an upload or a drawing.
 
     Uploads and drawings are never in the URL, a log or a shared cache; a drawing stays in the
     browser, on the channel of `drawing_key`.

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from vae_explorer.checkpoints.card import ModelCard
+from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.figures.style import CLASS_COLOURS
 from vae_explorer.teaching import objective
+from vae_explorer.ui.originals import name_held_out
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.sliders import setting_value, take_values
 from vae_explorer.ui.stage.tiles import Setting
@@ -41,7 +42,11 @@ MU = Slider("mu", "μ", -3.0, 3.0, 1.0, 0.05)
 SIGMA = Slider("sigma", "σ", 0.05, 3.0, 0.5, 0.05)
 BETA = Slider("beta", "β", 0.0, 8.0, 1.0, 0.1)
 SLIDERS: dict[str, tuple[Slider, ...]] = {
-    "trick": (MU, SIGMA, Slider("samples", "Samples n", 1.0, 256.0, 16.0, doubling=True)),
+    "trick": (
+        MU,
+        SIGMA,
+        Slider("samples", "Number of samples, n", 1.0, 256.0, 16.0, doubling=True),
+    ),
     "kl": (MU, SIGMA),
     "bubbles": (BETA,),
     "pixel": (
@@ -54,17 +59,17 @@ SLIDERS: dict[str, tuple[Slider, ...]] = {
         MU,
         SIGMA,
         Slider("x", "Observed x", -3.0, 3.0, 0.0, 0.05),
-        Slider("k", "Samples k", 1.0, 1024.0, 8.0, doubling=True),
+        Slider("k", "Number of samples, k", 1.0, 1024.0, 8.0, doubling=True),
     ),
 }
 
 
-def show_objective(view: str, card: ModelCard) -> None:
+def show_objective(view: str, checkpoint: Checkpoint) -> None:
     """Show one of `VIEWS`; the values of its sliders are in the URL.
 
     Parameters
     ----------
-    card : ModelCard
+    checkpoint : Checkpoint
         Its metrics are the example where a sum and a mean over pixels are compared.
     """
     data = {
@@ -72,7 +77,7 @@ def show_objective(view: str, card: ModelCard) -> None:
         "sliders": [asdict(slider) for slider in SLIDERS[view]],
         "values": {slider.name: _snap(slider) for slider in SLIDERS[view]},
         "constants": _constants(),
-        "model": _describe(card),
+        "model": _describe(checkpoint),
         "colours": {"reconstruction": ORANGE, "divergence": BLUE, "gap": TEAL},
         "classes": list(CLASS_COLOURS),
     }
@@ -102,7 +107,8 @@ def _constants() -> Mapping[str, object]:
     }
 
 
-def _describe(card: ModelCard) -> Mapping[str, object]:
+def _describe(checkpoint: Checkpoint) -> Mapping[str, object]:
+    card = checkpoint.card
     kl, reconstruction = card.metrics.get("kl"), card.metrics.get("reconstruction")
     values = card.model.image_size**2 * card.model.image_channels
     assumed = [
@@ -110,7 +116,7 @@ def _describe(card: ModelCard) -> Mapping[str, object]:
     ]
     note = f", with an assumed {' and '.join(assumed)} term" if assumed else ""
     return {
-        "source": f"Example: held-out images of {card.title}{note}.",
+        "source": f"Example: {name_held_out(checkpoint.encodings)} of {card.title}{note}.",
         "values": values,
         "reconstruction": reconstruction.value if reconstruction else ASSUMED_NLL * values,
         "kl": kl.value if kl else ASSUMED_KL,

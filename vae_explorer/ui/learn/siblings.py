@@ -16,11 +16,12 @@ from vae_explorer.figures import CLASS_COLOURS, panels_figure
 from vae_explorer.latent.statistics import SMALLEST_HALF, share_far_from_prior
 from vae_explorer.random_streams import RandomStream, stream
 from vae_explorer.ui.cache import get_checkpoint, key_of
+from vae_explorer.ui.originals import name_held_out
 from vae_explorer.ui.page import close_page, theme
 from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.stage.views import explain_release
-from vae_explorer.ui.text import escape_markdown
+from vae_explorer.ui.text import escape_markdown, format_share
 from vae_explorer.ui.widgets import int_input, select
 
 LOOKS = {
@@ -41,8 +42,7 @@ WHY = {
     "cursor": (
         "Each point is an encoded image, coloured by class. The circles mark 1σ, 2σ and 3σ of the "
         "prior N(0, I), from which new images are sampled. The autoencoder was not trained to "
-        "match the prior or to avoid gaps. Far from the prior: encodings farther from 0 than 99 % "
-        "of samples."
+        "match the prior or to avoid gaps. The prior's 99% circle contains 99% of its samples."
     ),
     "walk": (
         "Linear interpolation between the encodings of the same two images in each latent space. A "
@@ -57,8 +57,8 @@ WHY = {
     ),
     "cover": (
         "2,000 samples from the prior. Orange: no encoding is nearby, so the decoder was hardly "
-        "trained there. Nearby is the distance within which 99 % of the samples would find an "
-        "encoding if the encodings followed the prior, so a perfect match gives 1 %."
+        "trained there. Nearby is the distance within which 99% of the samples would find an "
+        "encoding if the encodings followed the prior, so a perfect match gives 1%."
     ),
     "p": (
         "Each coordinate is mapped through Φ, the cumulative distribution function of N(0, 1). "
@@ -174,7 +174,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
             {
                 "checkpoint": card.name,
                 "title": name,
-                "note": f"{away:.0%} far from the prior",
+                "note": f"{format_share(away)} outside the prior's 99% circle",
                 "z": pack_floats(z),
                 "middle": middle.tolist(),
                 "half": half,
@@ -202,7 +202,7 @@ def show_loss_terms(family: Mapping[str, Checkpoint]) -> None:
         numbers = [f"{m.value:.4g}" if m and isinstance(m.value, float) else "–" for m in found]
         lines.append(f"| {' | '.join([escape_markdown(name), *numbers])} |")
     st.markdown("\n".join(lines))
-    st.caption("Nats per image, on held-out images.")
+    st.caption(f"Nats per image, on {name_held_out(_first(family).encodings)}.")
     with st.expander("Loss functions", icon=":material/function:"):
         st.latex(_LOSS)
         st.markdown(_PAPERS)

@@ -109,7 +109,10 @@ def show_map(
         "pinned": pinned,
         "visitor": None if visitor is None else visitor.tolist(),
         "clicks_pin": dragmode in ("pan", "zoom"),
-        "hint": "Move over the map to decode any location. Click a point for details.",
+        "hint": {
+            "pointer": "Move over the map to decode any location. Click a point for details.",
+            "touch": "Touch the map to decode any location. Tap a point for details.",
+        },
         "description": "Latent map. Arrow keys move the crosshair, Enter pins, Escape unpins.",
         **describe_model(card),
     }

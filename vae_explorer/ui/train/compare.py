@@ -213,11 +213,14 @@ def explain_nats(rows: Sequence[ModelRow]) -> None:
         )
         st.caption(f"Nats cannot be compared: the models differ in {found}.")
     elif len(rows) > 1:
-        st.caption("Nats are comparable: all models have the same data, image size and likelihood.")
+        st.caption(
+            "You can compare the nats directly: all models have the same data, image size and "
+            "likelihood."
+        )
     if any(row.is_run for row in rows):
         st.caption(
-            "Unpublished runs are evaluated on their own validation images, at their best epoch; "
-            "models on held-out images, which are never used in training."
+            "Runs without a saved model are evaluated on their own validation images, at their "
+            "best epoch; models on held-out images, which are never used in training."
         )
 
 

@@ -29,9 +29,10 @@ from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 from vae_explorer.workspace import suggest_name
 
+_FIRST = "mnist"  # what a lecture begins with
 _OWN, _NEW, _KEPT = "own-", "yours", "train_data_kept"
 _OWN_SIZES = (32, 64, 128)
-_COLOURS = {"colour": "Colour", "grey": "Grayscale"}
+_COLOURS = {"colour": "Colour", "grey": "Greyscale"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TrainingData:
     sizes: tuple[int, ...]
     """Sides in pixels that can be had."""
     counts: Mapping[str, int]
-    """Pictures of each split; empty where only preparing them tells."""
+    """Images of each split; empty where only preparing them tells."""
     source: Path | None = None
 
     @property
@@ -77,11 +78,10 @@ def choose_data() -> TrainingData | None:
     offered = {name: spec for name, spec in DATASETS.items() if _can_be_had(spec)}
     titles = {name: f"{spec.title} · {_say_where(spec)}" for name, spec in offered.items()}
     titles |= {name: f"{each.name} · your images" for name, each in own.items()}
-    titles[_NEW] = "Your images …"
+    titles[_NEW] = "Your own images …"
     if kept := st.session_state.pop(_KEPT, None):
         st.session_state["train_data"] = kept
-    first = "fashion-mnist" if find_prepared("fashion-mnist", workspace.DATA) else "digits"
-    name = select("train_data", "Data set", titles, first, dropdown=True)
+    name = select("train_data", "Data set", titles, _FIRST, dropdown=True)
     if name == _NEW:
         return _ask_for_own()
     if name in own:

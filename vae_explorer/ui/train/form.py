@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 
 from vae_explorer import workspace
+from vae_explorer.catalog.library import MAX_TITLE, SHIPPED, TITLE_RULE, check_title
 from vae_explorer.cli.train import TrainRequest
 from vae_explorer.config import ModelConfig, TrainConfig
 from vae_explorer.data.cache import FEWEST_IMAGES, say_too_few
-from vae_explorer.errors import ConfigError, ReadOnlyError
+from vae_explorer.errors import CheckpointError, ConfigError, FieldError, ReadOnlyError
 from vae_explorer.models import count_model_parameters
 from vae_explorer.presets import (
     FEW_IMAGES,
@@ -27,7 +28,12 @@ from vae_explorer.training.batches import count_validated
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.train.data import TrainingData, choose_data
 from vae_explorer.ui.widgets import float_slider, int_input, select
-from vae_explorer.workspace import check_name, refuse_when_read_only, suggest_name
+from vae_explorer.workspace import (
+    list_names,
+    refuse_when_read_only,
+    shorten,
+    suggest_name,
+)
 
 _OF_THE_DATA = (
     "train_model",
@@ -37,6 +43,18 @@ _OF_THE_DATA = (
     "train_latent",
     "train_likelihood",
 )
+_LABELS = {
+    "image_size": "Image size (pixels)",
+    "channels": "Channels",
+    "latent_dim": "Latent dimensions",
+    "likelihood": "Likelihood",
+    "epochs": "Epochs",
+    "beta": "β (weight of the KL term)",
+    "patience": "Early stopping (epochs)",
+    "seed": "Random seed",
+}
+"""What the form calls the fields of `ModelConfig` and `TrainConfig`."""
+_NAME = "Name"
 _FEW = (
     "{} images are few. The model will reconstruct these, blurred, and generate little else. "
     "Use 1,000 or more for better results."
@@ -49,7 +67,7 @@ def choose_training() -> list[str] | None:
     Returns
     -------
     list of str or None
-        What stands behind ``python -m vae_explorer``, in the run in which the button was pressed.
+        What stands behind the program's name, in the run in which the button was pressed.
     """
     try:
         refuse_when_read_only("training")
@@ -62,32 +80,38 @@ def choose_training() -> list[str] | None:
     if data is None:
         summary.caption("Choose a data set or add images to see a summary here.")
         return None
-    taken = taken_names()
     with choices:
         _forget_numbers("data", f"{data.name} {data.source}", _OF_THE_DATA)
         model = choose_model(data)
         _forget_numbers("model", str(model.preset), ("train_epochs",))
-        name, values = _choose_numbers(data, model, taken)
-    arguments = ["train", *data.arguments, *model.arguments, "--out", str(_relative(name))]
-    arguments += _options(arguments, data, values)
+        arguments = ["train", *data.arguments, *model.arguments]
+        configs = _read_or_explain(arguments)
+        suggested = "" if configs is None else default_title(data.title, configs[0])
+        name, values = _choose_numbers(data, model, suggested)
+    out = shorten(workspace.CHECKPOINTS / name.folder)
+    arguments += ["--out", str(out), *_options(configs, values)]
+    if name.title or data.source is not None:  # else all of the user's images have the same title
+        arguments.append(f"--title={name.title or suggested}")
+    arguments.append("--keep-epochs")
     with summary:
-        problems = _find_problems(arguments, name, taken, data)
+        is_few = 0 < data.pictures < FEWEST_IMAGES
+        is_ready = configs is not None and name.is_usable and not is_few
         pressed = st.button(
             "Start training",
             type="primary",
             icon=":material/play_arrow:",
-            disabled=bool(problems),
+            disabled=not is_ready,
             width="stretch",
         )
-        for problem in problems:
-            st.error(escape_markdown(problem))
-        if not problems:
+        if is_few:
+            st.error(escape_markdown(say_too_few(data.pictures)))
+        if is_ready:
             _show_size(*read_command(arguments), data.counts)
             if 0 < data.pictures < FEW_IMAGES:
                 st.warning(_FEW.format(data.pictures))
             st.caption("Equivalent command")
             st.code(command_line(arguments[1:]), language="bash", wrap_lines=True)
-    return arguments if pressed and not problems else None
+    return arguments if pressed and is_ready else None
 
 
 def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int]) -> None:
@@ -110,8 +134,8 @@ def _show_size(model: ModelConfig, config: TrainConfig, counts: Mapping[str, int
 
 
 def _choose_numbers(
-    data: TrainingData, model: TrainingModel, taken: set[str]
-) -> tuple[str, dict[str, float]]:
+    data: TrainingData, model: TrainingModel, suggested: str
+) -> tuple[_Name, dict[str, float]]:
     """Return the model's name, and the fields of `TrainConfig` that were chosen."""
     pace = suggest_hyperparameters(data.counts.get("train", 0), model.preset)
     values: dict[str, float] = pace._asdict()
@@ -119,23 +143,19 @@ def _choose_numbers(
     with left:
         values["epochs"] = int_input(
             "train_epochs",
-            "Epochs",
+            _LABELS["epochs"],
             (1, 1000),
             pace.epochs,
-            help="One epoch is one pass over the training images. The best epoch is published.",
+            help="One epoch is one pass over the training images. The model is saved as it was "
+            "after the best one.",
         )
-    suggested = suggest_name(f"my {model.preset or data.short_name + ' vae'}", taken)
-    name = right.text_input(
-        "Name",
-        placeholder=suggested,
-        key="train_name",
-        help="Name of the model's folder: letters, digits, hyphens, underscores and dots.",
-    )
+    with right:
+        name = _ask_for_name(f"my {model.preset or data.short_name + ' vae'}", suggested)
     with st.expander("Advanced settings"):
         if model.is_variational:
             values["beta"] = float_slider(
                 "train_beta",
-                "β (weight of the KL term)",
+                _LABELS["beta"],
                 (0, 10),
                 1,
                 help="The KL term keeps z close to the prior, N(0, 1). A larger β gives a more "
@@ -143,19 +163,45 @@ def _choose_numbers(
             )
         values["patience"] = int_input(
             "train_patience",
-            "Early stopping (epochs)",
+            _LABELS["patience"],
             (0, 1000),
             0,
             help="Stop after this many epochs without improvement. 0: never.",
         )
         values["seed"] = int_input(
             "train_seed",
-            "Random seed",
+            _LABELS["seed"],
             (0, 2**32 - 1),
             0,
             help="Determines the initial weights, the batches and the noise.",
         )
-    return name.strip() or suggested, values
+    return name, values
+
+
+class _Name(NamedTuple):
+    title: str
+    """What was typed; "" for the suggested title."""
+    folder: str
+    is_usable: bool
+
+
+def _ask_for_name(usual_folder: str, suggested: str) -> _Name:
+    """Ask for a title, and show below it the folder's name that is made from it."""
+    title = st.text_input(
+        _NAME,
+        placeholder=suggested,
+        key="train_name",
+        max_chars=MAX_TITLE,
+        help="Title of the model in the app. The name of its folder is made from it.",
+    ).strip()
+    folder = suggest_name(title or usual_folder, taken_names() | SHIPPED)
+    try:
+        check_title(title or folder)
+    except CheckpointError:
+        st.error(f"{_NAME} {TITLE_RULE}.")
+        return _Name(title, folder, is_usable=False)
+    st.caption(f"Folder: {escape_markdown(folder)}")
+    return _Name(title, folder, is_usable=True)
 
 
 def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
@@ -171,8 +217,8 @@ def read_command(arguments: list[str]) -> tuple[ModelConfig, TrainConfig]:
 
 def taken_names() -> set[str]:
     """Return the names that a checkpoint or a run has."""
-    folders = (workspace.CHECKPOINTS, workspace.RUNS)
-    return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    runs = workspace.RUNS
+    return list_names() | {path.name for path in (runs.iterdir() if runs.is_dir() else ())}
 
 
 def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
@@ -185,42 +231,28 @@ def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
     st.session_state[seen] = chosen
 
 
-def _options(arguments: list[str], data: TrainingData, values: Mapping[str, float]) -> list[str]:
-    """Return the options for what is not so anyway, by the model's recipe or by default."""
-    options = []
-    try:
-        model, usual = read_command(arguments)
-    except ConfigError:  # to be said later
-        return []
-    for name, value in values.items():
-        if getattr(usual, name) != value:
-            options += [f"--{name.replace('_', '-')}", f"{value:.10g}"]
-    if data.source is not None:  # else all models of the user images have the same title
-        options += ["--title", default_title(data.title, model)]
-    return [*options, "--keep-epochs"]
-
-
-def _find_problems(
-    arguments: list[str], name: str, taken: set[str], data: TrainingData
+def _options(
+    configs: tuple[ModelConfig, TrainConfig] | None, values: Mapping[str, float]
 ) -> list[str]:
-    problems = []
-    if 0 < data.pictures < FEWEST_IMAGES:
-        problems.append(say_too_few(data.pictures))
+    """Return the options for what is not so anyway, by the model's recipe or by default."""
+    if configs is None:  # nothing will be started
+        return []
+    options = []
+    for name, value in values.items():
+        if getattr(configs[1], name) != value:
+            options += [f"--{name.replace('_', '-')}", f"{value:.10g}"]
+    return options
+
+
+def _read_or_explain(arguments: list[str]) -> tuple[ModelConfig, TrainConfig] | None:
+    """Return a command's configurations, or show below the fields why there are none."""
     try:
-        check_name(name, taken)
-    except ValueError as error:
-        problems.append(str(error))
-    try:
-        read_command(arguments)
+        return read_command([*arguments, "--out", "NAME"])
+    except FieldError as error:
+        st.error(escape_markdown(f"{_LABELS.get(error.field, error.field)} {error.reason}"))
     except ConfigError as error:
-        problems.append(str(error))
-    return problems
-
-
-def _relative(name: str) -> Path:
-    """Return where a model is published, as short as it can be said from here."""
-    path = workspace.CHECKPOINTS / name
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        st.error(escape_markdown(str(error)))
+    return None
 
 
 OWN = "own"
@@ -250,7 +282,9 @@ def choose_model(data: TrainingData) -> TrainingModel:
     fitting = fitting_presets(data.channels, data.sizes, resized=data.is_resized)
     options = {name: f"{name} · {_WORDS[name]}" for name in fitting}
     options[OWN] = "Custom · you choose the size"
-    first = OWN if data.is_resized and data.name == "folder" else next(iter(options))
+    # Of those that fit, the one that was published for these images.
+    named = (name for name in fitting if name.startswith(f"{data.short_name}-"))
+    first = OWN if data.is_resized and data.name == "folder" else next(named, next(iter(options)))
     name = select(
         "train_model",
         "Model",
@@ -258,10 +292,10 @@ def choose_model(data: TrainingData) -> TrainingModel:
         first,
         dropdown=True,
         help="A variational autoencoder (VAE) encodes each image as z, a few numbers, and decodes "
-        f"it from them. {len(fitting)} of the {len(PRESETS)} published models fit these images.",
+        f"it from them. {len(fitting)} of the {len(PRESETS)} built-in models fit these images.",
     )
     if not fitting:
-        st.caption(f"None of the {len(PRESETS)} published models fits these images.")
+        st.caption(f"None of the {len(PRESETS)} built-in models fits these images.")
     if name != OWN:
         model = PRESETS[name]
         return TrainingModel(name, ["--model", name], model.kind == "vae")
@@ -272,13 +306,13 @@ def _ask_for_own(data: TrainingData) -> list[str]:
     size = data.sizes[0]
     if len(data.sizes) > 1:
         sizes = {str(side): f"{side}×{side}" for side in data.sizes}
-        size = int(select("train_size", "Image size (pixels)", sizes, "64"))
+        size = int(select("train_size", _LABELS["image_size"], sizes, "64"))
     wide, latent, likely = st.columns(3)
     with wide:
         widths = ",".join(str(width) for width in suggest_widths(size))
         channels = (
             st.text_input(
-                "Channels",
+                _LABELS["channels"],
                 placeholder=widths,
                 key="train_channels",
                 help="Channels of the encoder's convolutions, separated by commas. Each one "
@@ -290,7 +324,7 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         usual = 2 if data.channels == 1 else 32
         latent_dim = int_input(
             "train_latent",
-            "Latent dimensions",
+            _LABELS["latent_dim"],
             (2, 512),
             usual,
             help="Length of z. With 2, the latent map shows the whole latent space; with more, "
@@ -301,11 +335,11 @@ def _ask_for_own(data: TrainingData) -> list[str]:
         default = "gaussian" if data.channels == 3 else "bernoulli"
         likelihood = select(
             "train_likelihood",
-            "Likelihood",
+            _LABELS["likelihood"],
             likelihoods,
             default,
             dropdown=True,
-            help="Model of the pixel values. Bernoulli suits grayscale images that are mostly "
+            help="Model of the pixel values. Bernoulli suits greyscale images that are mostly "
             "black and white; Gaussian suits colour images and photos.",
         )
     return [

@@ -21,6 +21,7 @@ from vae_explorer.images import (
     to_uint8,
     write_animation,
 )
+from vae_explorer.installation import shell_command
 from vae_explorer.playback.recording import (
     Playback,
     Source,
@@ -35,11 +36,8 @@ from vae_explorer.ui.state import recall
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.ui.widgets import select
 
+OPTIONS = "--dataset fashion-mnist --model fashion-vae --out checkpoints/my-vae --keep-epochs"
 ALIGNMENTS = {"epoch": "Epoch", "share": "Progress in %"}
-COMMAND = (
-    "python -m vae_explorer train --dataset fashion-mnist --model fashion-vae "
-    "--out checkpoints/my-vae --keep-epochs"
-)
 ANIMATION_FORMATS: dict[Format, str] = {"webp": "Animated WebP", "gif": "Animated GIF"}
 ANIMATION_SECONDS = 8.0
 _ANIMATION = "playback_film"
@@ -57,7 +55,7 @@ def needs_sources() -> dict[str, Source]:
         "it as soon as its first epoch is finished."
     )
     st.page_link("pages/train.py", label="Train a model", icon=":material/model_training:")
-    st.code(COMMAND, language="bash", wrap_lines=True)
+    st.code(shell_command(f"train {OPTIONS}"), language="bash", wrap_lines=True)
     st.caption("Epochs cannot be added to a model that was trained without them.")
     close_page()
     return st.stop()

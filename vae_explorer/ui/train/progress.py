@@ -25,7 +25,7 @@ from vae_explorer.training.snapshots import list_epochs, read_epochs
 from vae_explorer.training.state import EpochMetrics
 from vae_explorer.ui.stage.component import draw_view
 from vae_explorer.ui.stage.tiles import pack_floats
-from vae_explorer.ui.text import format_duration, format_number
+from vae_explorer.ui.text import format_count, format_duration, format_number
 
 POINTS = 2_000
 """Encodings on the map, at most: evenly chosen ones."""
@@ -57,9 +57,9 @@ def describe_progress(status: RunStatus) -> str:
     if status.phase == "preparing":
         return "Preparing: loading the images and the model."
     if status.phase == "evaluating":
-        return "Evaluating the best epoch on held-out images, then publishing it."
+        return "Evaluating the best epoch on held-out images, then saving the model."
     if not status.is_alive:
-        return f"{status.epoch} of {status.epochs} epochs"
+        return f"{status.epoch} of {format_count(status.epochs, 'epoch')}"
     parts = [f"Epoch {min(status.epoch + 1, status.epochs)} of {status.epochs}"]
     if status.images_per_second:
         parts.append(f"{format_number(status.images_per_second)} images/s")

@@ -20,7 +20,14 @@ from vae_explorer.data.registry import is_inverted
 from vae_explorer.errors import CheckpointError, RunError
 from vae_explorer.images import data_url, for_display, tile
 from vae_explorer.inference import decode, encode
-from vae_explorer.ui.cache import find_dataset, get_checkpoint, get_decoded, get_run_model, key_of
+from vae_explorer.ui.cache import (
+    find_dataset,
+    find_originals,
+    get_checkpoint,
+    get_decoded,
+    get_run_model,
+    key_of,
+)
 from vae_explorer.ui.originals import offer_originals
 from vae_explorer.ui.page import is_smooth
 from vae_explorer.ui.state import seed_from_url, write_to_url
@@ -106,7 +113,7 @@ class _Strip(NamedTuple):
 
 def _find_data(row: ModelRow, cards: dict[str, ModelCard]) -> ImageDataset | None:
     if row.id in cards:
-        return find_dataset(row.dataset, cards[row.id].dataset.image_size)
+        return find_originals(cards[row.id])
     spec = DATASETS.get(row.dataset)  # a run does not say at which size its data was prepared
     found = find_dataset(row.dataset, (spec and spec.image_size) or row.model.image_size)
     # A model of grey images may have been trained on those of a data set in colour.

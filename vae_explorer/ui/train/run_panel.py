@@ -9,9 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from vae_explorer.checkpoints import list_checkpoints
+from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.checkpoints.format import EPOCHS
 from vae_explorer.config import TrainConfig
 from vae_explorer.errors import ConfigError, ReadOnlyError, RunError
+from vae_explorer.evaluation.limits import describe_collapse
 from vae_explorer.runs.launcher import (
     delete_training,
     finish_training,
@@ -72,13 +74,13 @@ def launch(arguments: Sequence[str]) -> None:
     Parameters
     ----------
     arguments : sequence of str
-        What stands behind `python -m vae_explorer`, "train" first.
+        What stands behind the program's name, "train" first.
     """
 
     def start() -> None:
         st.session_state[_NEXT] = start_training(arguments[1:])
 
-    if _attempt(start, "Starting: loading Python and the model …"):
+    if _attempt(start, _STARTING):
         st.rerun()
     _show_refusal()
 
@@ -95,14 +97,21 @@ def _draw(name: str, was_live: bool) -> None:
     run = Run.named(name)
     status = run.read_status()
     if status is None or status.is_alive != was_live:
-        st.rerun()  # of the whole page: the sidebar lists a model that was published meanwhile
+        st.rerun()  # of the whole page: the header lists a model that was saved meanwhile
     stage, panel = st.columns([0.66, 0.34], gap="medium")
     with stage:
         draw_training(run, status)
+    is_finished = status.phase == "finished"
+    card = list_checkpoints()[0].get(Path(status.out).name) if is_finished else None
+    if card is not None and (collapse := describe_collapse(card)):
+        stage.caption(collapse)  # below the reconstructions
     with panel:
         _say_state(status)
-        if status.phase == "finished":
-            _offer_model(Path(status.out).name)
+        if card is not None:
+            _offer_model(card)
+        elif is_finished:
+            name = escape_markdown(Path(status.out).name)
+            st.caption(f"The model {name} has since been renamed or deleted.")
         if is_read_only():
             st.caption("This copy is read-only: training is turned off.")
         else:
@@ -132,7 +141,7 @@ def _offer_actions(status: RunStatus) -> None:
     actions = list_actions(status)
     for action in actions:
         _offer(action, status)
-    deletes = not status.is_alive and offer_deletion(status.name)
+    deletes = not status.is_alive and offer_deletion(status)
     if deletes and _attempt(lambda: delete_training(status.name), "Deleting …"):
         st.session_state[_NEXT] = NEW
         st.rerun()
@@ -153,17 +162,10 @@ def _offer(action: Action, status: RunStatus) -> None:
         st.rerun()
 
 
-def _offer_model(name: str) -> None:
-    card = list_checkpoints()[0].get(name)
-    if card is None:
-        st.caption(
-            f"The published model {escape_markdown(name)} has since been renamed or deleted."
-        )
-        return
-
+def _offer_model(card: ModelCard) -> None:
     def choose_it() -> None:
-        request_model(name)
-        st.session_state["played"] = name
+        request_model(card.name)
+        st.session_state["played"] = card.name
 
     if st.button(
         "Open in Latent map",
@@ -219,7 +221,7 @@ def _show_refusal() -> None:
         st.error(escape_markdown(refusal))
 
 
-_STARTING = "Starting: loading Python and the model …"
+_STARTING = "Starting …"
 
 
 @dataclass(frozen=True)
@@ -286,20 +288,23 @@ def list_actions(status: RunStatus) -> list[Action]:
     if status.epoch and Run.named(status.name).can_resume:
         actions.append(
             Action(
-                "Publish the best epoch",
+                "Save the model",
                 finish_training,
                 ":material/check:",
-                help="Evaluates the best epoch so far and adds it to the models.",
+                help="Evaluates the best epoch so far and adds it to your models.",
             )
         )
     return actions
 
 
-def offer_deletion(name: str) -> bool:
+def offer_deletion(status: RunStatus) -> bool:
     """Draw a button that deletes a run, and one that is sure; say whether that was pressed."""
     with st.popover("Delete this run", icon=":material/delete:", type="tertiary"):
-        st.markdown("This deletes the run's state and saved epochs. A published model is kept.")
-        return st.button("Delete", key=f"delete-{name}", type="primary")
+        words = "This deletes the training run and its saved epochs."
+        if status.phase == "finished":
+            words += " The finished model stays; delete it under Overview → Your models."
+        st.markdown(words)
+        return st.button("Delete", key=f"delete-{status.name}", type="primary")
 
 
 def _while_it_lives(status: RunStatus) -> list[Action]:
@@ -312,13 +317,13 @@ def _while_it_lives(status: RunStatus) -> list[Action]:
             help="Saves after the current step. Resume continues exactly there.",
         ),
         Action(
-            "Stop and publish",
+            "Stop and save the model",
             stop_training,
             ":material/stop:",
             doing="Stopping …",
-            help="Evaluates the best epoch so far and adds it to the models."
+            help="Evaluates the best epoch so far and adds it to your models."
             if status.epoch
-            else "Available after the first epoch: until then there is nothing to publish.",
+            else "Available after the first epoch.",
             disabled=status.epoch == 0,
         ),
     ]

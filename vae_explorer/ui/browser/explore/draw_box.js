@@ -100,8 +100,8 @@ export function createDrawBox(host) {
     }
   }
 
-  /** Labels of the nearest stored encodings, most frequent first. */
-  function nearestLabels(z) {
+  /** Describe the digits of the nearest stored encodings, most frequent first. */
+  function describeNearest(z) {
     const d = z.length;
     const found = data.labels.map((label, i) => {
       let distance = 0;
@@ -111,7 +111,11 @@ export function createDrawBox(host) {
     found.sort((a, b) => a[0] - b[0]);
     const counts = new Map();
     for (const [, label] of found.slice(0, NEAREST)) counts.set(label, (counts.get(label) ?? 0) + 1);
-    return [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => `${data.label_names[label]} × ${count}`);
+    const groups = [...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => [data.label_names[label], count]);
+    const total = Math.min(NEAREST, found.length);
+    if (groups.length === 1) return `The ${total} nearest test images are all ${groups[0][0]}s.`;
+    const parts = groups.map(([name, count]) => (count > 1 ? `${count} are ${name}s` : `1 is ${name === "8" ? "an" : "a"} ${name}`));
+    return `Of the ${total} nearest test images, ${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}.`;
   }
 
   function draw(images, { image, zMean, zLogVar, request }) {
@@ -129,9 +133,9 @@ export function createDrawBox(host) {
     paint(seen, { width: size, height: size, count: 1, pixels: grey }, 1, true);
     paint(answer, images, 1, true);
     const total = zLogVar.length
-      ? `−ELBO ≈ ${Math.round(cost + kl)} nats (reconstruction ${Math.round(cost)}, KL ${formatNumber(kl)})`
+      ? `−ELBO ≈ ${Math.round(cost + kl)} nats (reconstruction ${Math.round(cost)} + KL ${formatNumber(kl)})`
       : `Reconstruction error ≈ ${Math.round(cost)} nats`;
-    words.textContent = `Nearest: ${nearestLabels(zMean).join(", ")}. ${total}.`;
+    words.textContent = `${describeNearest(zMean)} ${total}.`;
     channel.move({ z: Array.from(zMean), logVar: Array.from(zLogVar), image }, 0);
     announce(host, { ...request, z: zMean });
   }

@@ -49,6 +49,7 @@ export function createMap(host) {
   let away = true; // whether the pointer is outside the plot area
   let frame = 0; // the animation frame that moves the crosshair
   let finger = null;
+  let pinned = null; // the z that the corner shows
 
   const area = () => plot.querySelector(".nsewdrag")?.getBoundingClientRect();
   const axes = () => [plot._fullLayout.xaxis.range, plot._fullLayout.yaxis.range];
@@ -81,21 +82,24 @@ export function createMap(host) {
     return { ...best, distance: Math.sqrt(best.distance) };
   }
 
+  /** The z of a location; where the plane has no inverse (t-SNE), that of the nearest point. */
+  function toLatent(shown, box) {
+    if (data.plane) {
+      const z = new Float32Array(data.plane.origin.length);
+      planeToLatent(z, 0, data.plane, ...toPlane(shown));
+      return z;
+    }
+    const index = data.rows.indexOf(nearest(shown, box).row);
+    return latents.slice(index * data.latent_dim, (index + 1) * data.latent_dim);
+  }
+
   /** Decode a location of the plot area. */
   function look(px, py, since) {
     const box = area();
     if (!box || !feed) return;
     at = { px: clamp(px, 0, box.width), py: clamp(py, 0, box.height) };
     const shown = toShown(at.px, at.py, box);
-    let z;
-    if (data.plane) {
-      z = new Float32Array(data.plane.origin.length);
-      planeToLatent(z, 0, data.plane, ...toPlane(shown));
-    } else {
-      // The plane has no inverse (t-SNE): decode the nearest point.
-      const index = data.rows.indexOf(nearest(shown, box).row);
-      z = latents.slice(index * data.latent_dim, (index + 1) * data.latent_dim);
-    }
+    const z = toLatent(shown, box);
     if (z.length) feed(() => ({ z, since, shown }));
     away = false;
     frame ||= requestAnimationFrame(place);
@@ -165,7 +169,7 @@ export function createMap(host) {
     const box = area();
     if (!box) return;
     const near = nearest(request.shown, box);
-    caption.textContent = `${data.plane ? "near " : ""}${near.name}`;
+    caption.textContent = `${data.plane ? "nearest: " : ""}${near.name}`;
     caption.style.setProperty("--class-colour", near.colour);
     const appears = lens.hidden && !away;
     lens.hidden = away;
@@ -179,18 +183,26 @@ export function createMap(host) {
     if (!box || !at) return;
     const shown = toShown(at.px, at.py, box);
     const near = nearest(shown, box);
-    keptCanvas.width = canvas.width;
-    keptCanvas.height = canvas.height;
-    if (canvas.width) keptCanvas.getContext("2d").drawImage(canvas, 0, 0);
-    keptCanvas.style.width = canvas.style.width;
-    keptCaption.textContent = "Pinned";
-    kept.hidden = false;
+    showPinned(toLatent(shown, box));
     const onPoint = near.distance <= CLICK_REACH || !data.plane;
     send("pin", onPoint ? { row: Number(near.row) } : { at: toPlane(shown) });
   }
 
+  /** Show what is pinned in a corner, decoded for itself: the pointer may have come in a jump. */
+  async function showPinned(z) {
+    kept.hidden = true;
+    pinned = z;
+    const images = await source.decode(z).catch(() => null);
+    if (!images || pinned !== z) return; // unreachable, freed, or another location pinned meanwhile
+    paint(keptCanvas, images, 1, data.ink);
+    keptCanvas.style.width = `${images.width * wholeMultiple(images.width, LENS)}px`;
+    keptCaption.textContent = "Pinned";
+    kept.hidden = false;
+  }
+
   function free() {
     kept.hidden = true;
+    pinned = null;
     send("pin", {});
   }
 
@@ -285,7 +297,9 @@ export function createMap(host) {
         const Plotly = await loadPlotly(data.plotly_version);
         const { data: traces, layout } = JSON.parse(figure);
         const config = { ...data.config, responsive: true };
-        await Plotly.react(plot, traces, { ...layout, hovermode: false, autosize: true }, config);
+        // The frame of a selection goes with the tools that draw it.
+        const selectionrevision = ["select", "lasso"].includes(layout.dragmode);
+        await Plotly.react(plot, traces, { ...layout, selectionrevision, hovermode: false, autosize: true }, config);
       } catch {
         component.setStateValue("unreachable", true);
         return;

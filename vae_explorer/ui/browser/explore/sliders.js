@@ -1,7 +1,7 @@
 // View: sliders, and a two-dimensional pad, for the values of a channel.
 
 import { openChannel } from "../lib/channel.js";
-import { arrowDirection, clamp, debounce, element, formatNumber } from "../lib/dom.js";
+import { arrowDirection, clamp, debounce, element, formatNumber, formatShare } from "../lib/dom.js";
 import { createSlider } from "../lib/slider.js";
 
 const FAST = 10; // steps of an arrow key with Shift
@@ -34,11 +34,12 @@ export function createSliders(host) {
   /** What else changes with an attribute, as bars. */
   function addSideEffects(row, effects) {
     const beside = element(row, "div", "vae-beside", { title: "Other attributes that change, and in what share of faces" });
+    const label = element(beside, "div");
+    label.textContent = "Also changes:";
     for (const [name, share] of effects) {
-      const percent = `${Math.round(100 * share)} %`;
-      const item = element(beside, "span", "", { title: `${name}: changed in ${percent} of faces` });
+      const item = element(beside, "span", "", { title: `${name}: changed in ${formatShare(share)} of faces` });
       item.textContent = name;
-      element(item, "i").style.width = percent.replace(" ", "");
+      element(item, "i").style.width = `${100 * share}%`;
     }
   }
 

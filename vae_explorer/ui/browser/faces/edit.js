@@ -56,6 +56,8 @@ export function createEdit(host) {
 
   function ask(since) {
     const d = data.latent_dim;
+    // Before the first edit, before and after are the same image.
+    bar.hidden = line.hidden = !Object.keys(vectors).some((name) => channel.values[name]);
     const moved = z.slice();
     for (const [name, vector] of Object.entries(vectors)) {
       const amount = channel.values[name] ?? 0;

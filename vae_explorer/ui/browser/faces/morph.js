@@ -50,8 +50,8 @@ export function createMorph(host) {
   function drawFrame() {
     if (!frame) return;
     screen.getContext("2d").putImageData(compose(frame.images, 0, frame.t, detail()), 0, 0);
-    screen.setAttribute("aria-label", `Morph at ${Math.round(100 * frame.t)} %`);
-    words[1].textContent = `${Math.round(100 * frame.t)} %`;
+    screen.setAttribute("aria-label", `Morph at ${Math.round(100 * frame.t)}%`);
+    words[1].textContent = `${Math.round(100 * frame.t)}%`;
   }
 
   function drawStrip() {

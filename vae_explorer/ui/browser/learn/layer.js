@@ -1,7 +1,7 @@
 // View: details of the chosen layer: what it computes, its parameters, all of its channels.
 
 import { openChannel } from "../lib/channel.js";
-import { element, formatNumber } from "../lib/dom.js";
+import { element, formatNumber, formatShare } from "../lib/dom.js";
 import { drawTiles, formatCount, formatShape, product } from "./network.js";
 
 export function createLayer(host) {
@@ -43,9 +43,9 @@ export function createLayer(host) {
     element(count, "b").textContent = "Parameters";
     for (const sum of step.arithmetic) element(count, "span").textContent = sum;
     const all = answer.steps.reduce((sum, each) => sum + each.parameters, 0);
-    const share = (100 * step.parameters) / all;
+    const share = step.parameters / all;
     element(count, "small").textContent = step.parameters
-      ? `${step.arithmetic.length > 1 ? `Total ${formatCount(step.parameters)}: ` : ""}${share < 0.1 ? "under 0.1" : formatNumber(share)} % of the model's ${formatCount(all)} parameters.`
+      ? `${step.arithmetic.length > 1 ? `Total ${formatCount(step.parameters)}: ` : ""}${formatShare(share)} of the model's ${formatCount(all)} parameters.`
       : "None: nothing is learned here.";
     frame.hidden = step.part !== "encoder" && step.part !== "decoder";
     caption.hidden = frame.hidden && !step.values;

@@ -70,7 +70,7 @@ export function createLinked(host) {
       const [x, y] = project(projection(map.frame, map.side), z);
       map.cross.style.transform = `translate(${x}px, ${y}px)`;
       const label = labels[same ?? nearest(map, z)];
-      map.near.textContent = `${same === null ? "near " : ""}${data.label_names[label] ?? ""}`;
+      map.near.textContent = `${same === null ? "nearest: " : ""}${data.label_names[label] ?? ""}`;
       map.near.style.setProperty("--class-colour", data.colours[label % data.colours.length]);
       map.feed(() => ({ z: Float32Array.from(z), since }));
     });

@@ -255,7 +255,7 @@ export function createNetwork(host) {
     const [more, less] = answer.channels === 1 ? ["darker", "brighter"] : ["brighter", "darker"];
     const most = formatNumber(127 * answer.pictures.difference_unit);
     legend.innerHTML = `<b>Output − image</b><span><i class="vae-above"></i>${more}</span>` +
-      `<span><i class="vae-below"></i>${less}</span><span>largest: ${most}</span>`;
+      `<span><i class="vae-below"></i>${less}</span><span>largest difference: ${most}</span>`;
     difference.setAttribute("aria-label", `Difference between output and image, at most ${most} per pixel`);
     say();
     mark();
@@ -287,7 +287,7 @@ export function createNetwork(host) {
   function say() {
     const values = product(answer.shape);
     const lines = [
-      `<b>${formatCount(values)} input values, ${formatCount(answer.kept)} latent values (${formatNumber(values / answer.kept)} : 1).</b>`,
+      `<b>${formatCount(values)} input values, ${formatCount(answer.kept)} latent values (${formatNumber(values / answer.kept)}:1).</b>`,
     ];
     if (answer.kl !== null) {
       lines.push(
@@ -298,12 +298,12 @@ export function createNetwork(host) {
       lines.push("Without σ there is no KL divergence to measure the information in z.");
     }
     const [before, after] = [answer.error_of_input, answer.error_of_output];
-    const lost = `Squared error to the image: output <b>${formatNumber(after)}</b>`;
+    const lost = `Squared error of the output: <b>${formatNumber(after)}</b>`;
     if (isNoisy()) {
       const verdict = after < before
         ? "<b>The output is closer.</b>"
         : "The noisy input is closer.";
-      lines.push(`${lost}, noisy input <b>${formatNumber(before)}</b>. ${verdict}`);
+      lines.push(`${lost}; of the noisy input: <b>${formatNumber(before)}</b>. ${verdict}`);
     } else lines.push(`${lost}.`);
     words.innerHTML = lines.map((line) => `<p>${line}</p>`).join("");
   }

@@ -1,6 +1,6 @@
 // Canvas drawing: image mosaics, integer scaling, and the event that reports a drawing.
 
-/** Draw decoded images as a mosaic in reading order; grayscale ones are inverted.
+/** Draw decoded images as a mosaic in reading order; greyscale ones are inverted.
  *
  * `tiles`: the positions of the images in the mosaic, where the other tiles stay unchanged.
  */

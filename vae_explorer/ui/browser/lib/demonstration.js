@@ -59,7 +59,10 @@ export function demonstrate(places, go) {
   return stop;
 }
 
-/** Show a sentence on a view until the first use of it, in this browser. */
+/**
+ * Show a sentence on a view until the first use of it, in this browser: `words.pointer`, or
+ * `words.touch` where the page is used with fingers.
+ */
 export function showHint(host, words) {
   let seen = false;
   try {
@@ -69,7 +72,7 @@ export function showHint(host, words) {
   }
   if (seen) return;
   const hint = element(host, "div", "vae-hint");
-  hint.textContent = words;
+  hint.textContent = window.matchMedia("(pointer: coarse)").matches ? words.touch : words.pointer;
   const dismiss = () => {
     hint.remove();
     try {

@@ -85,6 +85,11 @@ export function formatNumber(number, digits = 3) {
   return Math.abs(number) < 0.005 ? "0" : String(Number(number.toPrecision(digits))).replace("-", "−");
 }
 
+/** A share in [0, 1] in percent: "69%"; "<1%" where a share would be rounded to 0. */
+export function formatShare(share) {
+  return share > 0 && share < 0.005 ? "<1%" : `${Math.round(100 * share)}%`;
+}
+
 /** Limit a value to an interval. */
 export function clamp(value, low, high) {
   return Math.max(low, Math.min(high, value));

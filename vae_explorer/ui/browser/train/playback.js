@@ -107,7 +107,7 @@ export function createPlayback(host) {
     const places = recordings.map((recording) => epochOf(recording, time));
     recordings.forEach((recording, k) => recording.draw(places[k], { inks, hidden, follow: data.follow }));
     curves.follow(places);
-    const text = byShare() ? `${Math.round(100 * time)} %` : `epoch ${Math.round(time)}`;
+    const text = byShare() ? `${Math.round(100 * time)}%` : `epoch ${Math.round(time)}`;
     told.textContent = text;
     player.slider.setAttribute("aria-valuetext", text);
     announce(host, { since, z: places });

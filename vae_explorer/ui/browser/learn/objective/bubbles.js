@@ -182,7 +182,7 @@ export const bubbles = {
     prior, and z carries no information about the image (posterior collapse). The reconstruction term alone has
     no minimum: the discs shrink and move apart without limit, and most of the latent space is never used in
     training, as in a plain autoencoder. For β ≥ C, all posteriors collapse.</p>
-    <p>Optimiser: gradient descent. The step size grows by 10 % after each step that reduces the loss, and is
+    <p>Optimiser: gradient descent. The step size grows by 10% after each step that reduces the loss, and is
     halved otherwise.</p>
     <p><a href="https://openreview.net/forum?id=Sy2fzU9gl" target="_blank" rel="noopener">Higgins et al. 2017</a> (β),
     <a href="http://approximateinference.org/accepted/HoffmanJohnson2016.pdf" target="_blank" rel="noopener">Hoffman &amp; Johnson 2016</a>

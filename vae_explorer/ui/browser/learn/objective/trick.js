@@ -57,7 +57,7 @@ function drawStrips(state, width, height) {
 }
 
 export const trick = {
-  sentence: "Move μ and σ. The noise ε stays fixed and the samples z follow: z is a differentiable function of μ and σ.",
+  sentence: "Change μ and σ: the noise ε stays the same, and the samples z move with them. z is a differentiable function of μ and σ.",
   description: "Samples of ε; below them, z = μ + σε for each sample; at the bottom, 60 gradient estimates for each of two estimators.",
   formula: () => `
     <math display="block"><mrow><mi>z</mi><mo>=</mo><mi data-part="mu">μ</mi><mo>+</mo><mi data-part="sigma">σ</mi><mo>⋅</mo><mi>ε</mi><mtext>,&nbsp;&nbsp;</mtext><mi>ε</mi><mo>∼</mo><mi>N</mi><mo>(</mo><mn>0</mn><mo>,</mo><mn>1</mn><mo>)</mo></mrow></math>
