@@ -122,7 +122,11 @@ def close_page() -> None:
             on_click=reset_view,
             kwargs={"but": {"model", "smooth", RECENT, LECTURE}},
         )
-        toggle("smooth", "Smooth images", help="On: images are smoothed. Off: you see the individual pixels.")
+        toggle(
+            "smooth",
+            "Smooth images",
+            help="On: images are smoothed. Off: you see the individual pixels.",
+        )
     drop_unknown_settings()
     notices = take_notices()
     place = st.session_state.pop(_NOTICE_PLACE)
