@@ -1,5 +1,7 @@
 // Client of the decode and encode routes, and a latest-wins request queue.
 
+import { EngineError } from "./engine/packed.js";
+
 /** Requests in flight where one answer is drawn while the next is computed. */
 export const LANES = 2;
 
@@ -96,6 +98,10 @@ export function createFeed(source, notes, draw, whenLost, lanes = 1) {
 
   /** Report an error; return after how many ms to ask again, 0 for not at all. */
   function explain(error) {
+    if (error instanceof EngineError) { // of this browser, with or without a server
+      notes.show(error.message);
+      return 0;
+    }
     const refused = error instanceof RequestError;
     // If the very first answer is not from the route, something stands between us and the server.
     if (!reached && !(refused && OUR_STATUSES.includes(error.status))) whenLost();
