@@ -21,7 +21,7 @@ from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.presets import PRESETS
-from vae_explorer.ui.browser import ROOT, bundle_script
+from vae_explorer.bundling import ROOT, bundle_script
 from vae_explorer.weights import pack_model
 
 LoadModules = Callable[..., Page]

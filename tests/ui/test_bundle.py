@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer.ui.browser import ROOT, STYLES, BundleError, bundle_script, join_styles
+from vae_explorer.bundling import ROOT, STYLES, BundleError, bundle_script, join_styles
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="There is no Node.")

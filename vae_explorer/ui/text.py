@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-_PHRASES = {"5_o_Clock_Shadow": "5_o’clock_shadow"}
+from vae_explorer.evaluation.description import format_attribute as format_attribute
 
 
 def escape_markdown(text: str) -> str:
@@ -24,12 +24,6 @@ def format_duration(seconds: float) -> str:
         return f"{round(seconds / 60)} min"
     hours, minutes = divmod(round(seconds / 600) * 10, 60)
     return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
-
-
-def format_attribute(name: str) -> str:
-    """Return an attribute's name as a phrase: `Bags_Under_Eyes` is "Bags under eyes"."""
-    first, *others = _PHRASES.get(name, name).split("_")
-    return " ".join([first, *(word.lower() if word.istitle() else word for word in others)])
 
 
 def format_share(share: float) -> str:

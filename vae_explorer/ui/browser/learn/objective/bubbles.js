@@ -2,7 +2,7 @@
 
 import { arrowDirection, svgElement } from "../../lib/dom.js";
 import { ARROWS, DIVERGENCE, QUIET, RECONSTRUCTION, legend, line, number, px, text } from "../../lib/svg.js";
-import { bubbleForces, drawNormals, meanOf, stepBubbles } from "./maths.js";
+import { bubbleForces, meanOf, stepBubbles } from "./maths.js";
 
 const STEPS_A_FRAME = 2;
 const AT_REST = 2e-3; // stop when no bubble has moved this far within REST_AFTER frames
