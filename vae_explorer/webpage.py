@@ -188,6 +188,7 @@ def describe_model(checkpoint: Checkpoint) -> Json:
         "ink": card.is_inverted,
         "is_digits": card.dataset.name == _DIGITS,
         "is_faces": is_faces,
+        "inner": card.dataset.image_size,
         "data": card.dataset.title,
         "points_are": _name_split(checkpoint),
         "colours": list(CLASS_COLOURS),
@@ -397,10 +398,9 @@ def _theme() -> str:
 
 
 def _variables(colours: Mapping[str, object]) -> str:
+    names = {name: re.sub("([A-Z])", r"-\1", name).lower() for name in colours}
     return " ".join(
-        f"--st-{re.sub('([A-Z])', r'-\1', name).lower()}: {value};"
-        for name, value in colours.items()
-        if isinstance(value, str)
+        f"--st-{names[name]}: {value};" for name, value in colours.items() if isinstance(value, str)
     )
 
 

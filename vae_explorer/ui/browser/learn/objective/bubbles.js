@@ -1,6 +1,7 @@
 // Figure: posteriors as discs, repelled by the reconstruction term and attracted by the KL term.
 
 import { arrowDirection, svgElement } from "../../lib/dom.js";
+import { drawNormals } from "../../lib/random.js";
 import { ARROWS, DIVERGENCE, QUIET, RECONSTRUCTION, legend, line, number, px, text } from "../../lib/svg.js";
 import { bubbleForces, meanOf, stepBubbles } from "./maths.js";
 

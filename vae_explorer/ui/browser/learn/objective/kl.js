@@ -1,5 +1,6 @@
 // Figure: KL(N(μ, σ²) ‖ N(0, 1)), as densities, by terms, and in both directions.
 
+import { drawNormals } from "../../lib/random.js";
 import { DIVERGENCE, QUIET, RECONSTRUCTION, TOUCH, box, dot, legend, number, plot, text } from "../../lib/svg.js";
 import { klMonteCarlo, klTerms, normalDensity, reverseKl } from "./maths.js";
 

@@ -1,5 +1,6 @@
 // Figure: the reparameterisation trick, z = μ + σ ε with fixed noise, and two gradient estimators.
 
+import { drawNormals } from "../../lib/random.js";
 import { ARROWS, INK, QUIET, RECONSTRUCTION, TOUCH, dot, line, number, plot, text } from "../../lib/svg.js";
 import { gradientDeviations, gradientEstimates, normalDensity } from "./maths.js";
 
