@@ -152,13 +152,15 @@ def to_text(data: bytes) -> str:
 
     Each 13 bits, the first bit of a byte being its lowest, are two letters, the first standing
     for the remainder by 91 and the second for the quotient. So text has 16 characters for 13
-    bytes, base64 17.3. Zeros fill up the last two letters; they are fewer than a byte.
+    bytes, base64 17.3. Zeros fill up the last bits; of up to five, only the first letter is
+    written, so that they are always fewer than a byte.
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    bits = np.pad(bits, (0, -len(bits) % _BITS)).reshape(-1, _BITS)
-    numbers = bits @ (1 << np.arange(_BITS))
+    is_short = 0 < len(bits) % _BITS <= _BITS - 8
+    numbers = np.pad(bits, (0, -len(bits) % _BITS)).reshape(-1, _BITS) @ (1 << np.arange(_BITS))
     letters = np.stack([numbers % len(LETTERS), numbers // len(LETTERS)], axis=1).ravel()
-    return np.frombuffer(LETTERS.encode(), np.uint8)[letters].tobytes().decode("ascii")
+    text = np.frombuffer(LETTERS.encode(), np.uint8)[letters].tobytes().decode("ascii")
+    return text[:-1] if is_short else text
 
 
 def describe_model(checkpoint: Checkpoint) -> Json:
@@ -173,9 +175,9 @@ def describe_model(checkpoint: Checkpoint) -> Json:
     low, high = np.quantile(points, [1 - _CAUGHT, _CAUGHT], axis=0)
     half = max(float((high - low).max() / 2 * 1.1), SMALLEST_HALF)
     reach = max(1.0, float(np.ceil(np.abs(plane.to_plane(encodings.z_mean)).max())))
-    along = max(1.0, float(np.ceil(np.abs(encodings.z_mean).max())))
-    is_vae = config.kind == "vae"
-    usual = 3.0 if is_vae else reach
+    usual, along = 3.0, 3.0
+    if config.kind == "autoencoder":
+        usual, along = reach, max(1.0, float(np.ceil(np.abs(encodings.z_mean).max())))
     order = np.argsort(-_strengths(checkpoint), kind="stable")
     labels = None if encodings.labels is None else encodings.labels[rows].tolist()
     about: Json = {
@@ -206,25 +208,19 @@ def describe_model(checkpoint: Checkpoint) -> Json:
             "half": half,
         },
         "window": [
-            _setting("extent", "Range", 0.1, max(reach, 4.0), usual),
-            _setting("x", f"Centre {plane.names[0]}", -reach, reach, 0.0),
-            _setting("y", f"Centre {plane.names[1]}", -reach, reach, 0.0),
+            _setting("extent", "Range", (0.1, max(reach, 4.0)), usual),
+            _setting("x", f"Centre {plane.names[0]}", (-reach, reach), 0.0),
+            _setting("y", f"Centre {plane.names[1]}", (-reach, reach), 0.0),
         ],
         "dimensions": [
             {
-                **_setting(
-                    f"dim{k + 1}",
-                    dimension_name(k),
-                    -3.0 if is_vae else -along,
-                    3.0 if is_vae else along,
-                    0.0,
-                ),
+                **_setting(f"dim{k + 1}", dimension_name(k), (-along, along), 0.0),
                 "dimension": k,
             }
             for k in order.tolist()
         ],
         "priors": _priors(checkpoint),
-        "temperature": _setting("temperature", "Temperature", 0.0, 2.0, 1.0, 0.05),
+        "temperature": _setting("temperature", "Temperature", (0.0, 2.0), 1.0, 0.05),
     }
     if card.dataset.name == _DIGITS and encodings.labels is not None:
         about["compared"] = {
@@ -323,7 +319,7 @@ def _face_views(checkpoint: Checkpoint) -> Json:
             "title": group,
             "settings": [
                 {
-                    **_setting(f"edit_{name}", format_attribute(name), -REACH, REACH, 0.0),
+                    **_setting(f"edit_{name}", format_attribute(name), (-REACH, REACH), 0.0),
                     "beside": [list(each) for each in most_drifting(checkpoint.card, name)],
                 }
                 for name in members
@@ -336,22 +332,22 @@ def _face_views(checkpoint: Checkpoint) -> Json:
         "side": _FACE_SIDE,
         "groups": [group for group in groups if isinstance(group, dict) and group["settings"]],
         "vectors": {f"edit_{name}": _shorten(vector) for name, vector in vectors.items()},
-        "detail": _setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05),
+        "detail": _setting("detail", "Photo detail", (0.0, 1.0), 1.0, 0.05),
         "blending": json.loads(json.dumps(BLENDING)),
         "fade_power": FADE_POWER,
-        "eyes": _shorten(mean_landmarks(1.0)[:2]),
+        "eyes": [_shorten(eye) for eye in mean_landmarks(1.0)[:2]],
     }
 
 
 def _setting(
-    name: str, label: str, low: float, high: float, reset: float, step: float = 0.1
+    name: str, label: str, limits: tuple[float, float], reset: float, step: float = 0.1
 ) -> Json:
     """Describe a slider as `ui.stage.tiles.Setting` does."""
     return {
         "name": name,
         "label": label,
-        "low": low,
-        "high": high,
+        "low": limits[0],
+        "high": limits[1],
         "reset": reset,
         "step": step,
         "beside": [],

@@ -6,8 +6,6 @@ import re
 
 import numpy as np
 
-from vae_explorer.evaluation.description import format_attribute as format_attribute
-
 
 def escape_markdown(text: str) -> str:
     """Escape Markdown in a user's text, so that it shows no link and no external image."""

@@ -15,7 +15,7 @@ from vae_explorer.errors import CheckpointError, ReadOnlyError
 from vae_explorer.evaluation.description import describe_card, describe_metrics
 from vae_explorer.evaluation.limits import describe_collapse, describe_limits
 from vae_explorer.figures import loss_figure
-from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
+from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, get_page, key_of
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import name_held_out, offer_originals, take_originals
 from vae_explorer.ui.page import theme
@@ -107,9 +107,12 @@ def offer_models(checkpoint: Checkpoint) -> None:
         {
             "Model (ZIP)": (f"{card.name}.zip", lambda: pack_checkpoint(checkpoint.path)),
             "ONNX (ZIP)": (f"{card.name}-onnx.zip", lambda: get_onnx(key_of(card))),
+            "One HTML page": (f"{card.name}.html", lambda: get_page(key_of(card))),
         },
         note="The model ZIP can be added to another copy of VAE Explorer. ONNX: encoder and "
-        "decoder for use without PyTorch, first checked against PyTorch, which takes a while.",
+        "decoder for use without PyTorch, first checked against PyTorch, which takes a while. "
+        "HTML page: the model with its latent map, samples and sliders in one file, which opens in "
+        "any browser, without Python and without a network.",
     )
     message, error = st.session_state.pop(_MESSAGE, None), st.session_state.pop(_ERROR, None)
     with st.expander("Your models", icon=":material/inventory_2:", expanded=bool(message or error)):

@@ -24,7 +24,7 @@ from vae_explorer.editing.recipe import (
 )
 from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
-from vae_explorer.evaluation.description import most_drifting
+from vae_explorer.evaluation.description import format_attribute, most_drifting
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.images import encode_image_file, write_animation, zip_of_files
 from vae_explorer.ui.faces.directions import user_vectors
@@ -32,7 +32,6 @@ from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05)

@@ -8,6 +8,7 @@ import { createScatter, project, projection, toInks, unproject } from "../lib/sc
 import { createFeed, createSource } from "../lib/source.js";
 
 const KEY_STEP = 0.04; // of half a map's side
+const PICTURE = 100; // px, of the decoded image, at most; `data.picture` may say another
 const CONTOURS = [2, 1, 1]; // px, line widths
 const UNIT = { x: 0, y: 0, half: 1 }; // the frame of the cursor
 
@@ -38,7 +39,7 @@ export function createLinked(host) {
     map.scatter = createScatter(points, { lines: CONTOURS });
     map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
       paint(picture, images, 1, map.ink);
-      picture.style.width = `${images.width * wholeMultiple(images.width, 100)}px`;
+      picture.style.width = `${images.width * wholeMultiple(images.width, data.picture ?? PICTURE)}px`;
       announce(host, request);
     }, () => lost());
     const follow = (event) => {

@@ -37,6 +37,7 @@ const unpack = (number, part) => {
   const block = document.querySelector(`script[data-model="${number}"][data-part="${part}"]`);
   return unzip(fromText(block.textContent));
 };
+globalThis.__hack = (c) => openModel(c, models[c].fingerprint);
 embedModels((checkpoint, network) => unpack(checkpoint, network));
 
 const [header, tabs, sentence, main, stage, panel, label] = [
@@ -157,7 +158,7 @@ function showMap(model) {
     maps: [{
       ...describe(model), title: "", note: "", z, middle, half, plane: model.latent_dim > 2 ? model.plane : undefined,
     }],
-    labels, label_names: names, colours: model.colours, hidden: [...hidden], link: "place", channel: channelOf(model, "map"),
+    labels, label_names: names, colours: model.colours, hidden: [...hidden], link: "place", picture: 140, channel: channelOf(model, "map"),
     description: "Latent map. Move the pointer over it, or use the arrow keys, to decode any place.",
   });
   const legend = document.createElement("div");
@@ -364,7 +365,7 @@ function showMorph(model) {
     const path = Array.from({ length: PATH_POINTS }, (_, i) => between(a, b, i / (PATH_POINTS - 1)));
     mount(place, {
       view: "morph", path: packFloats(path.flat()), size: model.faces.side, image_size: model.image_shape[1], steps: 8,
-      channel, values: { [detail.name]: faces.some((face) => face.isPhoto) ? detail.reset : 0 }, detail: detail.name,
+      channel, values: defaults([detail]), detail: detail.name,
       constants: { fade_power: model.faces.fade_power }, description: `8 images from ${faces[0].name} to ${faces[1].name}`,
       ...shared,
     });
@@ -389,7 +390,7 @@ function showMorph(model) {
   });
   const details = element(panel, "div");
   details.hidden = true;
-  mount(element(details, "div"), { view: "sliders", settings: [detail], pad: null, channel, values: {} });
+  mount(element(details, "div"), { view: "sliders", settings: [detail], pad: null, channel, values: defaults([detail]) });
   addText(panel, "To add faces, click images in Generate, or load a photo in Latent map.");
   fill();
   redraw();
