@@ -234,11 +234,6 @@ def describe_model(checkpoint: Checkpoint) -> Json:
 
 def _main_plane(checkpoint: Checkpoint) -> Plane:
     latent_dim = checkpoint.card.model.latent_dim
-    if latent_dim == 1:
-        raise UnsupportedLayerError(
-            f"{checkpoint.card.title} has one latent dimension; a page needs a map of two. Train "
-            "a model with latent_dim of 2 or more."
-        )
     if latent_dim == 2:
         return coordinate_plane(latent_dim)
     return principal_components(checkpoint.encodings.z_mean).plane()

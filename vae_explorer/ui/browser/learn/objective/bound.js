@@ -1,7 +1,6 @@
 // Figure: the ELBO step by step, for a model with known evidence and posterior.
 
 import { drawNormals } from "../../lib/random.js";
-import { drawNormals } from "../../lib/random.js";
 import { DIVERGENCE, GAP, INK, QUIET, RECONSTRUCTION, TOUCH, box, curve, dot, legend, line, number, plot, text } from "../../lib/svg.js";
 import { boundParts, importanceBound, logWeights, meanOf, normalDensity } from "./maths.js";
 
