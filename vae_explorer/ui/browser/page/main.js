@@ -15,6 +15,7 @@ import { mountView } from "../lib/mount.js";
 import { fromText, unzip } from "../lib/packed_text.js";
 import { createBuffer } from "../lib/photo.js";
 import { drawLatents } from "../lib/random.js";
+import { replaceSources } from "../lib/source.js";
 
 const VIEWS = {
   draw: createDrawBox,
@@ -37,8 +38,9 @@ const unpack = (number, part) => {
   const block = document.querySelector(`script[data-model="${number}"][data-part="${part}"]`);
   return unzip(fromText(block.textContent));
 };
-globalThis.__hack = (c) => openModel(c, models[c].fingerprint);
 embedModels((checkpoint, network) => unpack(checkpoint, network));
+// For views that ask for a source by themselves.
+replaceSources((checkpoint) => openModel(checkpoint, models[checkpoint].fingerprint));
 
 const [header, tabs, sentence, main, stage, panel, label] = [
   ".page-header", ".page-header nav", ".page-sentence", ".page-main", ".page-stage", ".page-panel", ".page-label",
@@ -53,6 +55,7 @@ let mounted = []; // what cleans up the views of the page
 function addField(parent, title, control) {
   const field = element(parent, "label", "page-field");
   element(field, "span").textContent = title;
+  control.setAttribute("aria-label", title);
   field.append(control);
   return control;
 }
