@@ -42,7 +42,7 @@ def _open(playwright: Playwright, file: Path) -> float:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.add_init_script(LISTEN)
         page.goto(file.as_uri())
-        page.wait_for_function("globalThis.first !== undefined")
+        page.wait_for_function("() => globalThis.first !== undefined")
         return float(page.evaluate("globalThis.first"))
     finally:
         browser.close()
