@@ -250,6 +250,10 @@ def test_an_image_is_encoded_where_it_is(
     frame.focus()
     for _ in range(8):
         page.keyboard.press("+")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    assert frame.bounding_box()["width"] > 180
+    assert read_canvas(frame.locator("canvas")).std() > 20  # a part of the image, not its outside
     z = wait_for(page, "upload")
     assert not np.array_equal(before, z)
     image = np.array(

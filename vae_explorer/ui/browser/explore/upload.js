@@ -118,7 +118,7 @@ export function createUpload(host) {
   invert.addEventListener("change", () => moveTo({}, 0));
 
   let drag = null;
-  const unit = () => Math.min(image.width, image.height) / crop.zoom / frame.clientWidth; // px of the image a px here
+  const unit = () => Math.min(image.width, image.height) / crop.zoom / (frame.clientWidth || SIDE); // px of the image a px here
   frame.addEventListener("pointerdown", (event) => {
     frame.setPointerCapture(event.pointerId);
     drag = { x: event.clientX, y: event.clientY, from: { ...crop } };
