@@ -14,8 +14,8 @@ from playwright.sync_api import Page, Route, sync_playwright
 
 from benchmarks.app_server import run_app
 from benchmarks.chromium import launch
+from vae_explorer.bundling import ROOT
 from vae_explorer.checkpoints import list_checkpoints
-from vae_explorer.ui.browser import ROOT
 
 COUNTS = (1, 8, 64, 400)
 SOURCES = ("javascript", "plain", "webgl", "server")

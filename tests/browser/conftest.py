@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, e
 from tests.support import PROJECT
 from tests.support.server import serve
 from tests.support.stage import wait_for_run
-from vae_explorer.ui.browser import ROOT as MODULES
+from vae_explorer.bundling import ROOT as MODULES
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -15,13 +15,13 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.support import PROJECT
 from tests.support.layers import random_config, random_model, read_packed
+from vae_explorer.bundling import ROOT, bundle_script
 from vae_explorer.checkpoints import load_checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.images import to_uint8
 from vae_explorer.inference import decode
 from vae_explorer.models import Autoencoder, build_model
 from vae_explorer.presets import PRESETS
-from vae_explorer.ui.browser import ROOT, bundle_script
 from vae_explorer.weights import pack_model
 
 LoadModules = Callable[..., Page]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from vae_explorer.latent.interpolation import lerp, slerp
+from vae_explorer.latent.planes import Plane
+from vae_explorer.ui.stage.tiles import pack_floats
+from vae_explorer.webpage import to_text
 
 LoadModules = Callable[..., Page]
 
@@ -350,3 +355,84 @@ def test_principal_components_are_aligned_by_rotation_or_reflection(
             [moved.ravel().tolist(), points.ravel().tolist()],
         )
         np.testing.assert_allclose(found, points.ravel(), atol=1e-9)
+
+
+# ------------------------------------------------------------------ what a page of its own needs
+
+
+def test_a_latent_has_its_coordinates_on_a_plane(load_modules: LoadModules) -> None:
+    page = load_modules("lib/latents.js")
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((5, 2)))[0].T
+    plane = Plane(rng.standard_normal(5), axes, ("a", "b"))
+    z = rng.standard_normal((4, 5))
+    found = page.evaluate(
+        "([origin, axes, z]) => z.map((each) => latentToPlane({ origin, axes }, each))",
+        [plane.origin.tolist(), plane.axes.tolist(), z.tolist()],
+    )
+    np.testing.assert_allclose(found, plane.to_plane(z), atol=1e-5)
+
+
+def test_numbers_are_packed_and_read(load_modules: LoadModules) -> None:
+    page = load_modules("lib/dom.js")
+    values = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    packed = page.evaluate("packFloats", values.tolist())
+    assert packed == pack_floats(values)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 8, 12, 13, 14, 1000])
+def test_packed_text_is_read(load_modules: LoadModules, count: int) -> None:
+    page = load_modules("lib/packed_text.js")
+    data = np.random.default_rng(count).bytes(count)
+    assert bytes(page.evaluate("(text) => Array.from(fromText(text))", to_text(data))) == data
+    text = to_text(gzip.compress(data))
+    found = page.evaluate("async (t) => Array.from(new Uint8Array(await unzip(fromText(t))))", text)
+    assert bytes(found) == data
+
+
+def test_latents_are_drawn_from_a_prior(load_modules: LoadModules) -> None:
+    page = load_modules("lib/random.js")
+    covariance = np.array([[2.0, 0.6, 0.1], [0.6, 1.0, -0.3], [0.1, -0.3, 0.5]])
+    mean = [1.0, -2.0, 0.5]
+    factor = np.linalg.cholesky(covariance)[np.tril_indices(3)].tolist()
+    script = """([prior, d, n, seed]) => {
+      const { z, centre } = drawLatents(prior, d, n, seed);
+      return [Array.from(z), Array.from(centre)];
+    }"""
+
+    def draw(prior: dict[str, object], n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        z, centre = page.evaluate(script, [prior, 3, n, seed])
+        return np.reshape(z, (n, 3)), np.reshape(centre, (n, 3))
+
+    z, centre = draw({"kind": "gaussian", "mean": mean, "factor": factor}, 40_000)
+    np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.03)
+    np.testing.assert_allclose(np.cov(z.T), covariance, atol=0.05)
+    np.testing.assert_allclose(centre, np.broadcast_to(mean, centre.shape))
+    few, _ = draw({"kind": "gaussian", "mean": mean, "factor": factor}, 10)
+    np.testing.assert_array_equal(few, z[:10])
+    standard, _ = draw({"kind": "gaussian"}, 10_000, 5)
+    assert kstest(standard.ravel(), "norm").pvalue > 1e-3
+    other, _ = draw({"kind": "gaussian"}, 10, 6)
+    assert not np.isclose(other, standard[:10]).any()
+    box, middle = draw({"kind": "box", "low": [0, -1, 2], "high": [1, 3, 2]}, 10_000)
+    np.testing.assert_allclose(middle[0], [0.5, 1, 2])
+    np.testing.assert_allclose(box.min(axis=0), [0, -1, 2], atol=0.01)
+    np.testing.assert_allclose(box.max(axis=0), [1, 3, 2], atol=0.01)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_an_upload_becomes_a_models_input(
+    load_modules: LoadModules, channels: int, inverted: bool
+) -> None:
+    page = load_modules("explore/upload.js")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 4), np.uint8)
+    found = page.evaluate(
+        "([p, c, i]) => Array.from(toInput(Uint8ClampedArray.from(p), c, i))",
+        [pixels.ravel().tolist(), channels, inverted],
+    )
+    colours = Image.fromarray(pixels[..., :3])
+    wanted = np.asarray(colours.convert("L") if channels == 1 else colours, float) / 255
+    wanted = np.moveaxis(wanted.reshape(4, 4, channels), -1, 0)
+    wanted = 1 - wanted if inverted else wanted
+    np.testing.assert_allclose(found, wanted.ravel(), atol=1 / 255)

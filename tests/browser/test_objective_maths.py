@@ -40,7 +40,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # of the losses' float32
 @pytest.fixture
 def browser(load_modules: Callable[..., Page]) -> Page:
     """A page with nothing but the functions."""
-    return load_modules("learn/objective/maths.js")
+    return load_modules("learn/objective/maths.js", "lib/random.js")
 
 
 def pixels(values: np.ndarray) -> torch.Tensor:

@@ -398,3 +398,48 @@ def test_progress_counts_every_picture(
     assert len(seen) == 101
     assert [name for name, fault in seen if fault] == ["torn.png"]
     assert not [path for path in tmp_path.iterdir() if str(os.getpid()) in path.name]
+
+
+# HTML
+
+
+def test_models_become_one_page(
+    checkpoint_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "models.html"
+    page.write_text("an earlier one")
+    assert run("export", VAE, DEEP, VAE, "--html", page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.count('data-part="decoder"') == 2
+    assert "models.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("export", "digits-vae-2dd", "--html", "a.html"), "Did you mean 'digits-vae-2d'"),
+        (("export", VAE, "--html", "a.zip"), "ends in .html"),
+        (("export", VAE, "--html", "file/a.html"), "cannot be written"),
+        (("export", VAE, DEEP, "--out", "onnx"), "--html"),
+    ],
+)
+def test_pages_that_are_not_written(
+    checkpoint_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    wanted: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert run(*arguments) == 2
+    assert wanted in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("target", [(), ("--out", "a", "--html", "a.html")])
+def test_an_export_has_one_target(target: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        run("export", VAE, *target)

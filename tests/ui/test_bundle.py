@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_explorer.ui.browser import ROOT, STYLES, BundleError, bundle_script, join_styles
+from vae_explorer.bundling import ROOT, STYLES, BundleError, bundle_script, join_styles
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="There is no Node.")
@@ -129,12 +129,14 @@ def test_the_apps_bundles_have_a_default_export(tmp_path: Path) -> None:
 
 def test_every_module_and_style_sheet_is_used() -> None:
     used: set[Path] = set()
-    waiting = [ROOT / "main.js", ROOT / "menu.js", ROOT / "learn" / "presenter.js"]
+    entries = ("main.js", "menu.js", "learn/presenter.js", "page/main.js")
+    waiting = [ROOT / entry for entry in entries]
     while waiting:
         path = waiting.pop().resolve()
         used.add(path)
         sources = re.findall(r'from "(.+)";', path.read_text(encoding="utf-8"))
         waiting += [path.parent / source for source in sources]
+    used.add(ROOT / "menu.js")  # written into every page as it is
     assert used == {path.resolve() for path in ROOT.rglob("*.js")}
-    assert {path.stem for path in ROOT.rglob("*.css")} == set(STYLES)
+    assert {path.stem for path in ROOT.rglob("*.css")} == {*STYLES, "page"}
     assert join_styles().count("{") == join_styles().count("}")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vae_explorer.ui.text import format_attribute, format_count, format_share
+from vae_explorer.evaluation.description import format_attribute
+from vae_explorer.ui.text import format_count, format_share
 
 
 @pytest.mark.parametrize(

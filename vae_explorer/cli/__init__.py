@@ -44,6 +44,7 @@ examples:
   {program} encode fashion-vae-2d my-images --out latents.csv
   {program} decode fashion-vae-2d latents.csv --out decoded
   {program} export fashion-vae-2d --out onnx
+  {program} export fashion-vae-2d mnist-vae-2d --html models.html
 """
 
 _ONLY_READ = (run_app, run_evaluate, run_list)

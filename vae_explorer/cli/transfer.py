@@ -66,9 +66,21 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     decoded.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     decoded.set_defaults(command=run_decode)
 
-    exported = subparsers.add_parser("export", help="export encoder and decoder as ONNX")
-    exported.add_argument("checkpoint", help="name, or path of the folder")
-    exported.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    exported = subparsers.add_parser(
+        "export",
+        help="export encoder and decoder as ONNX, or models as one HTML page",
+        description="Write a model's encoder and decoder as ONNX files, or one or several models "
+        "as a single HTML page. The page needs neither Python nor a network: open the file, send "
+        "it, or put it on any web server.",
+    )
+    exported.add_argument(
+        "checkpoints", nargs="+", metavar="checkpoint", help="name, or path of the folder"
+    )
+    target = exported.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, metavar="FOLDER", help="of the ONNX files of one model")
+    target.add_argument(
+        "--html", type=Path, metavar="FILE.html", help="the page; a file of that name is replaced"
+    )
     exported.set_defaults(command=run_export)
 
 
@@ -115,10 +127,22 @@ def run_decode(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write encoder.onnx and decoder.onnx."""
-    checkpoint = open_checkpoint(args.checkpoint)
-    difference = write_onnx(checkpoint, args.out)
-    print(f"Exported {checkpoint.card.title} to {args.out}: encoder.onnx and decoder.onnx.")
+    """Write encoder.onnx and decoder.onnx, or an HTML page."""
+    checkpoints = [open_checkpoint(name) for name in dict.fromkeys(args.checkpoints)]
+    titles = ", ".join(checkpoint.card.title for checkpoint in checkpoints)
+    if args.html is not None:
+        from vae_explorer.webpage import write_page  # the figures' colours come with Plotly
+
+        size = write_page(checkpoints, args.html)
+        print(f"Exported {titles} to {args.html} ({size / 1e6:.2f} MB).")
+        return 0
+    if len(checkpoints) > 1:
+        raise TransferError(
+            f"--out takes one model; found {len(checkpoints)}. Export one after the other, or "
+            "all to one page with --html FILE.html."
+        )
+    difference = write_onnx(checkpoints[0], args.out)
+    print(f"Exported {titles} to {args.out}: encoder.onnx and decoder.onnx.")
     print(f"Largest difference from PyTorch on random inputs: {difference:.1e}.")
     return 0
 

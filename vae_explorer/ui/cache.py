@@ -32,6 +32,7 @@ from vae_explorer.images import zip_of_files
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import PrincipalComponents, principal_components
 from vae_explorer.models import Autoencoder
+from vae_explorer.webpage import build_page
 
 
 class CheckpointKey(NamedTuple):
@@ -56,6 +57,12 @@ def get_checkpoint(key: CheckpointKey) -> Checkpoint:
 def get_onnx(key: CheckpointKey) -> bytes:
     """Export a checkpoint's encoder and decoder as ONNX, in one zip."""
     return zip_of_files(export_onnx(get_checkpoint(key))[0])
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def get_page(key: CheckpointKey) -> bytes:
+    """Export a checkpoint as one HTML page."""
+    return build_page([get_checkpoint(key)])
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -27,6 +27,7 @@ _MIME = {
     "webp": "image/webp",
     "gif": "image/gif",
     "jpg": "image/jpeg",
+    "html": "text/html",
 }
 _SIZES = {"1": "1 ×", "4": "4 ×", "8": "8 ×"}
 _COMMON = ("jpg", "png", "heic", "webp")  # there is room to show so many

@@ -7,9 +7,9 @@ from functools import cache, partial
 
 import streamlit as st
 
+from vae_explorer.bundling import ROOT, bundle_script
 from vae_explorer.installation import APP
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
-from vae_explorer.ui.browser import ROOT, bundle_script
 from vae_explorer.ui.stage.component import forward_trigger
 from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
 from vae_explorer.ui.text import escape_markdown

@@ -7,8 +7,8 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from vae_explorer.bundling import ROOT
 from vae_explorer.figures import CLASS_COLOURS
-from vae_explorer.ui.browser import ROOT
 from vae_explorer.ui.header import RECENT, write_title
 from vae_explorer.ui.state import (
     LECTURE,

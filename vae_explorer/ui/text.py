@@ -6,8 +6,6 @@ import re
 
 import numpy as np
 
-_PHRASES = {"5_o_Clock_Shadow": "5_o’clock_shadow"}
-
 
 def escape_markdown(text: str) -> str:
     """Escape Markdown in a user's text, so that it shows no link and no external image."""
@@ -24,12 +22,6 @@ def format_duration(seconds: float) -> str:
         return f"{round(seconds / 60)} min"
     hours, minutes = divmod(round(seconds / 600) * 10, 60)
     return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
-
-
-def format_attribute(name: str) -> str:
-    """Return an attribute's name as a phrase: `Bags_Under_Eyes` is "Bags under eyes"."""
-    first, *others = _PHRASES.get(name, name).split("_")
-    return " ".join([first, *(word.lower() if word.istitle() else word for word in others)])
 
 
 def format_share(share: float) -> str:

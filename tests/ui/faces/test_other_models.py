@@ -10,7 +10,7 @@ import pytest
 from tests.support.checkpoints import put_colour_mlp, put_faces
 from tests.support.session import Open, Picture, read_array
 from vae_explorer.checkpoints import load_checkpoint
-from vae_explorer.ui.text import format_attribute
+from vae_explorer.evaluation.description import format_attribute
 
 LIVE = pytest.mark.parametrize("live", [True, False], ids=["live", "still"])
 

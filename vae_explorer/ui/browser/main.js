@@ -22,7 +22,7 @@ import { createFrame } from "./learn/objective/frame.js";
 import { kl } from "./learn/objective/kl.js";
 import { pixel } from "./learn/objective/pixel.js";
 import { trick } from "./learn/objective/trick.js";
-import { element } from "./lib/dom.js";
+import { mountView } from "./lib/mount.js";
 import { createPlayback } from "./train/playback.js";
 import { createProgress } from "./train/progress.js";
 
@@ -51,19 +51,5 @@ const VIEWS = {
 };
 
 export default function mount(component) {
-  const { parentElement, data } = component;
-  let host = parentElement.querySelector(":scope > .vae-stage");
-  if (host && host.dataset.view !== data.view) {
-    host.view.destroy();
-    host.remove();
-    host = null;
-  }
-  if (!host) {
-    host = element(parentElement, "div", "vae-stage", { "data-view": data.view });
-    host.view = VIEWS[data.view](host);
-  }
-  if (data.height) host.style.setProperty("--height", `${data.height}px`);
-  host.view.update(component);
-  // Streamlit also cleans up between two runs of the script: destroy only what has left the page.
-  return () => setTimeout(() => host.isConnected || host.view.destroy());
+  return mountView(VIEWS, component);
 }

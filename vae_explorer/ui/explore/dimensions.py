@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.evaluation.description import format_attribute
 from vae_explorer.latent.statistics import correlations
 from vae_explorer.ui.originals import name_held_out
-from vae_explorer.ui.text import format_attribute
 
 LOOKS = {"kl": "KL", "spread": "Histograms", "length": "Norm", "labels": "Correlations"}
 _WHY = {

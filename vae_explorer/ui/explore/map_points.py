@@ -14,13 +14,14 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.evaluation.description import format_attribute
 from vae_explorer.latent.interpolation import slerp
 from vae_explorer.latent.statistics import nearest
 from vae_explorer.ui.cache import find_originals, get_decoded, key_of
 from vae_explorer.ui.originals import offer_originals, take_originals
 from vae_explorer.ui.stage.views import show_image, show_image_row, show_strip
 from vae_explorer.ui.state import seed_from_url, write_to_url
-from vae_explorer.ui.text import escape_markdown, format_attribute, format_share
+from vae_explorer.ui.text import escape_markdown, format_share
 from vae_explorer.ui.widgets import read_number
 
 _NEIGHBOURS = 6

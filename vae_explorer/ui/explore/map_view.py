@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.checkpoints import Checkpoint
+from vae_explorer.evaluation.description import format_attribute
 from vae_explorer.evaluation.limits import describe_limits
 from vae_explorer.figures import DecodedTiles
 from vae_explorer.images import data_url, for_display, tile
@@ -25,7 +26,7 @@ from vae_explorer.ui.cache import get_components, get_decoded, key_of
 from vae_explorer.ui.explore.map_points import Pin
 from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import format_attribute, format_share
+from vae_explorer.ui.text import format_share
 from vae_explorer.ui.widgets import multiselect, select
 
 _COMPONENTS_OFFERED = 20

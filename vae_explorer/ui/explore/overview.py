@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -13,62 +12,19 @@ from vae_explorer.catalog.library import MAX_TITLE, delete_checkpoint, is_shippe
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.checkpoints.card import ModelCard
 from vae_explorer.errors import CheckpointError, ReadOnlyError
+from vae_explorer.evaluation.description import describe_card, describe_metrics
 from vae_explorer.evaluation.limits import describe_collapse, describe_limits
 from vae_explorer.figures import loss_figure
-from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, key_of
+from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, get_page, key_of
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import name_held_out, offer_originals, take_originals
 from vae_explorer.ui.page import theme
 from vae_explorer.ui.stage.views import show_image_row
-from vae_explorer.ui.text import escape_markdown, format_count
+from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
 _COUNT = 10
 _WIDTH = 790  # pixels of the stage at 1280 x 720
-_METRICS = {
-    "negative_elbo": (
-        "−ELBO",
-        "Negative evidence lower bound: an upper bound on −log p(x). The sum of reconstruction "
-        "error and KL divergence; lower is better.",
-    ),
-    "reconstruction": (
-        "Reconstruction",
-        "Reconstruction error: −log p(x | z), averaged over z ~ q(z | x). Lower is better.",
-    ),
-    "kl": (
-        "KL divergence",
-        "KL(q(z | x) ‖ p(z)), from the posterior to the prior. On average, an upper bound on the "
-        "information that z carries about the image.",
-    ),
-    "active_units": (
-        "Active dimensions",
-        "Latent dimensions whose posterior mean varies between images.",
-    ),
-    "psnr": ("PSNR", "Peak signal-to-noise ratio of the reconstructions. Higher is better."),
-    "sharpness": (
-        "Sharpness",
-        "Fine contrast of the reconstructions, relative to the originals. 1 means equally sharp.",
-    ),
-    "frechet_reconstructions": (
-        "Fréchet, reconstructions",
-        "Fréchet distance between reconstructions and real images, in the features of a network "
-        "that was not used in training. Lower is more realistic.",
-    ),
-    "frechet_samples_fitted": (
-        "Fréchet, samples",
-        "Fréchet distance between real images and images generated from the fitted prior. Lower "
-        "is more realistic.",
-    ),
-    "importance_weighted_nll": (
-        "−log p(x), IWAE",
-        "Importance-weighted bound: a tighter upper bound on −log p(x), from several samples of z.",
-    ),
-}
-_SHORT_UNITS = {
-    "nats per image": "nats",
-    "as a share of the originals'": "",
-    "squared distance in the judge's pooled features": "",
-}
 _MODEL = "model"  # key of the header's picker
 _ROUND, _MESSAGE, _ERROR = "own_models_round", "own_models_said", "own_models_fault"
 
@@ -108,16 +64,10 @@ def show_history(checkpoint: Checkpoint) -> None:
 
 def show_metrics(card: ModelCard) -> None:
     """Show the card's scalar metrics, each with its meaning and how it was measured."""
-    shown = [name for name in _METRICS if name in card.metrics]
-    for start in range(0, len(shown), 2):
-        for place, name in zip(st.columns(2), shown[start : start + 2], strict=False):
-            metric = card.metrics[name]
-            title, meaning = _METRICS[name]
-            value = f"{metric.value:.4g}" if isinstance(metric.value, float) else ""
-            unit = _SHORT_UNITS.get(metric.unit, metric.unit.removesuffix(" latent dimensions"))
-            whole_unit = metric.unit.replace("the judge's", "an evaluation classifier's")
-            explained = f"{meaning}\n\nUnit: {whole_unit}. Protocol: {metric.protocol}."
-            place.metric(title, f"{value} {unit}", help=explained)
+    figures = describe_metrics(card)
+    for start in range(0, len(figures), 2):
+        for place, figure in zip(st.columns(2), figures[start : start + 2], strict=False):
+            place.metric(figure.title, figure.value, help=figure.explanation)
 
 
 def show_limits(checkpoint: Checkpoint) -> None:
@@ -128,31 +78,8 @@ def show_limits(checkpoint: Checkpoint) -> None:
 
 def show_facts(card: ModelCard) -> None:
     """Show the architecture, the data and the training."""
-    model, train = card.model, card.train
-    size = f"{model.image_size}×{model.image_size}"
-    colours = "greyscale" if model.image_channels == 1 else "colour"
-    images = [card.dataset.title, size, colours]
-    if card.dataset.title.endswith(size):
-        images.remove(size)
-    network = "MLP" if model.architecture == "mlp" else "Convolutional"
-    kind = "variational autoencoder" if model.kind == "vae" else "autoencoder"
-    parameters = sum(card.parameters.values())
-    epochs = f"up to {format_count(train.epochs, 'epoch')}"
-    epochs += f", batch size {train.batch_size}, seed {card.seed}"
-    if train.start_from:
-        epochs += f", starting from the weights of {Path(train.start_from).name}"
-    facts = {
-        "Model": f"{network} {kind}",
-        "Latent dimensions": str(model.latent_dim),
-        "Images": escape_markdown(", ".join(images)),
-        "Likelihood": model.likelihood.capitalize(),
-        "β": f"{train.beta:g}",
-        "Parameters": f"{parameters:,}",
-        "Trained": f"{card.created}; {epochs}",
-    }
-    if model.kind == "autoencoder":
-        del facts["β"]
-    first, *rest = (f"| {name} | {value} |" for name, value in facts.items())
+    facts = describe_card(card)
+    first, *rest = (f"| {name} | {escape_markdown(value)} |" for name, value in facts.items())
     st.markdown("\n".join([first, "|---|---|", *rest]))
 
 
@@ -180,9 +107,12 @@ def offer_models(checkpoint: Checkpoint) -> None:
         {
             "Model (ZIP)": (f"{card.name}.zip", lambda: pack_checkpoint(checkpoint.path)),
             "ONNX (ZIP)": (f"{card.name}-onnx.zip", lambda: get_onnx(key_of(card))),
+            "One HTML page": (f"{card.name}.html", lambda: get_page(key_of(card))),
         },
         note="The model ZIP can be added to another copy of VAE Explorer. ONNX: encoder and "
-        "decoder for use without PyTorch, first checked against PyTorch, which takes a while.",
+        "decoder for use without PyTorch, first checked against PyTorch, which takes a while. "
+        "HTML page: the model with its latent map, samples and sliders in one file, which opens in "
+        "any browser, without Python and without a network.",
     )
     message, error = st.session_state.pop(_MESSAGE, None), st.session_state.pop(_ERROR, None)
     with st.expander("Your models", icon=":material/inventory_2:", expanded=bool(message or error)):

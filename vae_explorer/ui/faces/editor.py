@@ -24,6 +24,7 @@ from vae_explorer.editing.recipe import (
 )
 from vae_explorer.editing.selection import ACCEPTED, KINDS
 from vae_explorer.editing.vectors import OFFERED
+from vae_explorer.evaluation.description import format_attribute, most_drifting
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.images import encode_image_file, write_animation, zip_of_files
 from vae_explorer.ui.faces.directions import user_vectors
@@ -31,7 +32,6 @@ from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
 from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting
-from vae_explorer.ui.text import format_attribute
 from vae_explorer.ui.widgets import multiselect, select
 
 DETAIL = Setting("detail", "Photo detail", 0.0, 1.0, 1.0, 0.05)
@@ -41,7 +41,6 @@ Pixels = NDArray[np.uint8]
 _AMOUNT, _KIND, _LOCKED = "edit_", "vectors", "locked"
 _STEPS, _AT, _WANTED = "edit_steps", "edit_at", "edit_wanted"
 _MOST_STEPS = 100
-_SHOWN = 3  # other attributes below a slider
 _NAMES = {
     BEST: "Fewest side effects",
     "plain": "Mean difference",
@@ -112,7 +111,7 @@ def choose_amounts(
                 REACH,
                 0.0,
                 private=name in user,
-                beside=_most_drifting(checkpoint.card, name) if drifts else (),
+                beside=most_drifting(checkpoint.card, name) if drifts else (),
             )
             for name in members
             if name in labels
@@ -292,13 +291,3 @@ def _apply(recipe: Recipe, checkpoint: Checkpoint) -> None:
     st.session_state[DETAIL.name] = recipe.detail
     st.session_state[_KIND] = recipe.kind
     st.session_state[_LOCKED] = list(recipe.locked)
-
-
-def _most_drifting(card: ModelCard, name: str) -> tuple[tuple[str, float], ...]:
-    """Return the attributes that change most with one, and in what share of faces."""
-    metric = card.metrics.get(f"drift_of.{name}")
-    if metric is None or not isinstance(metric.value, tuple):
-        return ()
-    flips = np.array(metric.value)
-    order = np.argsort(-flips, kind="stable")[:_SHOWN]
-    return tuple((format_attribute(card.attribute_names[k]), float(flips[k])) for k in order)

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 from streamlit.runtime.state.common import WidgetCallback
 
-from vae_explorer.ui.browser import ROOT, bundle_script, join_styles
+from vae_explorer.bundling import ROOT, bundle_script, join_styles
 
 Callback = Callable[[Mapping[str, object]], None]
 _UNREACHABLE = "route_unreachable"

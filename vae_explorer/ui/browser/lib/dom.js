@@ -80,6 +80,14 @@ export function toFloats(base64) {
   return new Float32Array(toBytes(base64).buffer);
 }
 
+/** Numbers to base64 of little-endian float32, as `toFloats` reads it. */
+export function packFloats(values) {
+  const bytes = new Uint8Array(Float32Array.from(values).buffer);
+  let letters = "";
+  for (let i = 0; i < bytes.length; i += 8192) letters += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return btoa(letters);
+}
+
 /** At most `digits` significant digits, without trailing zeros, with a proper minus sign. */
 export function formatNumber(number, digits = 3) {
   return Math.abs(number) < 0.005 ? "0" : String(Number(number.toPrecision(digits))).replace("-", "−");

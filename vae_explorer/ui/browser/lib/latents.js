@@ -7,6 +7,11 @@ export function planeToLatent(z, offset, plane, u, v) {
   }
 }
 
+/** The coordinates [u, v] of a latent on a plane, at right angles to it. */
+export function latentToPlane(plane, z) {
+  return plane.axes.map((axis) => axis.reduce((sum, part, k) => sum + part * (z[k] - plane.origin[k]), 0));
+}
+
 /** Linear interpolation. */
 export function lerp(a, b, t) {
   return a.map((value, k) => (1 - t) * value + t * b[k]);

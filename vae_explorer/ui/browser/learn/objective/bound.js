@@ -1,7 +1,8 @@
 // Figure: the ELBO step by step, for a model with known evidence and posterior.
 
+import { drawNormals } from "../../lib/random.js";
 import { DIVERGENCE, GAP, INK, QUIET, RECONSTRUCTION, TOUCH, box, curve, dot, legend, line, number, plot, text } from "../../lib/svg.js";
-import { boundParts, drawNormals, importanceBound, logWeights, meanOf, normalDensity } from "./maths.js";
+import { boundParts, importanceBound, logWeights, meanOf, normalDensity } from "./maths.js";
 
 const DRAWS = 8192;
 const SHOWN = 10; // samples that are drawn

@@ -1,8 +1,9 @@
 // Figure: posteriors as discs, repelled by the reconstruction term and attracted by the KL term.
 
 import { arrowDirection, svgElement } from "../../lib/dom.js";
+import { drawNormals } from "../../lib/random.js";
 import { ARROWS, DIVERGENCE, QUIET, RECONSTRUCTION, legend, line, number, px, text } from "../../lib/svg.js";
-import { bubbleForces, drawNormals, meanOf, stepBubbles } from "./maths.js";
+import { bubbleForces, meanOf, stepBubbles } from "./maths.js";
 
 const STEPS_A_FRAME = 2;
 const AT_REST = 2e-3; // stop when no bubble has moved this far within REST_AFTER frames

@@ -1,7 +1,8 @@
 // Figure: KL(N(μ, σ²) ‖ N(0, 1)), as densities, by terms, and in both directions.
 
+import { drawNormals } from "../../lib/random.js";
 import { DIVERGENCE, QUIET, RECONSTRUCTION, TOUCH, box, dot, legend, number, plot, text } from "../../lib/svg.js";
-import { drawNormals, klMonteCarlo, klTerms, normalDensity, reverseKl } from "./maths.js";
+import { klMonteCarlo, klTerms, normalDensity, reverseKl } from "./maths.js";
 
 const logVar = ({ sigma }) => 2 * Math.log(sigma);
 const DRAWS = 1000;

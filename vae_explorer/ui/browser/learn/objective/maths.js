@@ -3,19 +3,6 @@
 
 const LOG_2_PI = Math.log(2 * Math.PI);
 
-/** Samples of N(0, 1), reproducible by their seed. */
-export function drawNormals(count, seed) {
-  let state = seed >>> 0;
-  const uniform = () => { // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return Float64Array.from({ length: count }, () =>
-    Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())); // Box & Muller
-}
-
 const logNormal = (x, mean, std) => -0.5 * ((x - mean) / std) ** 2 - Math.log(std) - 0.5 * LOG_2_PI;
 export const normalDensity = (x, mean, std) => Math.exp(logNormal(x, mean, std));
 

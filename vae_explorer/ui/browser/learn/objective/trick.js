@@ -1,7 +1,8 @@
 // Figure: the reparameterisation trick, z = μ + σ ε with fixed noise, and two gradient estimators.
 
+import { drawNormals } from "../../lib/random.js";
 import { ARROWS, INK, QUIET, RECONSTRUCTION, TOUCH, dot, line, number, plot, text } from "../../lib/svg.js";
-import { drawNormals, gradientDeviations, gradientEstimates, normalDensity } from "./maths.js";
+import { gradientDeviations, gradientEstimates, normalDensity } from "./maths.js";
 
 const REPEATS = 60;
 const MOST_SAMPLES = 256;

@@ -5,8 +5,16 @@ import { createEngine } from "./engine.js";
 
 const KEPT = 2; // engines that no view uses
 
+let embedded = null; // of a page that has its models inside
+
+/** From now on models come from `load(checkpoint, network)`, a promise of packed bytes, and there is no server. */
+export function embedModels(load) {
+  embedded = load;
+}
+
 /** Load a network's packed weights from the server; the browser keeps them. */
 export async function fetchWeights(checkpoint, fingerprint, network) {
+  if (embedded) return embedded(checkpoint, network);
   const path = `api/weights/${encodeURIComponent(checkpoint)}/${fingerprint}?network=${network}`;
   const answer = await fetch(appPath() + path);
   if (!answer.ok) throw new RequestError(answer.status, await answer.text());
@@ -30,7 +38,7 @@ export function openModel(checkpoint, fingerprint, createServer = createSource) 
   const mine = new Set();
   let isOpen = true;
   // Each with a server of its own: of what one source has waiting there, only the newest is answered.
-  const createOne = () => found.engine.source(createServer(checkpoint));
+  const createOne = () => found.engine.source(embedded ? null : createServer(checkpoint));
   return {
     ...createOne(),
     /** Another source of the same model. */
