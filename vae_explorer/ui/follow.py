@@ -152,8 +152,7 @@ def _show_link() -> None:
         "Whoever opens this link sees the scene and the pointer of this page, can explore alone, "
         "and cannot change anything here."
     )
-    root = (st.context.url or "").partition("?")[0].rpartition("/")[0]
-    show_address(f"{root}/?{FOLLOW}={st.session_state[_LEADER].id}", _BUTTON)
+    show_address(f"{_root()}/?{FOLLOW}={st.session_state[_LEADER].id}", _BUTTON)
     if st.button("Stop", icon=":material/stop:", help="The link no longer works then."):
         stop_leading()
         st.rerun()
@@ -161,6 +160,13 @@ def _show_link() -> None:
         "Sent to followers: the scene's link and the pointer's z on the latent map. Uploaded "
         "photos, drawings and names are never sent."
     )
+
+
+def _root() -> str:
+    """Return the app's address, below which the pages are; the home page is at it."""
+    url = (st.context.url or "").partition("?")[0].rstrip("/")
+    root, _, page = url.rpartition("/")
+    return root if page in page_names() else url
 
 
 def _go_along(_moved: Mapping[str, object]) -> None:

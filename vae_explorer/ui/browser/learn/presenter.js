@@ -20,7 +20,8 @@ export default function mount({ parentElement, data, setTriggerValue }) {
   parentElement.forget?.();
   document.addEventListener("keydown", follow, true);
   parentElement.forget = () => document.removeEventListener("keydown", follow, true);
-  parentElement.leader ??= createLeader(() => setTriggerValue("lost", true));
+  parentElement.tell = setTriggerValue;
+  parentElement.leader ??= createLeader(() => parentElement.tell("lost", true));
   parentElement.leader.update(data?.lead ?? null);
   host.dataset.listens = ""; // for tests that wait for it
   return () => {
