@@ -15,6 +15,7 @@ from vae_explorer.server.routes import live_routes
 from vae_explorer.ui.cache import get_checkpoint, key_of
 from vae_explorer.ui.faces.picker import BEST_FACE_MODELS, is_face_model
 from vae_explorer.ui.files import keep_uploads_in_memory
+from vae_explorer.ui.follow import follow_lecture
 from vae_explorer.ui.header import FIRST_MODELS, draw_header
 from vae_explorer.ui.learn.siblings import has_siblings
 from vae_explorer.ui.lecture import lead_lecture
@@ -88,9 +89,10 @@ else:
     st.logo(logo(), size="large")
     page = st.navigation(PAGES, position="top")
     start_page()
-    lead_lecture()
     section = next(name for name, pages in PAGES.items() if page in pages)
     name = page.url_path or "latent_map"
+    lead_lecture()
+    follow_lecture(name)
     draw_header(
         name,
         section,

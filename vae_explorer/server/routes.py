@@ -1,4 +1,4 @@
-"""HTTP routes of the live views: decode, encode, anatomy, weights, Plotly's script.
+"""HTTP routes of the live views: decode, encode, anatomy, weights, lectures, Plotly's script.
 
 Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
 goes into an address, a log or a file.
@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 import plotly
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -36,6 +36,7 @@ from vae_explorer.device import keep_freed_memory
 from vae_explorer.errors import CheckpointError, RequestError, UnsupportedLayerError
 from vae_explorer.installation import shell_command
 from vae_explorer.models import Autoencoder
+from vae_explorer.server.follow import LECTURES, MAX_STATE_BYTES, Lectures
 from vae_explorer.server.requests import (
     decoding,
     encoding,
@@ -59,7 +60,9 @@ T = TypeVar("T")
 GetCheckpoint = Callable[[ModelCard], Checkpoint]
 
 
-def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
+def live_routes(
+    get_checkpoint: GetCheckpoint | None = None, lectures: Lectures = LECTURES
+) -> list[Route]:
     """Return the routes for `st.App`, with one pool behind them.
 
     | address | body | answer |
@@ -68,12 +71,16 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
     | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
     | `POST /api/anatomy/NAME` | as `server.trace` says | every layer's activations |
     | `GET /api/weights/NAME/FINGERPRINT` | | layers and weights, as `vae_explorer.weights` says |
+    | `GET /api/follow/ID` | | a lecture's states, as server-sent events |
+    | `POST /api/lead/ID` | a state, as `server.follow` says | |
     | `GET /api/plotly.min.js` | | the script of the installed plotly |
 
     Numbers are little-endian. A decoded answer has the headers X-Count, X-Height and X-Width, an
     encoded one X-Latent-Dim, an anatomy X-Values, the
     input's. The request's header X-Stage is a random id of who asks: of what it
     has waiting, only the newest is answered. A refusal is one line of text.
+
+    Who leads a lecture has its secret in the header X-Token.
 
     Of the weights, `?network=decoder` or `?network=encoder` asks for these alone. A browser keeps
     them for good: a model that was trained again has another fingerprint.
@@ -84,6 +91,8 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
     ----------
     get_checkpoint : callable (ModelCard) -> Checkpoint, optional
         Loads a listed checkpoint, from a cache if it has one; by default it is read from disk.
+    lectures : Lectures
+        Those that can be followed.
 
     Returns
     -------
@@ -97,6 +106,8 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
         "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
         "/api/anatomy/{name:path}": LiveEndpoint(partial(_trace, pool, models)),
         "/api/weights/{name:path}/{fingerprint}": partial(_send_weights, models),
+        "/api/follow/{id}": LiveEndpoint(partial(_follow, lectures), ("GET", "HEAD")),
+        "/api/lead/{id}": LiveEndpoint(partial(_lead, lectures)),
         "/api/plotly.min.js": _send_plotly,
     }
     return [
@@ -107,17 +118,23 @@ def live_routes(get_checkpoint: GetCheckpoint | None = None) -> list[Route]:
 
 
 class LiveEndpoint:
-    """An ASGI app that answers POST of the same origin, and turns a `RequestError` into text."""
+    """An ASGI app that answers the same origin, and turns a `RequestError` into text."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Response]],
+        methods: tuple[str, ...] = ("POST",),
+    ) -> None:
         self._answer = answer
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, unless the client hangs up."""
         request = Request(scope, receive)
         try:
-            if request.method != "POST":
-                raise RequestError(405, f"This address answers POST; found {request.method}.")
+            if request.method not in self._methods:
+                accepted = " and ".join(self._methods)
+                raise RequestError(405, f"This address answers {accepted}; found {request.method}.")
             _check_origin(request)
             response = await self._answer(request)
         except ClientDisconnect:
@@ -125,7 +142,7 @@ class LiveEndpoint:
         except RequestError as refusal:
             response = PlainTextResponse(f"{refusal}\n", refusal.status)
             if refusal.status == 405:
-                response.headers["Allow"] = "POST"
+                response.headers["Allow"] = ", ".join(self._methods)
         response.headers["Cache-Control"] = "no-store"
         response.headers["Content-Encoding"] = "identity"  # else Streamlit compresses: 20 ms a grid
         if not _send_at_once(receive):
@@ -220,9 +237,9 @@ def _stage_of(request: Request) -> str | None:
     return stage
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def _read_body(request: Request, limit: int, what: str = "for this model") -> bytes:
     """Read no more than `limit` bytes, whatever the request says of its length."""
-    refusal = RequestError(413, f"The body may have {limit} bytes for this model.")
+    refusal = RequestError(413, f"The body may have {limit} bytes {what}.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise refusal
@@ -262,6 +279,20 @@ def _send_at_once(receive: Receive) -> bool:
     with suppress(OSError):  # it was closed meanwhile, or is no TCP
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return True
+
+
+async def _follow(lectures: Lectures, request: Request) -> Response:
+    messages = lectures.follow(request.path_params["id"])
+    if request.method == "HEAD":  # whether there is such a lecture: EventSource does not say
+        return Response(media_type="text/event-stream")
+    headers = {"X-Accel-Buffering": "no"}  # for proxies that collect an answer before they send it
+    return StreamingResponse(messages, 200, headers, "text/event-stream")
+
+
+async def _lead(lectures: Lectures, request: Request) -> Response:
+    body = await _read_body(request, MAX_STATE_BYTES, "of a state")
+    lectures.lead(request.path_params["id"], request.headers.get("x-token", ""), body)
+    return Response(status_code=204)
 
 
 async def _send_weights(models: ModelFinder, request: Request) -> Response:

@@ -95,6 +95,19 @@ def read_lecture(text: str, pages: Container[str]) -> tuple[list[Scene], list[st
     return scenes, problems
 
 
+def read_link(link: str) -> tuple[str, dict[str, str]]:
+    """Return the name of the page that a link opens, and its settings.
+
+    Parameters
+    ----------
+    link : str
+        From the app's root, or a whole address.
+    """
+    address = urlsplit(link)
+    page = address.path.rstrip("/").rpartition("/")[2] or _HOME
+    return page, dict(parse_qsl(address.query))
+
+
 def _read_scene(lines: list[tuple[int, str]], pages: Container[str], place: int) -> Scene:
     """Read one block of (line number, line); raise ValueError, saying what is wrong with it."""
     parts = {_TITLE: "", _TRY: "", _NOTES: ""}
@@ -108,8 +121,7 @@ def _read_scene(lines: list[tuple[int, str]], pages: Container[str], place: int)
     if not plain:
         raise ValueError(f"Line {lines[0][0]}: this scene has no link. Add the address of a page.")
     number, link = plain[0]
-    address = urlsplit(link)
-    page = address.path.rstrip("/").rpartition("/")[2] or _HOME
+    page, settings = read_link(link)
     if page not in pages:
         raise ValueError(f"Line {number}: {link[:_SHOWN]!r} is not a link to a page of this app.")
     if len(plain) < 2:
@@ -122,5 +134,5 @@ def _read_scene(lines: list[tuple[int, str]], pages: Container[str], place: int)
         sentence=" ".join(line for _, line in plain[1:]),
         attempt=parts[_TRY],
         notes=parts[_NOTES],
-        settings=dict(parse_qsl(address.query)),
+        settings=settings,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 
 import streamlit as st
 
 from vae_explorer.bundling import ROOT, bundle_script
-from vae_explorer.installation import APP
 from vae_explorer.teaching.lecture import MAX_BYTES, Scene, read_lecture, shipped_lecture
+from vae_explorer.ui.follow import leading, offer_following, page_names, stop_leading
 from vae_explorer.ui.stage.component import forward_trigger
 from vae_explorer.ui.state import LECTURE, forget_settings, seed_from_url, write_to_url
 from vae_explorer.ui.text import escape_markdown
@@ -17,7 +17,6 @@ from vae_explorer.ui.widgets import read_number
 
 _USER_LIST, _REQUESTED, _KEYS = "lecture_own", "lecture_goes", "lecture_keys"
 _LIST, _SEEN = "lecture_list", "lecture_list_seen"
-_PAGES = APP / "pages"
 _STYLE = """
 <style>
   .st-key-lecture_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
@@ -51,7 +50,7 @@ def lead_lecture() -> None:
         )
     if current:
         _draw_bar(scenes[current - 1], current, count)
-        listen_for_keys(count)
+        listen_for_keys(count, scenes[current - 1].link)
 
 
 def start_lecture() -> None:
@@ -59,20 +58,29 @@ def start_lecture() -> None:
     _go(1)
 
 
-def listen_for_keys(count: int) -> None:
-    """Move through a lecture of `count` scenes with PageUp and PageDown."""
+def listen_for_keys(count: int, scene: str = "") -> None:
+    """Move through a lecture of `count` scenes with PageUp and PageDown.
+
+    Parameters
+    ----------
+    count : int
+        Number of scenes.
+    scene : str
+        Link of the current scene, which is sent to those who follow.
+    """
     _mount(
         key=_KEYS,
-        data={},
+        data={"lead": leading(scene)},
         height=1,
         on_moved_change=partial(forward_trigger, _KEYS, "moved", partial(_move, count)),
+        on_lost_change=stop_leading,
     )
 
 
 def read_scenes() -> tuple[list[Scene], list[str]]:
     """Return the scenes of the user's list, or of the app's, and the errors in it."""
     text: str = st.session_state.get(_USER_LIST) or shipped_lecture()
-    return read_lecture(text, _page_names())
+    return read_lecture(text, page_names())
 
 
 def take_list() -> list[str]:
@@ -89,7 +97,7 @@ def take_list() -> list[str]:
             return ["This is not a text file in UTF-8. Save it as plain text with this encoding."]
         if len(text.encode()) > MAX_BYTES:
             return [f"This file is too large: a lecture can have at most {MAX_BYTES // 1024} kB."]
-        scenes, problems = read_lecture(text, _page_names())
+        scenes, problems = read_lecture(text, page_names())
         if not scenes:
             return [*problems, "The file contains no usable scene, so the lecture is unchanged."]
         st.session_state[_USER_LIST], st.session_state[_SEEN] = text, file.file_id
@@ -133,6 +141,7 @@ def _draw_bar(scene: Scene, current: int, count: int) -> None:
                 args=(current,),
                 help="Open this scene again as it was at first.",
             )
+            offer_following(scene.link)
             st.button("End", icon=":material/close:", on_click=_end)
         words = f'<div class="lecture-sentence">{_escape(scene.sentence)}</div>'
         if scene.attempt:
@@ -155,12 +164,8 @@ def _forget_user_list() -> None:
     del st.session_state[_USER_LIST]
 
 
-@cache
-def _page_names() -> frozenset[str]:
-    return frozenset(path.stem for path in _PAGES.glob("*.py"))
-
-
 def _end() -> None:
+    stop_leading()
     st.session_state[LECTURE] = 0
 
 

@@ -11,6 +11,7 @@ from vae_explorer.bundling import ROOT
 from vae_explorer.figures import CLASS_COLOURS
 from vae_explorer.ui.header import RECENT, write_title
 from vae_explorer.ui.state import (
+    FOLLOW,
     LECTURE,
     drop_unknown_settings,
     is_lecturing,
@@ -120,7 +121,7 @@ def close_page() -> None:
             help="Reset this page to its defaults.",
             type="tertiary",
             on_click=reset_view,
-            kwargs={"but": {"model", "smooth", RECENT, LECTURE}},
+            kwargs={"but": {"model", "smooth", RECENT, LECTURE, FOLLOW}},
         )
         toggle(
             "smooth",

@@ -32,18 +32,30 @@ def qr_code(url: str) -> str:
     return str(code.svg_data_uri(border=4, light="#fff", scale=8))
 
 
-@st.dialog("Share this view", width="medium")
-def _show_link() -> None:
-    url = view_url()
+def show_address(url: str, button: str) -> None:
+    """Show an address, with its QR code if other devices can open it.
+
+    Parameters
+    ----------
+    url : str
+        The address.
+    button : str
+        What to press again at an address that other devices can open.
+    """
     st.code(url, language=None, wrap_lines=True)
     if _is_local(url):
         st.caption(
-            "This address works on this computer only. To share the view with other devices, open "
-            "the app at its network address, which the terminal shows, and press Share there: the "
-            "link then comes with a QR code."
+            "This address works on this computer only. To share it with other devices, open "
+            f"the app at its network address, which the terminal shows, and press {button} there: "
+            "the link then comes with a QR code."
         )
     else:
         st.html(f'<img class="vae-qr" src="{qr_code(url)}" alt="QR code of the link">')
+
+
+@st.dialog("Share this view", width="medium")
+def _show_link() -> None:
+    show_address(view_url(), "Share")
     st.caption("To embed this view in a web page:")
     embedded = escape(view_url(**_EMBED))
     st.code(

@@ -5,8 +5,10 @@ import { openChannel } from "../lib/channel.js";
 import { demonstrate, showHint } from "../lib/demonstration.js";
 import { addFullScreen, arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
 import { normalCdf, planeToLatent, probit } from "../lib/latents.js";
+import { openOwnPointer } from "../lib/lecture.js";
 import { createHolder } from "../lib/model.js";
 import { appPath, createFeed } from "../lib/source.js";
+import { createLecturer } from "./lecturer.js";
 
 let plotly = null; // the promise of its script
 
@@ -44,6 +46,8 @@ export function createMap(host) {
   lens.hidden = kept.hidden = cross.hidden = visitor.hidden = spread.hidden = true;
   addFullScreen(host, host);
   const model = createHolder(host);
+  const ownPointer = openOwnPointer();
+  const lecturer = createLecturer(host, locate, () => stopDemonstration?.());
 
   let data, send, feed, figure, latents, channel, unfollow;
   let stopDemonstration = null;
@@ -103,6 +107,7 @@ export function createMap(host) {
     const shown = toShown(at.px, at.py, box);
     const z = toLatent(shown, box);
     if (z.length) feed(() => ({ z, since, shown }));
+    if (z.length) ownPointer.move({ model: data.checkpoint, z }, since);
     away = false;
     frame ||= requestAnimationFrame(place);
   }
@@ -122,20 +127,31 @@ export function createMap(host) {
     lens.style.transform = `translate(${left}px, ${top}px)`;
   }
 
-  /** Mark the encoding of a drawing with its posterior at 2σ, or of an upload. */
-  function placeVisitor() {
-    const { logVar } = channel.values;
-    const z = channel.values.z ?? data.visitor;
+  /** The place of a latent in px of the host, projected to the plane; null without one. */
+  function locate(z) {
     const box = area();
-    visitor.hidden = spread.hidden = !z || !data.plane || !box;
-    if (visitor.hidden) return;
+    if (!data.plane || !box) return null;
     const [x, y] = axes();
     const home = host.getBoundingClientRect();
     const along = (axis) => axis.reduce((sum, part, k) => sum + part * (z[k] - data.plane.origin[k]), 0);
     const plane = data.plane.axes.map(along);
     const shown = data.p_values ? plane.map(normalCdf) : plane;
-    const px = box.left - home.left + ((shown[0] - x[0]) / (x[1] - x[0])) * box.width;
-    const py = box.top - home.top + ((y[1] - shown[1]) / (y[1] - y[0])) * box.height;
+    return [
+      box.left - home.left + ((shown[0] - x[0]) / (x[1] - x[0])) * box.width,
+      box.top - home.top + ((y[1] - shown[1]) / (y[1] - y[0])) * box.height,
+    ];
+  }
+
+  /** Mark the encoding of a drawing with its posterior at 2σ, or of an upload. */
+  function placeVisitor() {
+    const { logVar } = channel.values;
+    const z = channel.values.z ?? data.visitor;
+    const at = z && locate(z);
+    visitor.hidden = spread.hidden = !at;
+    if (!at) return;
+    const [px, py] = at;
+    const x = axes()[0];
+    const box = area();
     visitor.style.transform = `translate(${px}px, ${py}px)`;
     spread.hidden = data.p_values || !channel.values.z || !logVar?.length;
     if (spread.hidden) return;
@@ -149,6 +165,11 @@ export function createMap(host) {
     spread.style.width = `${2 * long}px`;
     spread.style.height = `${2 * small}px`;
     spread.style.transform = `translate(${px - long}px, ${py - small}px) rotate(${-Math.atan2(2 * b, a - c) / 2}rad)`;
+  }
+
+  function placeMarks() {
+    placeVisitor();
+    lecturer.show(performance.now());
   }
 
   /** Where the demonstration goes, in px of the plot area: a point of each visible class. */
@@ -250,7 +271,9 @@ export function createMap(host) {
     },
     pointerleave(event) {
       followed = "";
-      if (event.pointerType !== "touch") away = lens.hidden = cross.hidden = true;
+      if (event.pointerType === "touch") return;
+      away = lens.hidden = cross.hidden = true;
+      ownPointer.move({ z: null }, event.timeStamp);
     },
     keydown(event) {
       const box = area();
@@ -285,12 +308,13 @@ export function createMap(host) {
       host.setAttribute("aria-label", data.description);
       if (model.take(data)) {
         feed = createFeed(model.source(), notes, draw, () => component.setStateValue("unreachable", true));
-      }
+        lecturer.update(data, model.source());
+      } else lecturer.update(data, null);
       latents = data.latents ? toFloats(data.latents) : null;
       unfollow?.();
       channel = openChannel(data.channel);
       unfollow = channel.follow(placeVisitor);
-      if (window.Plotly && plot._fullLayout) placeVisitor();
+      if (window.Plotly && plot._fullLayout) placeMarks();
       kept.hidden = kept.hidden || !data.pinned;
       if (figure === data.figure) return;
       figure = data.figure;
@@ -314,9 +338,9 @@ export function createMap(host) {
       plot.on("plotly_deselect", () => component.setStateValue("selected", []));
       for (const moved of ["plotly_relayout", "plotly_relayouting"]) {
         plot.removeAllListeners(moved);
-        plot.on(moved, placeVisitor);
+        plot.on(moved, placeMarks);
       }
-      placeVisitor();
+      placeMarks();
       if (stopDemonstration) return;
       stopDemonstration = demonstrate(landmarks, (px, py) => look(px, py, performance.now()));
       if (data.hint) showHint(host, data.hint);
@@ -325,6 +349,7 @@ export function createMap(host) {
       stopDemonstration?.();
       unfollow?.();
       model.close();
+      lecturer.destroy();
       window.removeEventListener("pointerup", onRelease);
       window.Plotly?.purge(plot);
     },
