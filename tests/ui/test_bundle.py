@@ -129,7 +129,7 @@ def test_the_apps_bundles_have_a_default_export(tmp_path: Path) -> None:
 
 def test_every_module_and_style_sheet_is_used() -> None:
     used: set[Path] = set()
-    entries = ("main.js", "menu.js", "learn/presenter.js", "page/main.js")
+    entries = ("main.js", "menu.js", "learn/presenter.js", "learn/follower.js", "page/main.js")
     waiting = [ROOT / entry for entry in entries]
     while waiting:
         path = waiting.pop().resolve()
