@@ -47,12 +47,16 @@ def open_page(
     *,
     dark: bool = False,
     size: tuple[int, int] = (1280, 720),
+    script: str = "",
 ) -> Page:
-    """Open a page of the app, and wait until its stage is there."""
+    """Open a page of the app, and wait until its stage is there.
+
+    `script` runs in the page before anything else.
+    """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
     )
-    context.add_init_script(_RECORD)
+    context.add_init_script(f"{_RECORD}\n{script}")
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{port}/{path}")
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

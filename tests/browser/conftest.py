@@ -107,11 +107,12 @@ def load_modules(new_context: Callable[..., BrowserContext]) -> Callable[..., Pa
 def open_page(
     app_url: str, new_context: Callable[..., BrowserContext]
 ) -> Iterator[Callable[..., Page]]:
-    """Return `open_page(path="", *, dark=…, phone=…, moving=…, cut_off=None)`: a page that has run.
+    """Return `open_page(path="", *, dark=…, …)`: a page that has run.
 
     By default the latent map rests, where else a cursor would demonstrate it, and all else moves.
 
-    While `cut_off()`, only the app's own socket gets through, none of the extra routes. The test
+    While `cut_off()`, only the app's own socket gets through, none of the extra routes: none below
+    `cut`. `script` runs in the page before anything else. The test
     fails at its end if a page wrote an error to the console, threw one, shows one, or asked anyone
     but the app for anything.
     """
@@ -141,6 +142,8 @@ def open_page(
         phone: bool = False,
         moving: bool | None = None,
         cut_off: Callable[[], bool] | None = None,
+        cut: str = "**/api/**",
+        script: str = "",
     ) -> Page:
         if moving is None:
             moving = not re.match(r"(latent_map)?(\?|$)", path)
@@ -155,9 +158,9 @@ def open_page(
         context.on("console", hear)
         context.on("request", follow)
         if cut_off:
-            context.route(
-                "**/api/**", lambda route: route.abort() if cut_off() else route.continue_()
-            )
+            context.route(cut, lambda route: route.abort() if cut_off() else route.continue_())
+        if script:
+            context.add_init_script(script)
         page = context.new_page()
         pages.append(page)
         page.goto(f"{app_url}/{path.lstrip('/')}")

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from scipy.special import ndtri
 
 from tests.support.live_stage import (
+    NO_ENGINE,
     Map,
     assert_same_picture,
     count_messages,
@@ -344,7 +345,7 @@ def test_a_lost_server_is_named_costs_no_picture_and_is_found_again(open_page: O
     # Between browser and server from the start: a request that is under way while that is set up
     # may hang.
     lost: list[bool] = []
-    page = open_live(partial(open_page, cut_off=lambda: bool(lost)), "", "map")
+    page = open_live(partial(open_page, script=NO_ENGINE, cut_off=lambda: bool(lost)), "", "map")
     stage = Map(page)
     canvas, note = stage.lens.locator("canvas"), stage.host.locator(".vae-note")
     expect_drawn(page, "map", FLAT.to_latent([stage.hover(0.5, 0.5)]))

@@ -305,6 +305,30 @@ def test_a_refusal_is_shown_or_asked_again(
     assert found == {"asked": asked, "shown": shown, "lost": lost}
 
 
+def test_what_the_browser_cannot_compute_is_said_in_the_engines_words(
+    load_modules: LoadModules,
+) -> None:
+    page = load_modules("lib/source.js", "lib/engine/engine.js")
+    found = page.evaluate(
+        """async () => {
+          const result = { loads: 0, shown: [], lost: false };
+          const load = async () => {
+            result.loads++;
+            throw new Error("no weights");
+          };
+          const source = createEngine(load).source();
+          const notes = { show: (text) => result.shown.push(text), hide() {} };
+          createFeed(source, notes, () => {}, () => (result.lost = true))(() => ({ z: [] }));
+          while (!result.shown.length) await new Promise((done) => setTimeout(done, 20));
+          await new Promise((done) => setTimeout(done, 50));
+          return result;
+        }"""
+    )
+    assert found["loads"] > 0
+    assert [words[:38] for words in found["shown"]] == ["This browser cannot compute this model"]
+    assert not found["lost"]
+
+
 # ------------------------------------------------------------------ passes of the decoded grid
 
 

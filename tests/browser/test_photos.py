@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from skimage.data import astronaut, coffee
 
 from tests.support.live_stage import (
+    NO_ENGINE,
     assert_same_picture,
     count_messages,
     expect_drawn,
@@ -219,7 +220,7 @@ def test_a_pasted_picture_is_an_upload(open_page: OpenPage) -> None:
 
 def test_two_sessions_never_see_each_others_photo(open_page: OpenPage) -> None:
     path = f"your_photo?model={MODEL}"
-    first = open_page(path)
+    first = open_page(path, script=NO_ENGINE)
     asked: list[str] = []
     first.on("request", lambda request: asked.append(request.url))
     upload(first, TURNED)

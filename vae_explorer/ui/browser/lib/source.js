@@ -1,7 +1,5 @@
 // Client of the decode and encode routes, and a latest-wins request queue.
 
-import { EngineError } from "./engine/packed.js";
-
 /** Requests in flight where one answer is drawn while the next is computed. */
 export const LANES = 2;
 
@@ -106,7 +104,8 @@ export function createFeed(source, notes, draw, whenLost, lanes = 1) {
 
   /** Report an error; return after how many ms to ask again, 0 for not at all. */
   function explain(error) {
-    if (error instanceof EngineError) { // of this browser, with or without a server
+    // By its name: the engine may belong to another script instance of the page.
+    if (error.name === "EngineError") {
       notes.show(error.message);
       return 0;
     }

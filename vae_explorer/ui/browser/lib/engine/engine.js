@@ -189,7 +189,11 @@ export function createEngine(load, { kinds = ["plain", "webgl"], onChange = () =
 
   /** z: Float32Array of n latents. Returns {width, height, count, pixels: RGBA bytes}. */
   async function decode(server, z) {
-    if (!isReady && server) return server.decode(z);
+    if (!isReady && server) {
+      const images = await server.decode(z); // not timed: the backends are, at the same time
+      if (!label) use("server");
+      return images;
+    }
     await ready;
     const n = about ? z.length / about.latentDim : 1;
     if (!Number.isInteger(n) || n < 1) throw new EngineError(`An image takes ${about.latentDim} values; found ${z.length}.`);

@@ -4,7 +4,9 @@
 // nothing else of this module.
 
 /** A model that cannot be computed here: malformed, too large, or the graphics context is gone. */
-export class EngineError extends Error {}
+export class EngineError extends Error {
+  name = "EngineError";
+}
 
 /** Read what a packed model says of itself: {imageShape, latentDim, encoded, networks, count, start: of the values}. */
 export function readHeader(buffer) {
