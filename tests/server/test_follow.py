@@ -38,6 +38,16 @@ class Follower:
     ready: Callable[[], Awaitable[None]] | None = None
     """Awaited before a message is taken: a connection may be slow."""
     ended: bool = False
+    keep_alive: bool = True
+    """As uvicorn's object behind `receive` has it: False when the server stops."""
+    asked: bool = False
+
+    async def receive(self) -> Message:
+        if not self.asked:
+            self.asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
 
     def states(self) -> list[dict[str, object]]:
         return [json.loads(m[6:]) for m in self.messages if m.startswith(b"data: ")]
@@ -87,16 +97,6 @@ async def following(app: ASGIApp, id: str, *followers: Follower) -> AsyncIterato
     """Connect followers, and disconnect them at the end."""
 
     async def connect(follower: Follower) -> None:
-        asked = False
-
-        async def receive() -> Message:
-            nonlocal asked
-            if not asked:
-                asked = True
-                return {"type": "http.request", "body": b"", "more_body": False}
-            await follower.gone.wait()
-            return {"type": "http.disconnect"}
-
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 follower.status, follower.headers = message["status"], dict(message["headers"])
@@ -106,7 +106,7 @@ async def following(app: ASGIApp, id: str, *followers: Follower) -> AsyncIterato
                 follower.messages.append(message["body"])
             follower.ended |= not message.get("more_body", True)
 
-        await app(_scope("GET", f"/api/follow/{id}", {}), receive, send)
+        await app(_scope("GET", f"/api/follow/{id}", {}), follower.receive, send)
 
     tasks = [asyncio.create_task(connect(follower)) for follower in followers]
     try:
@@ -294,6 +294,19 @@ def test_a_lecture_ends_when_its_lecturer_has_been_gone_for_minutes() -> None:
             clock.now = 360
             await until(lambda: follower.ended)
         assert (await ask(app, "GET", f"/api/follow/{leader.id}"))[0] == 404
+
+    asyncio.run(run())
+
+
+def test_a_server_that_stops_closes_the_streams_and_ends_no_lecture() -> None:
+    async def run() -> None:
+        lectures = Lectures(heartbeat=0.01)
+        leader, follower = lectures.begin(SCENE), Follower()
+        async with following(app_of(lectures), leader.id, follower):
+            await until(lambda: b":\n\n" in follower.messages)
+            follower.keep_alive = False
+            await until(lambda: follower.ended)
+        assert not follower.messages[-1].startswith(b"event: ended")
 
     asyncio.run(run())
 
