@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.support.relay import relay_to
 from tests.support.stage import find_plot, wait_for_run
 
 OpenPage = Callable[..., Page]
@@ -104,13 +105,23 @@ def test_two_followers_see_scene_and_pointer_and_come_back(open_page: OpenPage) 
         expect(page.get_by_text("The lecture has ended")).to_be_visible()
 
 
-def test_a_connection_that_was_cut_comes_back_by_itself(open_page: OpenPage) -> None:
+def test_a_connection_that_was_cut_comes_back_by_itself(
+    open_page: OpenPage, app_url: str, new_context: Callable[..., BrowserContext]
+) -> None:
     lecturer, link = open_lecture(open_page)
-    page = open_follower(open_page, link, phone=True)
-    point(lecturer, 0.3, 0.4)
-    expect_drawn(page, z_of(lecturer))
-    page.context.set_offline(True)
-    point(lecturer, 0.6, 0.6)
-    page.wait_for_timeout(500)
-    page.context.set_offline(False)
-    expect_drawn(page, z_of(lecturer))
+    with relay_to(app_url) as relay:
+        page = new_context(reduced_motion="reduce").new_page()
+        page.goto(f"http://127.0.0.1:{relay.port}/?{link}")
+        find_plot(page).locator(".nsewdrag").wait_for()
+        page.evaluate(_WATCH)
+        point(lecturer, 0.3, 0.4)
+        expect_drawn(page, z_of(lecturer))
+        relay.cut()  # Playwright's set_offline leaves open streams alone
+        point(lecturer, 0.6, 0.6)
+        expect(page.get_by_text("No connection to the lecture")).to_be_visible()
+        relay.mend()
+        expect_drawn(page, z_of(lecturer))
+        expect(page.get_by_text("No connection to the lecture")).to_have_count(0)
+        lecturer.keyboard.press("PageDown")
+        expect(page).to_have_url(re.compile(r"/anatomy\?.*follow="))
+        page.close()

@@ -162,15 +162,20 @@ def _say_ended() -> None:
 
 @st.dialog("Let the class follow", width="medium")
 def _show_link() -> None:
+    if _LEADER not in st.session_state:  # stopped
+        st.rerun()
     st.html("<style>.vae-qr { max-width: 50vh; }</style>")  # so that Stop is seen at 1280 x 720
     st.markdown(
         "Whoever opens this link sees this scene and your pointer on the latent map. Photos and "
         "drawings are never sent."
     )
     show_address(f"{_root()}/?{FOLLOW}={st.session_state[_LEADER].id}", _BUTTON)
-    if st.button("Stop", icon=":material/stop:", help="The link no longer works then."):
-        stop_leading()
-        st.rerun()
+    st.button(
+        "Stop",
+        icon=":material/stop:",
+        on_click=stop_leading,
+        help="The link no longer works then.",
+    )
 
 
 def _root() -> str:
