@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import math
 import re
 import secrets
 import threading
@@ -26,8 +25,9 @@ MAX_FOLLOWERS = 500
 """Of one lecture."""
 LASTS = 300.0
 """Seconds without a word from the lecturer's page, after which a lecture ends."""
-HEARTBEAT = 15.0
-"""Seconds between two looks at a lecture; proxies close a connection that is silent for long."""
+HEARTBEAT = 5.0
+"""Seconds between two comments in a stream: proxies close a connection that is silent for long, and
+a server that stops waits until its streams have noticed that."""
 MAX_STATE_BYTES = 32 * 1024
 MAX_VALUES = 2048
 """Of one z."""
@@ -126,8 +126,17 @@ class Lectures:
             raise RequestError(403, "Only the lecturer's page can lead this lecture.")
         lecture.show(read_state(body), self._clock())
 
-    def follow(self, id: str) -> AsyncIterator[bytes]:
+    def follow(
+        self, id: str, is_stopping: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[bytes]:
         """Return the messages for one follower as server-sent events, the current state first.
+
+        Parameters
+        ----------
+        id : str
+            As `begin` returned it.
+        is_stopping : callable
+            Whether the server stops: then the messages end, but the lecture does not.
 
         Raises
         ------
@@ -137,7 +146,7 @@ class Lectures:
         lecture = self._find(id)
         if lecture.followers >= MAX_FOLLOWERS:
             raise RequestError(503, f"This lecture has {MAX_FOLLOWERS} followers already.")
-        return lecture.messages(lambda: self._look_at(id))
+        return lecture.messages(lambda: self._look_at(id), is_stopping)
 
     def _find(self, id: str) -> _Lecture:
         with self._lock:
@@ -178,9 +187,9 @@ def read_state(body: bytes) -> State:
         422, saying what is wrong with it.
     """
     try:
-        state = json.loads(body, parse_constant=_refuse_constant)
+        state = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(422, "A state is JSON, without NaN and infinity.") from error
+        raise RequestError(422, "A state is JSON.") from error
     if not isinstance(state, dict) or state.keys() != {"scene", "model", "z"}:
         raise RequestError(422, "A state has scene, model and z.")
     scene, model, z = state["scene"], state["model"], state["z"]
@@ -202,13 +211,8 @@ def _is_usable(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and abs(value) <= _LARGEST
+        and abs(value) <= _LARGEST  # NaN is not
     )
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 class _Lecture:
@@ -238,7 +242,9 @@ class _Lecture:
             with suppress(RuntimeError):  # the server stops
                 self._loop.call_soon_threadsafe(self._wake)
 
-    async def messages(self, look: Callable[[], float]) -> AsyncIterator[bytes]:
+    async def messages(
+        self, look: Callable[[], float], is_stopping: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
         """Yield the newest state whenever there is a newer one, and a comment at each look."""
         self._loop = asyncio.get_running_loop()
         self.followers += 1
@@ -252,6 +258,8 @@ class _Lecture:
                 yield self.state.message if newer else _COMMENT
                 if seen == self._version and not self._ended:
                     await self._woken.wait()
+                if is_stopping():
+                    return
             yield _ENDED
         finally:
             self.followers -= 1

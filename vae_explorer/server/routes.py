@@ -282,11 +282,22 @@ def _send_at_once(receive: Receive) -> bool:
 
 
 async def _follow(lectures: Lectures, request: Request) -> Response:
-    messages = lectures.follow(request.path_params["id"])
+    messages = lectures.follow(request.path_params["id"], _watch_stop(request.receive))
     if request.method == "HEAD":  # whether there is such a lecture: EventSource does not say
         return Response(media_type="text/event-stream")
     headers = {"X-Accel-Buffering": "no"}  # for proxies that collect an answer before they send it
     return StreamingResponse(messages, 200, headers, "text/event-stream")
+
+
+def _watch_stop(receive: Receive) -> Callable[[], bool]:
+    """Return what says whether the server stops, where it lets us know.
+
+    It waits for all answers, and a stream has no end. ASGI has no word for it; uvicorn's object
+    behind `receive` then gives up keeping the connection.
+    """
+    cycle = getattr(receive, "__self__", None)
+    kept: bool = getattr(cycle, "keep_alive", False)
+    return lambda: kept and not getattr(cycle, "keep_alive", True)
 
 
 async def _lead(lectures: Lectures, request: Request) -> Response:

@@ -25,11 +25,14 @@ from vae_explorer.ui.state import (
 
 _LEADER, _FOLLOWER = "lecture_leader", "lecture_follower"
 _SCENE, _EXPLORES = "followed_scene", "explores_alone"
+_REFUSED = "lecture_refused"
 _BUTTON = "Let the class follow"
 _LONGEST_ID = 40
 _STYLE = """
 <style>
   .st-key-follow_bar { border-bottom: 1px solid #8884; padding-bottom: .4rem; }
+  .st-key-follow_bar .stHorizontalBlock { flex-wrap: nowrap; }
+  .st-key-follow_bar .stMarkdown { min-width: 0; }
 </style>
 """
 
@@ -48,15 +51,18 @@ def offer_following(scene: str) -> None:
         Link of the current scene, from the app's root.
     """
     leads = _LEADER in st.session_state
-    label = "Followers' link" if leads else _BUTTON
-    if st.button(label, icon=":material/qr_code_2:", key="lead"):
-        if not leads:
-            try:
-                st.session_state[_LEADER] = LECTURES.begin(scene)
-            except RequestError as refusal:
-                st.warning(str(refusal))
-                return
+    pressed = st.button(
+        "Show link" if leads else _BUTTON,
+        icon=":material/qr_code_2:",
+        type="primary" if leads else "secondary",
+        key="lead",
+        on_click=_begin,
+        args=(scene,),
+    )
+    if pressed and leads:
         _show_link()
+    if refusal := st.session_state.pop(_REFUSED, ""):
+        st.warning(refusal)
 
 
 def leading(scene: str) -> dict[str, str] | None:
@@ -110,6 +116,14 @@ def page_names() -> frozenset[str]:
     return frozenset(path.stem for path in (APP / "pages").glob("*.py"))
 
 
+def _begin(scene: str) -> None:
+    if _LEADER not in st.session_state:
+        try:
+            st.session_state[_LEADER] = LECTURES.begin(scene)
+        except RequestError as refusal:
+            st.session_state[_REFUSED] = str(refusal)
+
+
 def _draw_bar(id: str) -> None:
     explores: bool = st.session_state.get(_EXPLORES, False)
     st.html(_STYLE)
@@ -118,19 +132,19 @@ def _draw_bar(id: str) -> None:
         st.container(horizontal=True, vertical_alignment="center"),
     ):
         if explores:
-            st.markdown("You are exploring on your own.", width="stretch")
+            st.markdown("Exploring on your own", width="stretch")
             st.button(
                 "Return to the lecturer", icon=":material/undo:", type="primary", on_click=_return
             )
         else:
-            st.markdown("You are following the lecturer.", width="stretch")
+            st.markdown("Following the lecturer", width="stretch")
             st.button(
                 "Explore on my own",
                 icon=":material/explore:",
                 on_click=_explore,
                 help="Stay here when the lecturer goes on to another scene.",
             )
-        st.button("Leave", icon=":material/close:", on_click=_leave, help="Stop following.")
+        st.button("Leave", type="tertiary", on_click=_leave, help="Stop following.")
     _mount(
         key=_FOLLOWER,
         data={"id": id, "scene": st.session_state.get(_SCENE, ""), "follows": not explores},
@@ -148,17 +162,19 @@ def _say_ended() -> None:
 
 @st.dialog("Let the class follow", width="medium")
 def _show_link() -> None:
+    if _LEADER not in st.session_state:  # stopped
+        st.rerun()
+    st.html("<style>.vae-qr { max-width: 50vh; }</style>")  # so that Stop is seen at 1280 x 720
     st.markdown(
-        "Whoever opens this link sees the scene and the pointer of this page, can explore alone, "
-        "and cannot change anything here."
+        "Whoever opens this link sees this scene and your pointer on the latent map. Photos and "
+        "drawings are never sent."
     )
     show_address(f"{_root()}/?{FOLLOW}={st.session_state[_LEADER].id}", _BUTTON)
-    if st.button("Stop", icon=":material/stop:", help="The link no longer works then."):
-        stop_leading()
-        st.rerun()
-    st.caption(
-        "Sent to followers: the scene's link and the pointer's z on the latent map. Uploaded "
-        "photos, drawings and names are never sent."
+    st.button(
+        "Stop",
+        icon=":material/stop:",
+        on_click=stop_leading,
+        help="The link no longer works then.",
     )
 
 
