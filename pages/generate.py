@@ -18,10 +18,10 @@ from vae_explorer.ui.explore.generate import (
 from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_walk
 from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.header import current_checkpoint
-from vae_explorer.ui.page import open_page
+from vae_explorer.ui.page import fit_height, open_page
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import Setting, fixed_tiles
-from vae_explorer.ui.stage.views import show_grid
+from vae_explorer.ui.stage.views import GRID_HEIGHT, show_grid
 from vae_explorer.ui.state import recall
 from vae_explorer.ui.widgets import int_input, select
 
@@ -86,6 +86,7 @@ with stage:
                 channel=channel,
                 values=values,
                 columns=side,
+                height=fit_height(GRID_HEIGHT),
                 on_values=take_values,
                 on_click=pin if source == prior else enlarge,
                 framed=list(pinned),

@@ -17,7 +17,7 @@ from vae_explorer.ui.explore.map_points import (
 from vae_explorer.ui.explore.map_view import choose_classes, choose_overlays, choose_view
 from vae_explorer.ui.faces.directions import offer_selection
 from vae_explorer.ui.header import current_checkpoint
-from vae_explorer.ui.page import open_page, theme
+from vae_explorer.ui.page import fit_height, open_page, theme
 from vae_explorer.ui.stage.views import MAP_HEIGHT, show_drawing_box, show_map
 from vae_explorer.ui.widgets import select
 
@@ -62,7 +62,7 @@ figure = scatter_figure(
     p_values=overlays.p_values,
     dragmode=drag,
     template=theme(),
-    height=MAP_HEIGHT,
+    height=fit_height(MAP_HEIGHT),
 )
 with stage:
     selected = show_map(

@@ -118,10 +118,10 @@ def test_a_folder_that_holds_something_is_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_the_example_of_the_readme_runs(
+def test_the_example_of_the_documentation_runs(
     published_checkpoints: Path, tmp_path: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs" / "scripting.md").read_text(encoding="utf-8")
     (code,) = (
         block.partition("```")[0]
         for block in text.split("```python\n")[1:]
@@ -131,6 +131,6 @@ def test_the_example_of_the_readme_runs(
     shutil.copytree(exported, tmp_path / "onnx")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "scripting.md", "exec"), names)
     assert names["images"].shape == (16, 1, 8, 8)
     assert names["z_mean"].shape == (16, 2)

@@ -103,7 +103,7 @@ def test_an_installed_copy_keeps_what_is_new_in_the_working_directory_or_the_hom
 
     done = run("train", *small, "--out", "checkpoints/one", cwd=work, **path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(f"Published checkpoints/one. To open it: {MODULE}\n")
+    assert done.stdout.endswith(f"Saved checkpoints/one. To open it: {MODULE}\n")
     assert {folder.name for folder in work.iterdir()} == {"checkpoints", "runs", "data"}
 
     there = ["--home", str(home), "train", *small, "--out"]

@@ -126,7 +126,7 @@ def test_what_is_no_picture_is_called_what_it_is(data: bytes, message: str) -> N
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF"])
 def test_a_picture_cut_short_is_said_to_be(form: str) -> None:
     data = encoded(draw_dress(size=(60, 80), scale=0.3, at=(10, 10)), form)
-    with pytest.raises(UploadError, match=r"incomplete|bytes are damaged") as error:
+    with pytest.raises(UploadError, match=r"incomplete|damaged") as error:
         read_upload(data[: len(data) * 2 // 3])
     assert "again" in str(error.value) or "Choose" in str(error.value)
 

@@ -412,7 +412,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no date": (lambda f: edit_card(f, created="today"), "created must be a date"),
     "model not valid": (
         lambda f: edit_card(f, model=model_with(image_size=7)),
-        "model: 1 convolutions of stride 2 need an image_size",
+        "model: channels must be at most 0 numbers for images of 7×7 pixels",
     ),
     "model no object": (lambda f: edit_card(f, model=5), "model must be an object"),
     "model unknown field": (lambda f: edit_card(f, model=model_with(depth=2)), "depth"),

@@ -30,7 +30,7 @@ def test_models_stand_at_their_rate_and_distortion(figure: go.Figure) -> None:
     assert found["VAE"].x.tolist() == RATE[:3]
     assert found["VAE"].y.tolist() == DISTORTION[:3]
     assert found["VAE"].hovertext.tolist() == NAMES[:3]
-    run = found["Run, not published yet"]
+    run = found["Run without a saved model"]
     assert (run.x.tolist(), run.y.tolist()) == ([5.0], [256.0])
 
 

@@ -21,6 +21,7 @@ from vae_explorer.ui.state import (
 from vae_explorer.ui.widgets import toggle
 
 _NOTICE_PLACE, _PANEL = "notice_place", "panel"
+_LECTURE_BAR = 100  # pixels that it takes more than a page's title and sentence
 _BRAND = "#7664fb"  # one logo for both themes: contrast 3.9 : 1 on light, 4 : 1 on dark
 _DOTS = ((18, 20, 14, 0), (47, 17, 10, 1), (20, 49, 10, 2), (46, 46, 15, 4))
 """The logo: x, y and radius in a square of 64, and the class that gives the colour."""
@@ -133,6 +134,11 @@ def close_page() -> None:
     place = st.session_state.pop(_NOTICE_PLACE)
     if notices:
         place.warning(f"Defaults are shown: {'; '.join(notices)}.", icon=":material/link_off:")
+
+
+def fit_height(pixels: int) -> int:
+    """Return the height of a stage that fits on a screen of 720 px, less a lecture's bar."""
+    return pixels - _LECTURE_BAR if is_lecturing() else pixels
 
 
 def is_smooth() -> bool:
