@@ -103,7 +103,7 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
     expect_drawn(page, "morph", morph_path(a, b, 65)[16])
     for t, photo in ((0, first), (1, last)):
         scrub(page, t)
-        expect(page.get_by_text(f"{100 * t} %", exact=True)).to_be_visible()
+        expect(page.get_by_text(f"{100 * t}%", exact=True)).to_be_visible()
         page.wait_for_function(
             "([c, t]) => c.ariaLabel === `Morph at ${100 * t} %`", arg=[screen.element_handle(), t]
         )
