@@ -173,6 +173,7 @@ def show_linked(family: Mapping[str, Checkpoint], key: str, link: str) -> None:
         maps.append(
             {
                 "checkpoint": card.name,
+                "fingerprint": card.fingerprint,
                 "title": name,
                 "note": f"{format_share(away)} outside the prior's 99% circle",
                 "z": pack_floats(z),

@@ -258,6 +258,7 @@ def describe_model(card: ModelCard) -> dict[str, object]:
     """Return what the browser has to know about the model that decodes for a live view."""
     return {
         "checkpoint": card.name,
+        "fingerprint": card.fingerprint,
         "latent_dim": card.model.latent_dim,
         "ink": card.is_inverted,
     }

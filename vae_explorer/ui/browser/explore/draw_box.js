@@ -3,7 +3,8 @@
 import { announce, paint } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { createNotes, element, formatNumber, toFloats } from "../lib/dom.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createHolder } from "../lib/model.js";
+import { createFeed } from "../lib/source.js";
 
 const BOX = 168; // px
 const PEN = 15; // px
@@ -73,7 +74,8 @@ export function createDrawBox(host) {
   clear.textContent = "Clear";
   const notes = createNotes(host);
   const pen = paper.getContext("2d", { willReadFrequently: true });
-  let data, feed, checkpoint, channel, latents;
+  const model = createHolder();
+  let data, feed, channel, latents;
   let strokes = [];
   let stroke = null;
 
@@ -170,9 +172,8 @@ export function createDrawBox(host) {
       data = component.data;
       latents = toFloats(data.latents);
       channel = openChannel(data.channel);
-      if (checkpoint === data.checkpoint) return;
-      checkpoint = data.checkpoint;
-      const source = createSource(checkpoint);
+      if (!model.take(data)) return;
+      const source = model.source();
       const encodeAndDecode = {
         async decode(image) {
           const posterior = await source.encode(image);
@@ -187,6 +188,7 @@ export function createDrawBox(host) {
     },
     destroy() {
       channel?.move({ z: null, logVar: null, image: null }, 0);
+      model.close();
     },
   };
 }

@@ -4,7 +4,8 @@ import { announce, paint, wholeMultiple } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { addFullScreen, clamp, createNotes, debounce, element, formatNumber, toFloats } from "../lib/dom.js";
 import { gridSteps, planeToLatent } from "../lib/latents.js";
-import { LANES, createFeed, createSource } from "../lib/source.js";
+import { createHolder } from "../lib/model.js";
+import { LANES, createFeed } from "../lib/source.js";
 import { State, createPasses, tilesOf } from "./passes.js";
 
 export function createGrid(host) {
@@ -16,7 +17,8 @@ export function createGrid(host) {
   const marks = element(frame, "div", "vae-marks");
   const notes = createNotes(host);
   addFullScreen(host, host);
-  let data, send, feed, source, channel, unfollow, latents, centre;
+  const model = createHolder(host);
+  let data, send, feed, channel, unfollow, latents, centre;
   const passes = createPasses();
   let shown = null; // z of every tile on the canvas
   let moved = 0; // timestamp of the last input that no request has taken up
@@ -191,9 +193,8 @@ export function createGrid(host) {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", data.description);
       frame.classList.toggle("vae-plain", !hasAxes());
-      if (source?.checkpoint !== data.checkpoint) {
-        source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
-        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true), LANES);
+      if (model.take(data)) {
+        feed = createFeed(model.source(), notes, draw, () => component.setStateValue("unreachable", true), LANES);
       }
       if (data.tiles.kind === "list") {
         latents = toFloats(data.tiles.z);
@@ -208,6 +209,7 @@ export function createGrid(host) {
     },
     destroy() {
       unfollow?.();
+      model.close();
       resize.disconnect();
     },
   };

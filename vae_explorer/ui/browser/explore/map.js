@@ -5,7 +5,8 @@ import { openChannel } from "../lib/channel.js";
 import { demonstrate, showHint } from "../lib/demonstration.js";
 import { addFullScreen, arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
 import { normalCdf, planeToLatent, probit } from "../lib/latents.js";
-import { appPath, createFeed, createSource } from "../lib/source.js";
+import { createHolder } from "../lib/model.js";
+import { appPath, createFeed } from "../lib/source.js";
 
 let plotly = null; // the promise of its script
 
@@ -42,8 +43,9 @@ export function createMap(host) {
   const notes = createNotes(host);
   lens.hidden = kept.hidden = cross.hidden = visitor.hidden = spread.hidden = true;
   addFullScreen(host, host);
+  const model = createHolder(host);
 
-  let data, send, feed, figure, source, latents, channel, unfollow;
+  let data, send, feed, figure, latents, channel, unfollow;
   let stopDemonstration = null;
   let at = null; // {px, py} of the crosshair in the plot area
   let away = true; // whether the pointer is outside the plot area
@@ -192,7 +194,7 @@ export function createMap(host) {
   async function showPinned(z) {
     kept.hidden = true;
     pinned = z;
-    const images = await source.decode(z).catch(() => null);
+    const images = await model.source().decode(z).catch(() => null);
     if (!images || pinned !== z) return; // unreachable, freed, or another location pinned meanwhile
     paint(keptCanvas, images, 1, data.ink);
     keptCanvas.style.width = `${images.width * wholeMultiple(images.width, LENS)}px`;
@@ -281,9 +283,8 @@ export function createMap(host) {
       data = component.data;
       send = component.setTriggerValue;
       host.setAttribute("aria-label", data.description);
-      if (source?.checkpoint !== data.checkpoint) {
-        source = { checkpoint: data.checkpoint, ...createSource(data.checkpoint) };
-        feed = createFeed(source, notes, draw, () => component.setStateValue("unreachable", true));
+      if (model.take(data)) {
+        feed = createFeed(model.source(), notes, draw, () => component.setStateValue("unreachable", true));
       }
       latents = data.latents ? toFloats(data.latents) : null;
       unfollow?.();
@@ -323,6 +324,7 @@ export function createMap(host) {
     destroy() {
       stopDemonstration?.();
       unfollow?.();
+      model.close();
       window.removeEventListener("pointerup", onRelease);
       window.Plotly?.purge(plot);
     },

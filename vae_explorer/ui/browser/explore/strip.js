@@ -3,8 +3,9 @@
 import { announce, paint, wholeMultiple } from "../lib/canvas.js";
 import { createNotes, element, toFloats } from "../lib/dom.js";
 import { alongPath } from "../lib/latents.js";
+import { createHolder } from "../lib/model.js";
 import { createPlayer, thereAndBack } from "../lib/player.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createFeed } from "../lib/source.js";
 
 const SECONDS = 4; // of playing one way
 
@@ -13,7 +14,8 @@ export function createStrip(host) {
   const player = createPlayer(host, { course: thereAndBack(SECONDS), onMove: showAt, label: "Position along the path" });
   const screen = element(player.bar, "canvas", "vae-picture vae-screen");
   const notes = createNotes(host);
-  let data, source, feed, screenFeed, path;
+  const model = createHolder();
+  let data, feed, screenFeed, path;
 
   function showAt(t, since) {
     screenFeed(() => ({ z: alongPath(path, t, data.latent_dim), since }));
@@ -25,14 +27,13 @@ export function createStrip(host) {
       path = toFloats(data.path);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", data.description);
-      if (source?.checkpoint !== data.checkpoint) {
+      if (model.take(data)) {
         const lost = () => component.setStateValue("unreachable", true);
-        source = { checkpoint: data.checkpoint };
-        feed = createFeed(createSource(data.checkpoint), notes, (images, request) => {
+        feed = createFeed(model.source(), notes, (images, request) => {
           paint(canvas, images, images.count, data.ink);
           announce(host, request);
         }, lost);
-        screenFeed = createFeed(createSource(data.checkpoint), notes, (images, request) => {
+        screenFeed = createFeed(model.source(), notes, (images, request) => {
           paint(screen, images, 1, data.ink);
           screen.style.width = `${images.width * wholeMultiple(images.width, 96)}px`;
           announce(host, request);
@@ -42,6 +43,9 @@ export function createStrip(host) {
       feed(() => ({ z: path, since: 0 }));
       showAt(player.at, 0);
     },
-    destroy: player.pause,
+    destroy() {
+      player.pause();
+      model.close();
+    },
   };
 }

@@ -3,9 +3,10 @@
 import { announce, paint } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { clamp, createNotes, debounce, element } from "../lib/dom.js";
+import { createHolder } from "../lib/model.js";
 import { createBuffer } from "../lib/photo.js";
 import { createSlider } from "../lib/slider.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createFeed } from "../lib/source.js";
 
 const SIDE = 224; // px, of the crop on the page
 const MOST_ZOOM = 8;
@@ -45,7 +46,8 @@ export function createUpload(host) {
   element(invert.parentElement, "span").textContent = "Light background";
   const notes = createNotes(host);
   work.hidden = true;
-  let data, send, channel, feed, known;
+  const model = createHolder();
+  let data, send, channel, feed;
   let image = null; // ImageBitmap
   let crop = null; // {x, y: the centre in px of the image, zoom}
 
@@ -172,9 +174,8 @@ export function createUpload(host) {
       for (const [x, y] of data.eyes ?? []) {
         Object.assign(element(frame, "i").style, { left: `${100 * x}%`, top: `${100 * y}%` });
       }
-      if (known === data.checkpoint) return;
-      known = data.checkpoint;
-      const source = createSource(data.checkpoint);
+      if (!model.take(data)) return;
+      const source = model.source();
       const encodeAndDecode = {
         async decode(input) {
           const posterior = await source.encode(input);
@@ -185,6 +186,7 @@ export function createUpload(host) {
     },
     destroy() {
       channel?.move({ z: null, logVar: null, image: null }, 0);
+      model.close();
     },
   };
 }

@@ -3,7 +3,8 @@
 import { announce, paint } from "../lib/canvas.js";
 import { arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
 import { lerp, slerp } from "../lib/latents.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createHolder } from "../lib/model.js";
+import { createFeed } from "../lib/source.js";
 
 const KEY_STEP = 0.05; // of the side
 
@@ -15,8 +16,9 @@ export function createCorners(host) {
   const knob = element(field, "i");
   const screen = element(row, "canvas", "vae-screen", { role: "img" });
   const notes = createNotes(host);
+  const model = createHolder(host);
   const place = { x: 0.5, y: 0.5 };
-  let data, checkpoint, feed, gridFeed, corners;
+  let data, feed, gridFeed, corners;
 
   function latent(x, y) {
     const between = data.spherical ? slerp : lerp;
@@ -57,14 +59,13 @@ export function createCorners(host) {
       const packed = toFloats(data.corners);
       const d = data.latent_dim;
       corners = [0, 1, 2, 3].map((k) => packed.slice(k * d, (k + 1) * d));
-      if (checkpoint !== data.checkpoint) {
-        checkpoint = data.checkpoint;
+      if (model.take(data)) {
         const lost = () => component.setStateValue("unreachable", true);
-        feed = createFeed(createSource(checkpoint), notes, (answer, request) => {
+        feed = createFeed(model.source(), notes, (answer, request) => {
           paint(screen, answer, 1, data.ink);
           announce(host, request);
         }, lost);
-        gridFeed = createFeed(createSource(checkpoint), notes, (answer, request) => {
+        gridFeed = createFeed(model.source(), notes, (answer, request) => {
           paint(canvas, answer, data.columns, data.ink);
           announce(host, request);
         }, lost);
@@ -77,6 +78,6 @@ export function createCorners(host) {
       gridFeed(() => ({ z: Float32Array.from(tiles.flatMap((z) => [...z])), since: 0 }));
       show(0);
     },
-    destroy() {},
+    destroy: model.close,
   };
 }

@@ -3,8 +3,9 @@
 import { announce } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { createNotes, element, toFloats } from "../lib/dom.js";
+import { createHolder } from "../lib/model.js";
 import { readPicture } from "../lib/photo.js";
-import { LANES, createFeed, createSource } from "../lib/source.js";
+import { LANES, createFeed } from "../lib/source.js";
 import { blendChange } from "./blend.js";
 
 export function createEdit(host) {
@@ -26,7 +27,8 @@ export function createEdit(host) {
     showWipe();
   });
   const notes = createNotes(host);
-  let data, channel, unfollow, checkpoint, feed, z, vectors;
+  const model = createHolder(host);
+  let data, channel, unfollow, feed, z, vectors;
   let photo = null; // RGBA bytes of the aligned photo
   let unmoved = null; // RGBA bytes of the decoded z
   let answer = null; // the last decoded image of the moved z: {width, pixels}
@@ -79,16 +81,15 @@ export function createEdit(host) {
   return {
     update(component) {
       data = component.data;
-      const packed = data.z + data.checkpoint;
-      if (packed !== known) {
-        known = packed;
+      const isOther = model.take(data);
+      if (isOther || data.z !== known) {
+        known = data.z;
         z = toFloats(data.z);
         unmoved = answer = null;
       }
       vectors = Object.fromEntries(Object.entries(data.vectors).map(([name, packed]) => [name, toFloats(packed)]));
-      if (checkpoint !== data.checkpoint) {
-        checkpoint = data.checkpoint;
-        feed = createFeed(createSource(checkpoint), notes, (images, request) => {
+      if (isOther) {
+        feed = createFeed(model.source(), notes, (images, request) => {
           if (request.of !== z || request.number < drawnNumber) return; // of another face, or out of order
           drawnNumber = request.number;
           const one = 4 * images.width * images.height;
@@ -123,6 +124,7 @@ export function createEdit(host) {
     },
     destroy() {
       unfollow?.();
+      model.close();
     },
   };
 }

@@ -4,9 +4,10 @@ import { announce } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { createNotes, element, toFloats } from "../lib/dom.js";
 import { alongPath } from "../lib/latents.js";
+import { createHolder } from "../lib/model.js";
 import { createBuffer, readPicture } from "../lib/photo.js";
 import { createPlayer, thereAndBack } from "../lib/player.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createFeed } from "../lib/source.js";
 import { addResiduals, residual } from "./blend.js";
 
 const SECONDS = 4; // of playing one way
@@ -22,7 +23,8 @@ export function createMorph(host) {
   player.at = 0.5;
   const strip = element(host, "canvas", "vae-strip", { role: "img" });
   const notes = createNotes(host);
-  let data, channel, unfollow, path, checkpoint, source, feed, stripFeed;
+  const model = createHolder(host);
+  let data, channel, unfollow, path, source, feed, stripFeed;
   let small, large; // buffers of the model's size and of the photos'
   let residuals = null; // of both ends
   let asked = 0; // how many times they were requested
@@ -98,18 +100,17 @@ export function createMorph(host) {
       const before = data && JSON.stringify([data.pictures, data.path, data.size]);
       data = component.data;
       path = toFloats(data.path);
-      const moved = checkpoint !== data.checkpoint;
+      const moved = model.take(data);
       if (moved) {
-        checkpoint = data.checkpoint;
         const lost = () => component.setStateValue("unreachable", true);
-        source = createSource(checkpoint);
+        source = model.source();
         small = createBuffer(data.image_size);
-        feed = createFeed(createSource(checkpoint), notes, (images, request) => {
+        feed = createFeed(model.source(), notes, (images, request) => {
           frame = { images, t: request.t };
           drawFrame();
           announce(host, request);
         }, lost);
-        stripFeed = createFeed(createSource(checkpoint), notes, (images, request) => {
+        stripFeed = createFeed(model.source(), notes, (images, request) => {
           steps = images;
           drawStrip();
           announce(host, request);
@@ -138,6 +139,7 @@ export function createMorph(host) {
       asked++;
       player.pause();
       unfollow?.();
+      model.close();
     },
   };
 }

@@ -4,8 +4,9 @@ import { announce, paint, wholeMultiple } from "../lib/canvas.js";
 import { openChannel } from "../lib/channel.js";
 import { addFullScreen, arrowDirection, clamp, createNotes, element, toFloats } from "../lib/dom.js";
 import { latentToPlane, planeToLatent } from "../lib/latents.js";
+import { createHolder } from "../lib/model.js";
 import { createScatter, project, projection, toInks, unproject } from "../lib/scatter.js";
-import { createFeed, createSource } from "../lib/source.js";
+import { createFeed } from "../lib/source.js";
 
 const KEY_STEP = 0.04; // of half a map's side
 const PICTURE = 100; // px, of the decoded image, at most; `data.picture` may say another
@@ -18,6 +19,7 @@ export function createLinked(host) {
   addFullScreen(host, host);
   let data, labels, lost, unfollow;
   let channel = null; // on which a drawing or an upload comes
+  let shown = ""; // the models of the maps
   let maps = [];
   let at = [0, 0]; // the cursor on a map that shows -1 ... 1
   let over = 0; // the map under the pointer
@@ -35,9 +37,10 @@ export function createLinked(host) {
     const side = element(cell, "div", "vae-linked-side");
     const picture = element(side, "canvas", "vae-picture");
     const near = element(side, "div", "vae-caption");
-    const map = { cell, title, note, cross, near, visitor, checkpoint: given.checkpoint };
+    const map = { cell, title, note, cross, near, visitor, model: createHolder(cell) };
+    map.model.take(given);
     map.scatter = createScatter(points, { lines: CONTOURS });
-    map.feed = createFeed(createSource(given.checkpoint), notes, (images, request) => {
+    map.feed = createFeed(map.model.source(), notes, (images, request) => {
       paint(picture, images, 1, map.ink);
       picture.style.width = `${images.width * wholeMultiple(images.width, data.picture ?? PICTURE)}px`;
       announce(host, request);
@@ -131,8 +134,13 @@ export function createLinked(host) {
       lost = () => component.setStateValue("unreachable", true);
       labels = data.labels;
       host.setAttribute("aria-label", data.description);
-      if (maps.map((map) => map.checkpoint).join() !== data.maps.map((map) => map.checkpoint).join()) {
-        maps.forEach((map) => map.cell.remove());
+      const models = JSON.stringify(data.maps.map(({ checkpoint, fingerprint }) => [checkpoint, fingerprint]));
+      if (models !== shown) {
+        shown = models;
+        maps.forEach((map) => {
+          map.model.close();
+          map.cell.remove();
+        });
         maps = data.maps.map(addMap);
         over = 0;
       }
@@ -150,6 +158,8 @@ export function createLinked(host) {
     destroy() {
       unfollow?.();
       resize.disconnect();
+      maps.forEach((map) => map.model.close());
+      shown = "";
     },
   };
 }

@@ -1,5 +1,7 @@
 // Client of the decode and encode routes, and a latest-wins request queue.
 
+import { EngineError } from "./engine/packed.js";
+
 /** Requests in flight where one answer is drawn while the next is computed. */
 export const LANES = 2;
 
@@ -21,16 +23,8 @@ export function appPath() {
   return location.pathname.replace(/[^/]*$/, "");
 }
 
-let openInstead = null;
-
-/** From now on `open(checkpoint)` gives all sources: for a page that has its models inside, and no server. */
-export function replaceSources(open) {
-  openInstead = open;
-}
-
 /** A model's encoder and decoder over HTTP. Another source need only have the same methods. */
 export function createSource(checkpoint) {
-  if (openInstead) return openInstead(checkpoint);
   const stage = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
 
   async function ask(verb, body, mark) {
@@ -104,6 +98,10 @@ export function createFeed(source, notes, draw, whenLost, lanes = 1) {
 
   /** Report an error; return after how many ms to ask again, 0 for not at all. */
   function explain(error) {
+    if (error instanceof EngineError) { // of this browser, with or without a server
+      notes.show(error.message);
+      return 0;
+    }
     const refused = error instanceof RequestError;
     // If the very first answer is not from the route, something stands between us and the server.
     if (!reached && !(refused && OUR_STATUSES.includes(error.status))) whenLost();

@@ -21,7 +21,7 @@ export async function fetchWeights(checkpoint, fingerprint, network) {
   return answer.arrayBuffer();
 }
 
-/** Open a model for a view: a source (../source.js) with `label`, `onLabel(callback)` and `close()`.
+/** Open a model for a view: a source (../source.js) with `label`, `onLabel(callback)`, `createSource()` and `close()`.
  *
  * The views of a page may be separate script instances, so the engines belong to the page.
  */
@@ -37,9 +37,12 @@ export function openModel(checkpoint, fingerprint, createServer = createSource) 
   engines.set(key, found); // the last one used is last
   const mine = new Set();
   let isOpen = true;
+  // Each with a server of its own: of what one source has waiting there, only the newest is answered.
+  const createOne = () => found.engine.source(embedded ? null : createServer(checkpoint));
   return {
-    // A server of its own: of what one source has waiting there, only the newest is answered.
-    ...found.engine.source(embedded ? null : createServer(checkpoint)),
+    ...createOne(),
+    /** Another source of the same model. */
+    createSource: createOne,
     engine: found.engine,
     get label() {
       return found.engine.label;
