@@ -21,16 +21,8 @@ export function appPath() {
   return location.pathname.replace(/[^/]*$/, "");
 }
 
-let openInstead = null;
-
-/** From now on `open(checkpoint)` gives all sources: for a page that has its models inside, and no server. */
-export function replaceSources(open) {
-  openInstead = open;
-}
-
 /** A model's encoder and decoder over HTTP. Another source need only have the same methods. */
 export function createSource(checkpoint) {
-  if (openInstead) return openInstead(checkpoint);
   const stage = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
 
   async function ask(verb, body, mark) {

@@ -15,7 +15,6 @@ import { mountView } from "../lib/mount.js";
 import { fromText, unzip } from "../lib/packed_text.js";
 import { createBuffer } from "../lib/photo.js";
 import { drawLatents } from "../lib/random.js";
-import { replaceSources } from "../lib/source.js";
 
 const VIEWS = {
   draw: createDrawBox,
@@ -39,8 +38,6 @@ const unpack = (number, part) => {
   return unzip(fromText(block.textContent));
 };
 embedModels((checkpoint, network) => unpack(checkpoint, network));
-// For views that ask for a source by themselves.
-replaceSources((checkpoint) => openModel(checkpoint, models[checkpoint].fingerprint));
 
 const [header, tabs, sentence, main, stage, panel, label] = [
   ".page-header", ".page-header nav", ".page-sentence", ".page-main", ".page-stage", ".page-panel", ".page-label",
