@@ -121,7 +121,7 @@ def test_node_loads_every_module_of_the_library(path: str, tmp_path: Path) -> No
 
 @needs_node
 def test_the_apps_bundles_have_a_default_export(tmp_path: Path) -> None:
-    for entry in ("main.js", "learn/presenter.js"):
+    for entry in ("main.js", "learn/presenter.js", "learn/follower.js"):
         (tmp_path / "entry.mjs").write_text(bundle_script(ROOT / entry))
         script = 'import mount from "./entry.mjs";\nconsole.log(typeof mount);\n'
         assert run(script, tmp_path) == "function"
@@ -129,7 +129,7 @@ def test_the_apps_bundles_have_a_default_export(tmp_path: Path) -> None:
 
 def test_every_module_and_style_sheet_is_used() -> None:
     used: set[Path] = set()
-    waiting = [ROOT / "main.js", ROOT / "learn" / "presenter.js"]
+    waiting = [ROOT / entry for entry in ("main.js", "learn/presenter.js", "learn/follower.js")]
     while waiting:
         path = waiting.pop().resolve()
         used.add(path)
