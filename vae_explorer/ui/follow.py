@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from vae_explorer.bundling import ROOT, bundle_script
 from vae_explorer.errors import RequestError
@@ -126,11 +127,7 @@ def _begin(scene: str) -> None:
 
 def _draw_bar(id: str) -> None:
     explores: bool = st.session_state.get(_EXPLORES, False)
-    st.html(_STYLE)
-    with (
-        st.container(key="follow_bar"),
-        st.container(horizontal=True, vertical_alignment="center"),
-    ):
+    with _open_bar():
         if explores:
             st.markdown("Exploring on your own", width="stretch")
             st.button(
@@ -154,10 +151,16 @@ def _draw_bar(id: str) -> None:
     )
 
 
+def _open_bar() -> DeltaGenerator:
+    st.html(_STYLE)
+    outer = st.container(key="follow_bar")
+    return outer.container(horizontal=True, vertical_alignment="center")
+
+
 def _say_ended() -> None:
-    with st.container(key="follow_bar", horizontal=True, vertical_alignment="center"):
+    with _open_bar():
         st.markdown("The lecture has ended. You can go on exploring.", width="stretch")
-        st.button("Close", icon=":material/close:", on_click=_leave)
+        st.button("Close", type="tertiary", on_click=_leave)
 
 
 @st.dialog("Let the class follow", width="medium")
