@@ -105,7 +105,7 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
         scrub(page, t)
         expect(page.get_by_text(f"{100 * t}%", exact=True)).to_be_visible()
         page.wait_for_function(
-            "([c, t]) => c.ariaLabel === `Morph at ${100 * t} %`", arg=[screen.element_handle(), t]
+            "([c, t]) => c.ariaLabel === `Morph at ${100 * t}%`", arg=[screen.element_handle(), t]
         )
         # The ends are the photos themselves: the browser's enlarging is undone by its own.
         assert np.abs(read_canvas(screen).astype(int) - photo).max() <= 2
