@@ -158,11 +158,9 @@ def within(element: Locator, across: float, down: float) -> Place:
 def hover_map(page: Page) -> Recorder:
     """Hover over the clouds of most classes."""
     plot = page.locator(".vae-plot .nsewdrag")
-    shares = [
-        (0.36, 0.37), (0.47, 0.36), (0.56, 0.15), (0.6, 0.36), (0.63, 0.49),
-        (0.58, 0.62), (0.47, 0.6), (0.38, 0.72), (0.37, 0.86),
-    ]  # fmt: skip
-    points = [within(plot, *share) for share in shares]
+    across = (0.36, 0.47, 0.56, 0.6, 0.63, 0.58, 0.47, 0.38, 0.37)
+    down = (0.37, 0.36, 0.15, 0.36, 0.49, 0.62, 0.6, 0.72, 0.86)
+    points = [within(plot, *share) for share in zip(across, down, strict=True)]
     page.mouse.move(*points[0])
     page.wait_for_timeout(2000)  # until the hint has gone
     recorder = Recorder(page, points[0])

@@ -18,14 +18,14 @@ from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page, theme
 from vae_explorer.ui.stage.sliders import show_sliders, take_values
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
-from vae_explorer.ui.stage.views import show_grid, show_image_row
+from vae_explorer.ui.stage.views import row_scale, show_grid, show_image_row
 from vae_explorer.ui.widgets import select
 
 SENTENCE = (
     "How much information each latent dimension carries. Drag a slider to see what it encodes."
 )
 LIVE, SHOWN, STEPS, STRAYS = 6, 50, 9, 0.1
-SIDE, WIDTH = 230, 790  # pixels on the screen: of the image, of the stage at 1280 x 720
+SIDE = 230  # pixels on the screen
 
 checkpoint = current_checkpoint()
 card, encodings = checkpoint.card, checkpoint.encodings
@@ -100,7 +100,7 @@ with stage:
         figure = correlation_figure(r[order[:20]], names[:20], classes, template=theme())
     st.plotly_chart(figure, theme=None, key=f"{channel}-{look}", config={"displayModeBar": False})
     st.caption(explain(look, checkpoint))
-    scale = max(1, WIDTH // (STEPS * (card.model.image_size + 4)))
+    scale = row_scale(STEPS, card.model.image_size)
     for setting, k in zip(settings, strongest, strict=True):
         st.caption(f"{setting.label} varied from −3 to 3")
         traversal = latent_traversal(z, k, np.linspace(-3, 3, STEPS))

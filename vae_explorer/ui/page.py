@@ -51,6 +51,7 @@ _STYLE = """
     .stColumn:has([data-view="edit"]) {
       top: 4rem; z-index: 20; padding-bottom: 0.4rem; background: var(--vae-background);
     }
+    .stHorizontalBlock:has(.st-key-header):not(:has(.stSelectbox)) h1 { min-height: 46px; }
     /* the menu, by its usual sign */
     [data-testid="stExpandSidebarButton"] { width: 44px; height: 44px; }
     [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"] { font-size: 0; }

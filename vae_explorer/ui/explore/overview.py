@@ -19,12 +19,11 @@ from vae_explorer.ui.cache import find_originals, get_decoded, get_onnx, get_pag
 from vae_explorer.ui.files import offer_files
 from vae_explorer.ui.originals import name_held_out, offer_originals, take_originals
 from vae_explorer.ui.page import theme
-from vae_explorer.ui.stage.views import show_image_row
+from vae_explorer.ui.stage.views import row_scale, show_image_row
 from vae_explorer.ui.text import escape_markdown
 from vae_explorer.workspace import LONGEST, is_read_only
 
 _COUNT = 10
-_WIDTH = 790  # pixels of the stage at 1280 x 720
 _MODEL = "model"  # key of the header's picker
 _ROUND, _MESSAGE, _ERROR = "own_models_round", "own_models_said", "own_models_fault"
 
@@ -39,7 +38,7 @@ def show_reconstructions(checkpoint: Checkpoint) -> None:
     rows = unseen[:: max(1, len(unseen) // _COUNT)][:_COUNT]
     reconstructions = get_decoded(key_of(card), encodings.z_mean[rows])
     originals = find_originals(card)
-    scale = max(1, _WIDTH // (_COUNT * (card.model.image_size + 4)))
+    scale = row_scale(_COUNT, card.model.image_size)
     if originals is None:
         offer_originals(card)
     else:

@@ -29,6 +29,7 @@ from vae_explorer.ui.stage.component import Callback, draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, pack_floats, pack_plane
 
 MAP_HEIGHT = 560
+_STAGE_WIDTH, _ROW_GAP = 790, 4  # pixels: of the stage at 1280 x 720, between images of a row
 GRID_HEIGHT = 600
 _GRID_WIDTH = 600
 _PHOTO_SIDE = 800
@@ -234,9 +235,14 @@ def show_image(image: np.ndarray, caption: str, width: int = 112) -> None:
     _show_scaled(for_display(image, show_inverted()), scale, caption)
 
 
+def row_scale(count: int, size: int) -> int:
+    """Return the largest scale at which `count` images of `size` px fit in a row of the stage."""
+    return max(1, _STAGE_WIDTH // (count * (size + _ROW_GAP)))
+
+
 def show_image_row(images: np.ndarray, scale: int = 1) -> None:
     """Show small images (n, channels, height, width) side by side, as one image."""
-    _show_scaled(tile(for_display(images, show_inverted()), len(images), gap=4), scale)
+    _show_scaled(tile(for_display(images, show_inverted()), len(images), gap=_ROW_GAP), scale)
 
 
 def show_photo(pixels: np.ndarray, caption: str) -> None:

@@ -222,7 +222,7 @@ def taken_names() -> set[str]:
 
 
 def _forget_numbers(of: str, chosen: str, keys: Iterable[str]) -> None:
-    """Let numbers begin anew where what they were meant for was exchanged."""
+    """Reset numbers to their defaults when what they were chosen for is replaced."""
     seen = f"train_last_{of}"
     if st.session_state.get(seen, chosen) != chosen:
         for key in keys:
@@ -271,7 +271,7 @@ class TrainingModel:
     """The model that was chosen."""
 
     preset: str | None
-    """A published one's name; None for one's own."""
+    """Name of a built-in model; None for a custom one."""
     arguments: list[str]
     """What names it on the command line."""
     is_variational: bool
