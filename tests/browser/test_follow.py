@@ -87,7 +87,7 @@ def test_two_followers_see_scene_and_pointer_and_come_back(open_page: OpenPage) 
 
     lecturer.keyboard.press("PageDown")
     for page in followers:
-        expect(page).to_have_url(re.compile(r"/anatomy\?.*follow="))
+        expect(page).to_have_url(re.compile(r"/anatomy\?.*following="))
     first, second = followers
     second.get_by_role("button", name="Explore on my own").click()
     back = second.get_by_role("button", name="Return to the lecturer")
@@ -123,5 +123,5 @@ def test_a_connection_that_was_cut_comes_back_by_itself(
         expect_drawn(page, z_of(lecturer))
         expect(page.get_by_text("No connection to the lecture")).to_have_count(0)
         lecturer.keyboard.press("PageDown")
-        expect(page).to_have_url(re.compile(r"/anatomy\?.*follow="))
+        expect(page).to_have_url(re.compile(r"/anatomy\?.*following="))
         page.close()

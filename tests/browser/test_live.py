@@ -299,8 +299,9 @@ def test_a_kept_sample_stays_when_the_others_are_rolled_anew(open_page: OpenPage
     z[5] = sample_latents(load_checkpoint(FASHION), 16, seed=0)[5]
     expect_drawn(page, "grid", z)
     after = cut_tiles(read_canvas(canvas), 4)
-    same = (before == after).all(axis=(1, 2, 3))
-    assert np.flatnonzero(same).tolist() == [5]
+    # Server and browser, where the images before and after may come from, differ by rounding.
+    difference = np.abs(before.astype(int) - after.astype(int)).max(axis=(1, 2, 3))
+    assert np.flatnonzero(difference <= 2).tolist() == [5]
 
 
 def test_the_temperature_decodes_anew_while_it_is_dragged(open_page: OpenPage) -> None:

@@ -16,7 +16,7 @@ from vae_explorer.ui.text import escape_markdown
 T = TypeVar("T")
 LECTURE = "lecture"
 """Key of the current scene, counted from 1; 0 without a lecture."""
-FOLLOW = "follow"
+FOLLOW = "following"
 """Key of the lecture that the visitor follows; "" for none."""
 _NOTICES = "notices"
 _CURRENT_KEYS, _ALL_KEYS = "seeded_keys", "ever_seeded_keys"

@@ -139,7 +139,7 @@ def open_to_followers(session: Session) -> dict[str, str]:
 
 def follow(open_app: Open, id: str, page: str = "latent_map") -> Session:
     """Open the link; AppTest does not notice that the script changed page."""
-    session = open_app("latent_map", follow=id)
+    session = open_app("latent_map", following=id)
     session.app.switch_page(f"pages/{page}.py")
     return session.run()
 
@@ -156,7 +156,7 @@ def test_nobody_can_follow_unless_the_lecturer_wants_it(session: Session) -> Non
     assert session.view(KEYS)["lead"] is None
     lead = open_to_followers(session)
     assert lead["scene"] == LECTURES.scene(lead["id"]) == f"?model={DIGITS}&scale=p"
-    assert f"follow={lead['id']}" in session.words
+    assert f"following={lead['id']}" in session.words
     assert lead["token"] not in session.words + str(session.link)
     turn(session, 1, "objective").run()
     assert session.view(KEYS)["lead"] == {**lead, "scene": "objective?view=kl&mu=-2"}
@@ -193,7 +193,7 @@ def test_too_many_lectures_are_refused_with_the_reason(session: Session) -> None
 def test_a_follower_opens_the_scene_and_goes_along(session: Session, open_app: Open) -> None:
     lead = open_to_followers(start(session))
     follower = follow(open_app, lead["id"])
-    assert follower.link == {"model": DIGITS, "scale": "p", "follow": lead["id"]}
+    assert follower.link == {"model": DIGITS, "scale": "p", "following": lead["id"]}
     assert "Following the lecturer" in follower.words
     assert follower.view(FOLLOWER) == {
         "id": lead["id"],
@@ -204,7 +204,7 @@ def test_a_follower_opens_the_scene_and_goes_along(session: Session, open_app: O
     follower.send(FOLLOWER, "moved", {"scene": "a browser can send anything"})
     follower.app.switch_page("pages/objective.py")
     follower.run()
-    assert follower.link == {"view": "kl", "mu": "-2", "follow": lead["id"]}
+    assert follower.link == {"view": "kl", "mu": "-2", "following": lead["id"]}
     assert "Following the lecturer" in follower.words
 
 
@@ -219,7 +219,7 @@ def test_who_explores_stays_and_returns_with_one_click(
     else:
         follower.visit("generate")
     assert "Exploring on your own" in follower.words
-    assert follower.link["follow"] == lead["id"]
+    assert follower.link["following"] == lead["id"]
     assert not follower.view(FOLLOWER)["follows"]
     show(lead, "objective?view=kl&mu=-2")
     follower.send(FOLLOWER, "moved", {})
@@ -227,7 +227,7 @@ def test_who_explores_stays_and_returns_with_one_click(
     follower.click("Return to the lecturer").app.switch_page("pages/objective.py")
     follower.run()
     assert "Following the lecturer" in follower.words
-    assert follower.link == {"view": "kl", "mu": "-2", "follow": lead["id"]}
+    assert follower.link == {"view": "kl", "mu": "-2", "following": lead["id"]}
 
 
 def test_reset_keeps_following_and_leave_does_not(session: Session, open_app: Open) -> None:
@@ -235,13 +235,13 @@ def test_reset_keeps_following_and_leave_does_not(session: Session, open_app: Op
     follower = follow(open_app, lead["id"]).click("Reset")
     assert "Following the lecturer" in follower.words
     follower.click("Leave")
-    assert "follow" not in follower.link
+    assert "following" not in follower.link
     assert FOLLOWER not in follower.views()
 
 
 @pytest.mark.parametrize("id", ["nowhere", "x" * 41, "é"])
 def test_a_link_to_no_lecture_says_so_and_shows_the_app(open_app: Open, id: str) -> None:
-    session = open_app("latent_map", follow=id)
+    session = open_app("latent_map", following=id)
     assert FOLLOWER not in session.views()
     assert "The lecture has ended" in session.words or "cannot be used" in session.notices
 
@@ -249,5 +249,5 @@ def test_a_link_to_no_lecture_says_so_and_shows_the_app(open_app: Open, id: str)
 def test_a_scene_of_no_page_of_this_app_is_not_opened(session: Session, open_app: Open) -> None:
     lead = open_to_followers(start(session))
     show(lead, "nowhere?x=1")
-    follower = open_app("latent_map", follow=lead["id"])
-    assert follower.link == {"follow": lead["id"]}
+    follower = open_app("latent_map", following=lead["id"])
+    assert follower.link == {"following": lead["id"]}
