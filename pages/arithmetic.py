@@ -10,7 +10,7 @@ from vae_explorer.ui.faces.picker import THREE, choose_faces
 from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
-from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import ListTiles, Setting
 from vae_explorer.ui.stage.views import show_grid, show_image
 from vae_explorer.ui.text import escape_markdown
@@ -52,12 +52,8 @@ with stage:
             tiles,
             channel,
             card,
-            channel=channel,
             values=values,
-            columns=1,
             height=RESULT,
-            on_click=lambda _: None,
-            on_values=take_values,
             description="Decoded result",
         )
     show_nearest(checkpoint, result[0])

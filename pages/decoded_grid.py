@@ -12,7 +12,7 @@ from vae_explorer.ui.explore.map_view import choose_axes, other_settings, span_p
 from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import fit_height, open_page
-from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import show_grid
 from vae_explorer.ui.state import recall
@@ -79,12 +79,10 @@ with stage:
         tiles,
         channel,
         card,
-        channel=channel,
         values=values,
         columns=n,
         height=fit_height(HEIGHT),
         on_click=enlarge,
-        on_values=take_values,
         description=f"Grid of {n} × {n} decoded images over {plane.names[0]} and {plane.names[1]}",
     )
 with download:

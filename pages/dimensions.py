@@ -16,7 +16,7 @@ from vae_explorer.ui.cache import get_decoded, key_of
 from vae_explorer.ui.explore.dimensions import LOOKS, correlate, dimension_strengths, explain
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page, theme
-from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import PlaneTiles, Setting
 from vae_explorer.ui.stage.views import row_scale, show_grid, show_image_row
 from vae_explorer.ui.widgets import select
@@ -61,12 +61,8 @@ with picture:
         tiles,
         channel,
         card,
-        channel=channel,
         values=values,
-        columns=1,
         height=SIDE,
-        on_click=lambda _: None,
-        on_values=take_values,
         description="Image decoded at the values of the sliders",
     )
 

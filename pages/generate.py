@@ -19,7 +19,7 @@ from vae_explorer.ui.explore.map_points import find_nearest, show_latent, show_w
 from vae_explorer.ui.files import offer_images
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import fit_height, open_page
-from vae_explorer.ui.stage.sliders import show_sliders, take_values
+from vae_explorer.ui.stage.sliders import show_sliders
 from vae_explorer.ui.stage.tiles import Setting, fixed_tiles
 from vae_explorer.ui.stage.views import GRID_HEIGHT, show_grid
 from vae_explorer.ui.state import recall
@@ -87,7 +87,6 @@ with stage:
                 values=values,
                 columns=side,
                 height=fit_height(GRID_HEIGHT),
-                on_values=take_values,
                 on_click=pin if source == prior else enlarge,
                 framed=list(pinned),
                 captions=captions,

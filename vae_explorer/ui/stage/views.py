@@ -26,6 +26,7 @@ from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
 from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.page import is_smooth, theme
 from vae_explorer.ui.stage.component import Callback, draw_view, has_live_route
+from vae_explorer.ui.stage.sliders import take_values
 from vae_explorer.ui.stage.tiles import ListTiles, PlaneTiles, pack_floats, pack_plane
 
 MAP_HEIGHT = 560
@@ -128,38 +129,35 @@ def show_grid(
     key: str,
     card: ModelCard,
     *,
-    channel: str,
     values: Mapping[str, float],
-    columns: int,
-    on_click: Callback,
-    on_values: Callback,
-    captions: Sequence[str] = (),
-    framed: Sequence[int] = (),
+    columns: int = 1,
     height: int = GRID_HEIGHT,
     description: str,
+    channel: str = "",
+    on_click: Callback = lambda _: None,
+    captions: Sequence[str] = (),
+    framed: Sequence[int] = (),
 ) -> None:
     """Show decoded tiles; where they are live, they are decoded while the settings move.
 
     Parameters
     ----------
-    channel : str
-        Shared with the sliders of the same page.
     values : mapping of str to float
         The settings' values, by name.
     columns : int
         Tiles in a row; a grid over a plane has as many rows.
-    on_click : callable
-        Called with {"tile": int, "z": [float, ...]}.
-    on_values : callable
-        Called with the values when a drag of the grid ends.
-    captions : sequence of str
-        Texts for the tiles of a still grid.
-    framed : sequence of int
-        Tiles that are drawn with a frame.
     height : int
         At most, in pixels.
     description : str
         For screen readers.
+    channel : str
+        Shared with the sliders of the same page; the key, if not given.
+    on_click : callable
+        Called with {"tile": int, "z": [float, ...]}.
+    captions : sequence of str
+        Texts for the tiles of a still grid.
+    framed : sequence of int
+        Tiles that are drawn with a frame.
     """
     if not has_live_route():
         explain_release()
@@ -180,13 +178,13 @@ def show_grid(
         "tiles": tiles.pack(),
         "columns": columns,
         "height": height,
-        "channel": channel,
+        "channel": channel or key,
         "values": dict(values),
         "framed": list(framed),
         "description": description,
         **describe_model(card),
     }
-    draw_view(key, data, {}, clicked=on_click, values=on_values)
+    draw_view(key, data, {}, clicked=on_click, values=take_values)
 
 
 def show_strip(path: np.ndarray, key: str, card: ModelCard, *, description: str) -> None:
