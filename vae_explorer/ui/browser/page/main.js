@@ -89,6 +89,7 @@ function mount(place, data, on = {}) {
   if (isNew) mounted.push(cleanUp);
 }
 
+const IS_TOUCHED = window.matchMedia("(pointer: coarse)").matches;
 const defaults = (settings) => Object.fromEntries(settings.map(({ name, reset }) => [name, reset]));
 const describe = ({ number, fingerprint, latent_dim, ink }) => ({ checkpoint: String(number), fingerprint, latent_dim, ink });
 const channelOf = (model, name) => `${name}-${model.number}`;
@@ -428,11 +429,11 @@ function showEdit(model) {
 const TABS = [
   {
     name: "map", title: "Latent map", show: showMap,
-    sentence: (model) => `Every point is an encoded ${model.points_are}. Move over the map to decode any place.`,
+    sentence: (model) => `Every point is an encoded ${model.points_are}. ${IS_TOUCHED ? "Touch" : "Move over"} the map to decode any place.`,
   },
   {
     name: "grid", title: "Decoded grid", show: showGrid,
-    sentence: () => "The decoder's output on a regular grid. Drag to pan, scroll to zoom.",
+    sentence: () => `The decoder's output on a regular grid. Drag to pan${IS_TOUCHED ? "" : ", scroll to zoom"}.`,
   },
   {
     name: "samples", title: "Generate", show: showSamples,
