@@ -17,6 +17,7 @@ from vae_explorer.checkpoints import list_checkpoints, load_checkpoint
 from vae_explorer.data import DATASETS, ImageDataset
 from vae_explorer.preprocessing import MAX_BYTES as PICTURE_BYTES
 from vae_explorer.ui.files import keep_uploads_in_memory
+from vae_explorer.webpage import build_page
 from vae_explorer.workspace import READ_ONLY
 
 VAE, DEEP = "digits-vae-2d", "digits-vae-5d"
@@ -169,6 +170,11 @@ def test_a_copy_for_looking_takes_no_upload_larger_than_a_picture(monkeypatch: p
         assert config.get_option("server.maxUploadSize") == PICTURE_BYTES / 2**20
     finally:
         config.set_option("server.maxUploadSize", usual)
+
+
+def test_the_html_page_is_that_of_the_command_line(open_app: Open, own: Path, files: Files):
+    open_app(PAGE, model="mine")
+    assert files["mine.html"]() == build_page([load_checkpoint("mine")])
 
 
 def test_onnx_is_both_networks(open_app: Open, own: Path, files: Files, digits: ImageDataset):
