@@ -140,7 +140,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "list": ([], []),
     "encode": (["checkpoint", "folder"], ["--out!", "--as-is"]),
     "decode": (["checkpoint", "file"], ["--out!"]),
-    "export": (["checkpoint"], ["--out!"]),
+    "export": (["checkpoints"], ["--html", "--out"]),
 }
 """Of each command what must be given, in its order, and its options, `!` behind what must be."""
 
