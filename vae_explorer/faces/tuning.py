@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -188,18 +187,30 @@ class _Others:
 def _optimize_z(
     model: Autoencoder, start: Tensor, targets: Tensor, count: int, steps: _Steps
 ) -> Tensor:
-    """Descend from the encoder's guess: squared error of the pixels and the prior's pull."""
+    """Descend from the encoder's guess: squared error of the pixels and the prior's pull.
+
+    Each image keeps the z at which its error was least, so that none ends worse than it began.
+    """
     pull = _PULL if model.config.kind == "vae" else 0.0
     z = start.clone().requires_grad_()
+    best, least = start.clone(), torch.full((len(start),), math.inf)
     optimizer = torch.optim.Adam([z], lr=_Z_RATE, betas=_Z_BETAS)
+
+    def measure() -> Tensor:
+        errors = (torch.sigmoid(model.decoder(z)) - targets).square().sum(dim=(1, 2, 3))
+        better = errors.detach() < least
+        best[better], least[better] = z.detach()[better], errors.detach()[better]
+        return errors.sum()
+
     for step in range(count):
         steps.take()
         optimizer.param_groups[0]["lr"] = _Z_RATE * (1 - 0.9 * step / count)
         optimizer.zero_grad()
-        errors = F.mse_loss(torch.sigmoid(model.decoder(z)), targets, reduction="sum")
-        (errors / _Z_VARIANCE + pull * z.square().sum()).backward(inputs=[z])
+        (measure() / _Z_VARIANCE + pull * z.square().sum()).backward(inputs=[z])
         optimizer.step()
-    return z.detach()
+    with torch.no_grad():
+        measure()
+    return best
 
 
 def _tune_decoder(
@@ -217,14 +228,16 @@ def _tune_decoder(
 
     The change of the first layer is ΔW = Aᵀ P, where the rows of P are the pivots p = (z, 1), each
     divided by ‖p‖², and A is learned. At z' the output changes by A's rows times p·p' / ‖p‖²: fully
-    at the pivots, along with an edit of them, but for random z' in many dimensions hardly, because
-    they are nearly orthogonal to p. Gradient descent on W stays in the same span; Adam leaves it.
+    at the pivots and at edits of them, but for random z' in many dimensions hardly, because they
+    are nearly orthogonal to p. Gradient descent on W stays in the same span; Adam leaves it.
     """
     decoder = copy.deepcopy(original).requires_grad_(False)
     first, rest = decoder.body[0], nn.Sequential(*list(decoder.body)[1:])
     assert isinstance(first, nn.Linear)
     pivots = _with_one(z)
-    pivots /= pivots.square().sum(dim=1, keepdim=True)
+    shares = pivots / pivots.square().sum(dim=1, keepdim=True)
+    # Pivots that are more than dimensions, or alike, would add up their steps.
+    shares /= torch.linalg.matrix_norm(pivots @ shares.T, 2).clamp(min=1.0)
     with torch.no_grad():
         first_rate = _FIRST_RATE * float(first(z).std())
     changes = torch.zeros(len(z), first.out_features, requires_grad=True)
@@ -235,7 +248,7 @@ def _tune_decoder(
     optimizer = torch.optim.Adam(groups, betas=_BETAS, fused=True)
 
     def reconstruct(latents: Tensor) -> Tensor:
-        features = first(latents) + _with_one(latents) @ pivots.T @ changes
+        features = first(latents) + _with_one(latents) @ shares.T @ changes
         return torch.sigmoid(rest(features))
 
     for step in range(count):
@@ -248,7 +261,7 @@ def _tune_decoder(
         for weight in weights:
             weight.requires_grad_(later >= 0)
         optimizer.zero_grad()
-        drift: Tensor | float = 0.0
+        drift = torch.zeros(())
         if locality and later >= 0:
             near, before = others.draw()
             images, after = reconstruct(torch.cat([z, near])).split([len(z), len(near)])
@@ -262,9 +275,9 @@ def _tune_decoder(
         ((errors.sum() + drift) / len(z)).backward()
         optimizer.step()
     with torch.no_grad():
-        change = changes.T @ pivots
-        first.weight += change[:, :-1]
-        first.bias += change[:, -1]
+        change = changes.T @ shares
+        first.weight.add_(change[:, :-1])
+        first.bias.add_(change[:, -1])
     for weight in weights:
         weight.requires_grad_(False)
     return decoder
