@@ -117,6 +117,10 @@ class TransferError(VaeExplorerError, RuntimeError):
     """Images or latents that cannot be encoded, decoded or exported."""
 
 
+class CancelledError(VaeExplorerError, RuntimeError):
+    """Work that ended because its caller asked for that; nothing of it was kept."""
+
+
 class WeightsError(VaeExplorerError, RuntimeError):
     """Weights of the face detector that are missing or not the known ones."""
 

@@ -40,6 +40,7 @@ class RandomStream(IntEnum):
     BANDWIDTH_SAMPLES = 18
     PRIOR_SUPPORT = 19
     PRIOR_ROWS = 27
+    TUNING_LOCALITY = 28
 
 
 def stream(seed: int, name: RandomStream, *index: int) -> np.random.Generator:
