@@ -515,7 +515,7 @@ def test_views_share_an_engine_and_each_asks_the_server_for_itself(
         """async () => {
           const servers = [];
           const server = (name) => (servers.push(name), { decode: async () => servers.length });
-          const open = (name) => openModel(name, "0123", server);
+          const open = (name) => openModel(name, "0123", { createServer: server });
           const [a, b, c] = [open("one"), open("one"), open("two")];
           await Promise.all([a.engine.settled, c.engine.settled]);
           const labels = [];
