@@ -79,6 +79,9 @@ if face is not None:
             for caption, image in reconstructions:
                 show_image(enlarge(image[None], SIDE)[0], caption, SIDE)
         error = float(np.square(placed.reconstruction - pixels).sum())
-        st.markdown(describe_likeness(card, error))
-    with stage:
-        explain_stages(decoder)
+        likeness = describe_likeness(card, error)
+        if decoder.tuned is None:
+            st.markdown(likeness)
+    if decoder.tuned is not None:
+        with stage:
+            explain_stages(likeness)

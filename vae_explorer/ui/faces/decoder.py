@@ -34,20 +34,20 @@ _STAGES = {
     "encoder": (
         "Encoder",
         "The encoder estimates z in a single step, with the same weights for every photo. This is "
-        "fast, but there is a better z for your photo: the difference is called the amortisation "
+        "fast, but for this photo there is a better z: the difference is called the amortisation "
         "gap ([Cremer et al. 2018](https://arxiv.org/abs/1801.03558)).",
     ),
     "z": (
         "z optimised",
-        "Starting from the encoder's z, gradient descent searches for a z whose decoded image is "
-        "closer to your photo. The decoder is unchanged, and the remaining error shows what it "
-        "cannot generate with any z that was found.",
+        "Starting from the encoder's z, gradient descent finds a z whose decoded image is closer "
+        "to the photo. The decoder stays as it is, and what is still missing is what it has not "
+        "learned to generate.",
     ),
     "decoder": (
         "Decoder tuned",
-        "Now z is fixed, and a copy of the decoder is trained on your photo for about a second "
+        "Now z is fixed, and a copy of the decoder is trained on the photo for about a second "
         "(pivotal tuning, [Roich et al. 2021](https://arxiv.org/abs/2106.05744)). It reconstructs "
-        "your face almost exactly, and an extra loss term keeps other faces nearly as they were.",
+        "this face almost exactly, and an extra loss term keeps other faces nearly as they were.",
     ),
 }
 """Names of the stages, by the keys of `TunedFaces.psnr`, and what happened."""
@@ -169,15 +169,13 @@ def list_stages(decoder: FaceDecoder, reconstruction: np.ndarray) -> list[tuple[
     ]
 
 
-def explain_stages(decoder: FaceDecoder) -> None:
-    """Explain what each stage of the tuning did, once it is finished."""
-    if decoder.tuned is None:
-        return
-    for column, (number, (name, words)) in zip(
-        st.columns(len(_STAGES)), enumerate(_STAGES.values(), 3), strict=True
-    ):
-        column.markdown(f"**{number} · {name}**")
-        column.caption(words)
+def explain_stages(likeness: str) -> None:
+    """Explain what each stage of the tuning did, and how close the encoder came."""
+    columns = st.columns(len(_STAGES))
+    for number, (name, words) in enumerate(_STAGES.values()):
+        columns[number].markdown(f"**{number + 3} · {name}**")
+        columns[number].caption(words)
+    columns[0].caption(likeness)
 
 
 def _show_progress(tuning: Tuning) -> None:
@@ -189,8 +187,8 @@ def _show_progress(tuning: Tuning) -> None:
         st.rerun()
     photos = "this photo" if len(tuning.scene.faces) == 1 else "these photos"
     words = f"Tuning to {photos}: {format_share(tuning.progress)}"
-    if not tuning.is_begun:
-        words = f"Waiting: {server.TUNED.count_before(tuning)} before you"
+    if not tuning.is_begun and (before := server.TUNED.count_before(tuning)):
+        words = f"Waiting: {before} before you"
     st.html(
         f'{_STYLE}<div class="vae-tuning" role="status" style="--share: {tuning.progress:.2f}">'
         f"<i></i>{words}</div>"
