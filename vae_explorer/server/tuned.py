@@ -45,7 +45,7 @@ class Scene(NamedTuple):
     """Ids of the faces, in the order of the images."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TunedDecoder:
     """A decoder that is ready."""
 
@@ -69,7 +69,7 @@ class TunedDecoder:
         return self.faces.z[rows[0]] if rows else None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Tuning:
     """A tuning that waits, is under way, is ready, or failed."""
 
