@@ -540,8 +540,9 @@ def test_views_share_an_engine_and_each_asks_the_server_for_itself(
 
 
 def test_a_tuned_decoder_is_asked_for_by_its_id_and_its_encoder_by_the_models_name(
-    load_modules: Callable[..., Page], packed: bytes
+    load_modules: LoadModules,
 ) -> None:
+    packed = pack_model(build_model(PRESETS["mnist-vae"]).eval(), ["decoder"])
     page = load_modules(*ENGINE, "lib/engine/shared.js", "lib/source.js")
     asked: list[str] = []
 
@@ -559,8 +560,12 @@ def test_a_tuned_decoder_is_asked_for_by_its_id_and_its_encoder_by_the_models_na
         """async () => {
           await fetchWeights("one", "0123", "decoder", "secret");
           await fetchWeights("one", "0123", "encoder", "secret");
-          const ask = (id, verb) => createSource("one", id)[verb](new Float32Array(2)).catch((e) => e.status);
-          return [await ask("gone", "decode"), await ask("elsewhere", "decode"), await ask("gone", "encode")];
+          const ask = (id, verb) =>
+            createSource("one", id)[verb](new Float32Array(2)).catch((error) => error.status);
+          const asked = [["gone", "decode"], ["elsewhere", "decode"], ["gone", "encode"]];
+          const found = [];
+          for (const [id, verb] of asked) found.push(await ask(id, verb));
+          return found;
         }"""
     )
     assert found == [410, 404, 404]
