@@ -39,7 +39,8 @@ _MODULES = (
     "streamlit.emojis",
     "streamlit.material_icon_names",
     "streamlit.runtime.scriptrunner.magic_funcs",
-    "torch._dynamo",  # by the first optimiser
+    "torch._dynamo",  # by the first optimiser, as is the profiler's
+    "torch.profiler._cupti_monitor",
     "torch.utils._device",
     "zoneinfo",
 )
