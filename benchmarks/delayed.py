@@ -22,7 +22,7 @@ FASHION, FACES = "fashion-vae-2d", "faces-vae-64"
 PAGES = (
     (f"{FASHION}, map", f"?model={FASHION}", hover_map),
     (f"{FASHION}, grid of 20×20", f"decoded_grid?model={FASHION}&n=20", drag_slider),
-    (f"{FACES}, edit", f"edit?model={FACES}", drag_slider),
+    (f"{FACES}, edit", f"edit?model={FACES}&decoder=trained", drag_slider),
 )
 _NO_ENGINE = "delete window.Worker;"
 _SETTLED = "Promise.all([...__vaeEngines.values()].map(({engine}) => engine.settled))"

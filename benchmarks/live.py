@@ -86,7 +86,7 @@ def _measure_grid(browser: Browser, port: int, seconds: float) -> int:
 
 
 def _measure_edit(browser: Browser, port: int, seconds: float) -> int:
-    page = open_page(browser, port, f"edit?model={FACES}")
+    page = open_page(browser, port, f"edit?model={FACES}&decoder=trained")
     drag_slider(page, 1)
     movement = drag_slider(page, seconds)
     print(

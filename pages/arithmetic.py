@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from vae_explorer.inference import decode
 from vae_explorer.ui.explore.map_points import show_nearest
+from vae_explorer.ui.faces.decoder import choose_decoder
 from vae_explorer.ui.faces.directions import choose_user_vector
 from vae_explorer.ui.faces.picker import THREE, choose_faces
 from vae_explorer.ui.files import offer_images
@@ -29,7 +29,9 @@ channel = f"arithmetic-{card.name}"
 
 with panel:
     of_three = select("sum", "Formula", SUMS) == "three"
-    chosen = choose_faces(checkpoint, THREE if of_three else THREE[:1])
+    picked = choose_faces(checkpoint, THREE if of_three else THREE[:1])
+    decoder = choose_decoder(checkpoint, picked, stage.container(key="tuning"))
+    chosen = decoder.faces
     if card.dataset.name == "celeba":
         st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
     base = chosen[0].z
@@ -55,8 +57,8 @@ with stage:
             values=values,
             height=RESULT,
             description="Decoded result",
+            tuned=decoder.tuned,
         )
     show_nearest(checkpoint, result[0])
 with panel:
-    # Decoded here, never through a cache: those are shared between sessions.
-    offer_images(lambda: decode(checkpoint.model, result), 1, f"{card.name}-arithmetic")
+    offer_images(lambda: decoder.decode(result), 1, f"{card.name}-arithmetic")

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from vae_explorer.editing.recipe import BEST, Recipe, editing_vectors
+from vae_explorer.ui.faces.decoder import choose_decoder
 from vae_explorer.ui.faces.directions import user_vectors
 from vae_explorer.ui.faces.editor import (
     DETAIL,
@@ -38,6 +39,7 @@ channel = f"edit-{card.name}"
 
 with panel:
     (chosen,) = choose_faces(checkpoint, ONE)
+    decoder = choose_decoder(checkpoint, [chosen], stage.container(key="tuning"))
     st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
     steps, sliders, settings = st.container(), st.container(), st.container()
 with settings:
@@ -54,7 +56,7 @@ with sliders:
 recipe = Recipe(amounts, kind, locked, values[DETAIL.name])
 with steps:
     offer_undo(recipe, checkpoint)
-edit = Edit(checkpoint, recipe, vectors)
+edit = Edit(checkpoint, recipe, vectors, decoder)
 user_faces = session_faces()
 
 with settings:
@@ -73,10 +75,9 @@ with settings:
     )
 with stage:
     show_edit(
-        chosen,
+        decoder,
         {setting_of(name): vector for name, vector in vectors.items()},
         channel,
-        checkpoint,
         values=values,
         detail=DETAIL.name,
         edit=lambda size: edit.face(chosen.kept, size),

@@ -5,8 +5,8 @@ import streamlit as st
 
 from vae_explorer.faces.morph import blend, residual
 from vae_explorer.images import png_bytes, tile, write_animation
-from vae_explorer.inference import decode
 from vae_explorer.latent.interpolation import corner_grid, morph_path
+from vae_explorer.ui.faces.decoder import choose_decoder
 from vae_explorer.ui.faces.picker import FOUR, TWO, choose_faces, needs_faces
 from vae_explorer.ui.faces.views import show_corners, show_morph
 from vae_explorer.ui.files import offer_files
@@ -30,17 +30,18 @@ DETAIL_HELP = (
 FRAMES, SECONDS = 31, 2.0
 
 checkpoint = current_checkpoint()
-card, model = checkpoint.card, checkpoint.model
+card = checkpoint.card
 stage, panel = open_page("Morph", SENTENCE)
 needs_faces(card)
 channel = f"morph-{card.name}"
 
 with panel:
     kind = select("kind", "Morph between", {"two": "Two faces", "four": "Four faces"})
-    faces = choose_faces(checkpoint, TWO if kind == "two" else FOUR)
+    chosen = choose_faces(checkpoint, TWO if kind == "two" else FOUR)
+    decoder = choose_decoder(checkpoint, chosen, stage.container(key="tuning"))
     st.page_link("pages/your_photo.py", label="Add a photo", icon=":material/add_a_photo:")
     path = select("path", "Interpolation", PATHS, help=PATH_HELP)
-latents = np.stack([face.z for face in faces])
+faces, latents = decoder.faces, decoder.latents
 
 if kind == "two":
     with panel:
@@ -50,17 +51,16 @@ if kind == "two":
 
     def compose(frames: int) -> np.ndarray:
         """Return the morph as uint8 (frames, SIDE, SIDE, 3)."""
-        ends = decode(model, latents)
+        ends = decoder.decode(latents)
         first, last = (residual(f.image, end) for f, end in zip(faces, ends, strict=True))
-        images = decode(model, morph_path(*latents, frames, path))
-        return blend(images, (first, last), values[DETAIL.name])
+        images = decoder.decode(morph_path(*latents, frames, path))
+        return blend(images, (first, last), values[DETAIL.name], decoder.fade_power)
 
     with stage:
         show_morph(
-            faces,
+            decoder,
             path,
             channel,
-            checkpoint,
             steps=steps,
             values=values,
             detail=DETAIL.name,
@@ -80,10 +80,11 @@ else:
 
     def write_grid() -> bytes:
         """Write the grid between the corners."""
-        return png_bytes(tile(decode(model, corner_grid(latents, columns, path)), columns), 2, True)
+        images = decoder.decode(corner_grid(latents, columns, path))
+        return png_bytes(tile(images, columns), 2, True)
 
     with stage:
-        show_corners(faces, path, channel, checkpoint, columns)
+        show_corners(decoder, path, channel, columns)
     files = {"Grid as PNG": ("morph-grid.png", write_grid)}
 with panel:
     offer_files(files)

@@ -5,6 +5,7 @@ import streamlit as st
 
 from vae_explorer.images import enlarge
 from vae_explorer.inference import encode_image
+from vae_explorer.ui.faces.decoder import choose_decoder, explain_stages, list_stages
 from vae_explorer.ui.faces.photos import (
     ask_for_photo,
     current_photo,
@@ -13,7 +14,14 @@ from vae_explorer.ui.faces.photos import (
     show_found,
     show_session_faces,
 )
-from vae_explorer.ui.faces.picker import describe_likeness, needs_faces, other_models_of_faces
+from vae_explorer.ui.faces.picker import (
+    describe_likeness,
+    encode_face,
+    example_face,
+    needs_faces,
+    other_models_of_faces,
+)
+from vae_explorer.ui.faces.session_faces import find_session_face
 from vae_explorer.ui.header import current_checkpoint
 from vae_explorer.ui.page import open_page
 from vae_explorer.ui.stage.views import show_image
@@ -31,12 +39,13 @@ needs_faces(card)
 
 with panel:
     ask_for_photo(checkpoint)
+    switch = st.container()
     others = other_models_of_faces(card)
     compares = bool(others) and toggle("compare", "Compare models")
     show_session_faces()
 
 photo = current_photo()
-face = photo.face
+face = example_face() if is_example(photo) else photo.face
 with stage:
     with st.container(horizontal=True, vertical_alignment="center"):
         if photo.generated:
@@ -56,13 +65,23 @@ if face is not None:
     with right:
         pixels = face.pixels(card.model.image_size)
         placed = encode_image(checkpoint.model, pixels)
-        reconstructions = [("**3** · Reconstruction", placed.reconstruction)]
+        shown = st.container(horizontal=True, gap="small")
+        ring = st.container()
+        with switch:
+            chosen = encode_face(checkpoint, find_session_face(face))
+            decoder = choose_decoder(checkpoint, [chosen], ring)
+        reconstructions = list_stages(decoder, placed.reconstruction)
         for other in others if compares else ():
             seen = encode_image(other.model, face.pixels(other.card.model.image_size))
             reconstructions.append((escape_markdown(other.card.title), seen.reconstruction))
-        with st.container(horizontal=True, gap="small"):
+        with shown:
             show_image(face.pixels(SIDE), "**2** · Aligned", SIDE)
             for caption, image in reconstructions:
                 show_image(enlarge(image[None], SIDE)[0], caption, SIDE)
         error = float(np.square(placed.reconstruction - pixels).sum())
-        st.markdown(describe_likeness(card, error))
+        likeness = describe_likeness(card, error)
+        if decoder.tuned is None:
+            st.markdown(likeness)
+    if decoder.tuned is not None:
+        with stage:
+            explain_stages(likeness)

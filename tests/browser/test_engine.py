@@ -515,7 +515,7 @@ def test_views_share_an_engine_and_each_asks_the_server_for_itself(
         """async () => {
           const servers = [];
           const server = (name) => (servers.push(name), { decode: async () => servers.length });
-          const open = (name) => openModel(name, "0123", server);
+          const open = (name) => openModel(name, "0123", { createServer: server });
           const [a, b, c] = [open("one"), open("one"), open("two")];
           await Promise.all([a.engine.settled, c.engine.settled]);
           const labels = [];
@@ -537,3 +537,42 @@ def test_views_share_an_engine_and_each_asks_the_server_for_itself(
     assert found["servers"] == 6
     assert found["left"] == 2
     assert asked[:2] == ["weights/one/0123?network=decoder", "weights/two/0123?network=decoder"]
+
+
+def test_a_tuned_decoder_is_asked_for_by_its_id_and_its_encoder_by_the_models_name(
+    load_modules: LoadModules,
+) -> None:
+    packed = pack_model(build_model(PRESETS["mnist-vae"]).eval(), ["decoder"])
+    page = load_modules(*ENGINE, "lib/engine/shared.js", "lib/source.js")
+    asked: list[str] = []
+
+    def answer(route, request) -> None:
+        asked.append(f"{request.method} {request.url.split('/api/')[1]}")
+        if request.method == "GET":
+            route.fulfill(body=packed, content_type="application/octet-stream")
+        elif request.url.endswith("gone"):
+            route.fulfill(status=404, body="dropped\n", content_type="text/plain; charset=utf-8")
+        else:
+            route.fulfill(status=404, body="<html>", content_type="text/html")
+
+    page.route("**/api/**", answer)
+    found = page.evaluate(
+        """async () => {
+          await fetchWeights("one", "0123", "decoder", "secret");
+          await fetchWeights("one", "0123", "encoder", "secret");
+          const ask = (id, verb) =>
+            createSource("one", id)[verb](new Float32Array(2)).catch((error) => error.status);
+          const asked = [["gone", "decode"], ["elsewhere", "decode"], ["gone", "encode"]];
+          const found = [];
+          for (const [id, verb] of asked) found.push(await ask(id, verb));
+          return found;
+        }"""
+    )
+    assert found == [410, 404, 404]
+    assert asked == [
+        "GET tuned/secret",
+        "GET weights/one/0123?network=encoder",
+        "POST tuned/gone",
+        "POST tuned/elsewhere",
+        "POST encode/one",
+    ]

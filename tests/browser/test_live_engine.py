@@ -76,7 +76,7 @@ def send_pointer(page: Page, selector: str) -> None:
         ("", ".nsewdrag", "map"),
         ("decoded_grid?n=5", "[data-view=grid] canvas", "grid"),
         (f"morph?model={FACES}", "[data-view=morph] input[type=range]", "morph"),
-        (f"edit?model={FACES}", "[data-view=sliders] input[type=range]", "edit"),
+        (f"edit?model={FACES}&decoder=trained", "[data-view=sliders] input[type=range]", "edit"),
         ("autoencoder_or_vae", ".vae-linked-map canvas", "linked"),
     ],
 )

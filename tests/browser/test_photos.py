@@ -68,6 +68,13 @@ def place(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def as_trained(page: Page) -> None:
+    """Turn the tuned decoder off."""
+    page.get_by_role("radio", name="As trained").click()
+    expect(page).to_have_url(re.compile("decoder=trained"))
+    wait_for_run(page)
+
+
 def drag(page: Page, name: str, value: float) -> None:
     """Drag a live slider's handle, without letting go."""
     page.get_by_role("slider", name=name, exact=True).evaluate(
@@ -95,7 +102,7 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
     go_to(page, "Faces", "Morph")
     expect(page.get_by_role("heading", name="Morph")).to_be_visible()
     (a, first), (b, last) = place(TURNED), place(MIRRORED)
-    wait_for_run(page)
+    as_trained(page)
     watch(page)
     screen = page.locator("[data-view=morph] figure canvas")
     with no_rerun(page):
@@ -114,11 +121,11 @@ def test_two_photos_become_a_morph_to_take_home(open_page: OpenPage) -> None:
         page.get_by_role("button", name="Animated WebP").click()
     picture = Image.open(download.value.path())
     assert (picture.format, picture.is_animated, picture.size) == ("WEBP", True, (256, 256))
-    assert set(re.findall(r"[?&](\w+)=", page.url)) <= {"model"}
+    assert set(re.findall(r"[?&](\w+)=", page.url)) <= {"model", "decoder"}
 
 
 def test_without_detail_a_morph_is_the_models_own(open_page: OpenPage) -> None:
-    page = open_page(f"morph?model={MODEL}&morph_from=Astronaut&detail=0")
+    page = open_page(f"morph?model={MODEL}&morph_from=Astronaut&detail=0&decoder=trained")
     watch(page)
     scrub(page, 0)
     z, _ = place(PORTRAIT)
@@ -257,7 +264,7 @@ def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
     expect_faces(page, 1)
     go_to(page, "Faces", "Edit")
     expect(page.get_by_role("heading", name="Edit")).to_be_visible()
-    wait_for_run(page)
+    as_trained(page)
     watch(page)
     checkpoint = load_checkpoint(MODEL)
     z, _ = place(TURNED)
@@ -286,7 +293,7 @@ def test_a_photo_smiles_and_is_taken_home_whole(open_page: OpenPage) -> None:
 
 
 def test_before_and_after_by_a_wipe_and_side_by_side(open_page: OpenPage) -> None:
-    page = open_page(f"edit?model={MODEL}&edit_Smiling=-2")
+    page = open_page(f"edit?model={MODEL}&edit_Smiling=-2&decoder=trained")
     frame, after = page.locator(".vae-wipe"), page.locator(".vae-wipe canvas")
     box = frame.bounding_box()
     assert box is not None

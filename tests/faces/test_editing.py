@@ -13,6 +13,7 @@ from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.config import ModelConfig
 from vae_explorer.faces import Face, align, edit_photo, editing, face_from_eyes
 from vae_explorer.faces.geometry import transform_points
+from vae_explorer.faces.tuning import TunedFaces
 from vae_explorer.inference import decode, encode
 from vae_explorer.models import build_model
 
@@ -180,6 +181,22 @@ def test_other_vectors_take_the_place_of_the_checkpoints(checkpoint: Checkpoint)
     assert found == wanted
     with pytest.raises(ValueError, match="no vector 'Smiling'; there are thinner"):
         edit_photo(PHOTO, FACE, checkpoint, {"Smiling": 1.0}, vectors=own)
+
+
+def test_a_tuned_decoder_and_its_z_take_the_place_of_the_models(checkpoint: Checkpoint) -> None:
+    crop = pixels(align(PHOTO, FACE, SIZE).image).transpose(2, 0, 1)[None] / 255
+    z = encode(checkpoint.model, crop.astype(np.float32))[0]
+    psnr = {stage: np.zeros(1) for stage in ("encoder", "z", "decoder")}
+    as_trained = edit_photo(PHOTO, FACE, checkpoint, AMOUNTS)
+    same = TunedFaces(z, checkpoint.model, psnr)
+    assert edit_photo(PHOTO, FACE, checkpoint, AMOUNTS, tuned=same) == as_trained
+    other_model = build_model(checkpoint.model.config, 1).eval()
+    for tuned in (TunedFaces(z + 1, checkpoint.model, psnr), TunedFaces(z, other_model, psnr)):
+        assert edit_photo(PHOTO, FACE, checkpoint, AMOUNTS, tuned=tuned) != as_trained
+        assert edit_photo(PHOTO, FACE, checkpoint, {}, tuned=tuned) == PHOTO
+    two = TunedFaces(np.repeat(z, 2, axis=0), checkpoint.model, psnr)
+    with pytest.raises(ValueError, match="must be of one face; found 2"):
+        edit_photo(PHOTO, FACE, checkpoint, AMOUNTS, tuned=two)
 
 
 def test_a_face_at_the_edge_of_the_photo_is_changed_as_far_as_it_is_there(

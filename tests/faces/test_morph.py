@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vae_explorer.faces.morph import blend, residual
+from vae_explorer.faces.morph import FADE_POWER, TUNED_FADE_POWER, blend, residual
 from vae_explorer.images import enlarge, to_uint8
 from vae_explorer.latent.interpolation import corner_grid, morph_path, slerp
 
@@ -71,8 +71,9 @@ def test_without_detail_a_morph_is_the_models_own() -> None:
     np.testing.assert_array_equal(blend(FRAMES, details, 0.0), to_uint8(enlarge(FRAMES, 32)))
 
 
-def test_detail_fades_with_the_squared_distance_from_its_end() -> None:
+@pytest.mark.parametrize("power", [FADE_POWER, TUNED_FADE_POWER])
+def test_detail_fades_with_a_power_of_the_distance_from_its_end(power: int) -> None:
     grey = np.full((5, 3, 8, 8), 0.5, np.float32)
     first, last = np.full((3, 8, 8), 0.4, np.float32), np.zeros((3, 8, 8), np.float32)
-    shown = blend(grey, (first, last), 1.0)[:, 0, 0, 0] / 255
-    np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5) ** 2, atol=1 / 255)
+    shown = blend(grey, (first, last), 1.0, power)[:, 0, 0, 0] / 255
+    np.testing.assert_allclose(shown, 0.5 + 0.4 * np.linspace(1, 0, 5) ** power, atol=1 / 255)

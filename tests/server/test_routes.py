@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 from torch import nn
 
+from tests.support.tuned import wait_until_finished
 from vae_explorer import workspace
 from vae_explorer.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from vae_explorer.errors import CheckpointError
@@ -31,6 +32,7 @@ from vae_explorer.server import routes
 from vae_explorer.server.requests import MAX_IMAGES, latent_bound
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import TraceRequest, pack_trace
+from vae_explorer.server.tuned import TUNED, Scene, TunedDecoder, TunedDecoders
 from vae_explorer.weights import NETWORKS, NetworkName, pack_model
 
 TIMEOUT = 10
@@ -81,11 +83,13 @@ def read_answer(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def serve(get_checkpoint: routes.GetCheckpoint | None = None) -> Iterator[Server]:
+def serve(
+    get_checkpoint: routes.GetCheckpoint | None = None, tuned: TunedDecoders = TUNED
+) -> Iterator[Server]:
     """Start the routes behind a socket made as `streamlit run` makes it."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1])
-    app = Starlette(routes=routes.live_routes(get_checkpoint))
+    app = Starlette(routes=routes.live_routes(get_checkpoint, tuned=tuned))
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
         server.connections.append(receive)
@@ -523,3 +527,45 @@ def test_a_browser_keeps_the_script_of_this_version(server: Server) -> None:
     again = server.ask("/api/plotly.min.js", method="GET", If_None_Match=tag)
     assert (again.status, again.body) == (304, b"")
     assert server.ask("/api/plotly.min.js", method="GET", If_None_Match='W/"0"').status == 200
+
+
+@pytest.fixture
+def tuned_server() -> Iterator[tuple[Server, TunedDecoder]]:
+    """The routes, and a decoder that a session had tuned to a drawing."""
+    checkpoint, decoders = load_checkpoint(VAE), TunedDecoders(workers=1)
+    scene = Scene(VAE, checkpoint.card.fingerprint, ("1",))
+    decoders.request("a", checkpoint, scene, np.full((1, 1, 8, 8), 0.5, np.float32))
+    (tuning,) = wait_until_finished(decoders)
+    assert tuning.decoder
+    with serve(tuned=decoders) as server:
+        yield server, tuning.decoder
+
+
+def test_a_tuned_decoder_is_read_and_decoded_with_by_its_id(
+    tuned_server: tuple[Server, TunedDecoder],
+) -> None:
+    server, decoder = tuned_server
+    path = f"/api/tuned/{decoder.id}"
+    answer = server.ask(path, method="GET")
+    assert answer.body == pack_model(decoder.faces.model, ["decoder"])
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    z = latents(3)
+    answer = server.ask(f"/below/it{path}", z.tobytes())
+    assert answer.headers["X-Count"] == "3"
+    wanted = to_uint8(decoder.faces.decode(z))
+    rgba = np.frombuffer(answer.body, np.uint8).reshape(3, 8, 8, 4)
+    np.testing.assert_array_equal(rgba[..., :1], wanted)
+    assert (wanted != to_uint8(decode(load_checkpoint(VAE).model, z))).any()
+    assert_refused(server.ask(path, b"123"), 422)
+    assert_refused(server.ask(path, method="GET", Origin="http://elsewhere.example"), 403)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_other_id_leads_to_a_tuned_decoder(
+    tuned_server: tuple[Server, TunedDecoder], method: str
+) -> None:
+    server, decoder = tuned_server
+    for id in ("x", VAE, decoder.id[:-1], f"{decoder.id}A", decoder.id.swapcase(), "%2e%2e"):
+        answer = server.ask(f"/api/tuned/{id}", ORIGIN.tobytes(), method)
+        assert_refused(answer, 404)
+        assert answer.headers["Cache-Control"] == "no-store"

@@ -11,7 +11,10 @@ import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 
 from tests.support.session import Files, Open, Picture, Session, keep_navigation, read_picture
+from tests.support.tuned import WaitingDecoders
 from vae_explorer import workspace
+from vae_explorer.server import tuned
+from vae_explorer.server.tuned import TunedDecoders
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +23,24 @@ def clear_caches() -> Iterator[None]:
     yield
     st.cache_data.clear()
     st.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def waiting_decoders(monkeypatch: pytest.MonkeyPatch) -> WaitingDecoders:
+    """Have no decoder tuned: what a page shows depends on no thread."""
+    decoders = WaitingDecoders()
+    monkeypatch.setattr(tuned, "TUNED", decoders)
+    return decoders
+
+
+@pytest.fixture
+def tuned_decoders(
+    waiting_decoders: WaitingDecoders, monkeypatch: pytest.MonkeyPatch
+) -> TunedDecoders:
+    """Have decoders tuned after all."""
+    decoders = TunedDecoders()
+    monkeypatch.setattr(tuned, "TUNED", decoders)
+    return decoders
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from PIL import Image
 from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces.alignment import align
 from vae_explorer.faces.geometry import Face, Matrix, invert, transform_points
+from vae_explorer.faces.tuning import TunedFaces
 from vae_explorer.inference import decode, encode
 
 Pixels = NDArray[np.float32]
@@ -59,6 +60,7 @@ def edit_photo(
     detail: float = 1.0,
     *,
     vectors: Mapping[str, NDArray[np.floating]] | None = None,
+    tuned: TunedFaces | None = None,
 ) -> Image.Image:
     """Change a face's attributes in a photo.
 
@@ -83,6 +85,9 @@ def edit_photo(
         changed face, laid into the photo.
     vectors : mapping of str to ndarray (latent_dim,), optional
         Others than `checkpoint.attribute_vectors`.
+    tuned : TunedFaces, optional
+        As `tune_to_faces` gives for this face alone: its z and decoder take the place of the
+        encoder's guess and the checkpoint's decoder.
 
     Returns
     -------
@@ -93,18 +98,24 @@ def edit_photo(
     Raises
     ------
     ValueError
-        If a name has no vector, a number is not finite or `detail` not in [0, 1], or the face lies
-        outside of the photo.
+        If a name has no vector, a number is not finite or `detail` not in [0, 1], `tuned` is of
+        several faces, or the face lies outside of the photo.
     """
     known = checkpoint.attribute_vectors if vectors is None else vectors
     _check(amounts, detail, known)
+    if tuned is not None and len(tuned.z) != 1:
+        raise ValueError(f"tuned must be of one face; found {len(tuned.z)}.")
     photo = image.convert("RGB")
     size = checkpoint.card.model.image_size
     crop = align(photo, face, size)
-    pixels = np.asarray(crop.image, np.float32).transpose(2, 0, 1) / np.float32(255)
-    z = encode(checkpoint.model, pixels[None])[0]
+    model = checkpoint.model if tuned is None else tuned.model
+    if tuned is None:
+        pixels = np.asarray(crop.image, np.float32).transpose(2, 0, 1) / np.float32(255)
+        z = encode(model, pixels[None])[0]
+    else:
+        z = tuned.z
     moved = z + sum((amounts[name] * known[name] for name in amounts), np.zeros_like(z))
-    before, after = decode(checkpoint.model, np.concatenate([z, moved]).astype(np.float32))
+    before, after = decode(model, np.concatenate([z, moved]).astype(np.float32))
     window = _window(size)
     change = after - before
     # What most of the face shares is other light: the photo keeps its own. What changed less than

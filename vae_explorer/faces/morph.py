@@ -9,8 +9,12 @@ from vae_explorer.images import enlarge, to_uint8
 
 Images = NDArray[np.float32]
 
-FADE_POWER = 2
-"""Exponent of the share of an end's residual that is left; `browser/faces/blend.js` gets it too."""
+FADE_POWER, TUNED_FADE_POWER = 2, 4
+"""Exponents of the share of an end's residual that is left, as trained and tuned.
+
+A tuned decoder leaves only what is finer than its own pixels, which is not missed on the way.
+`browser/faces/blend.js` gets them too.
+"""
 
 
 def residual(portrait: Images, reconstruction: Images) -> Images:
@@ -31,7 +35,9 @@ def residual(portrait: Images, reconstruction: Images) -> Images:
     return portrait - enlarge(reconstruction[None], portrait.shape[-1])[0]
 
 
-def blend(frames: Images, details: tuple[Images, Images], amount: float) -> NDArray[np.uint8]:
+def blend(
+    frames: Images, details: tuple[Images, Images], amount: float, power: float = FADE_POWER
+) -> NDArray[np.uint8]:
     """Lay the details of both ends over the frames of a morph, each faded with its distance.
 
     Parameters
@@ -42,6 +48,8 @@ def blend(frames: Images, details: tuple[Images, Images], amount: float) -> NDAr
         Of the first end and of the last; see `residual`.
     amount : float
         From 0, the model's own frames, to 1, at which the ends are the photos themselves.
+    power : float
+        `FADE_POWER` or `TUNED_FADE_POWER`.
 
     Returns
     -------
@@ -51,14 +59,16 @@ def blend(frames: Images, details: tuple[Images, Images], amount: float) -> NDAr
     t = np.linspace(0, 1, len(frames), dtype=np.float32)[:, None, None, None]
     large = enlarge(frames, first.shape[-1])
     return to_uint8(
-        large + np.float32(amount) * (residual_weight(t) * first + residual_weight(1 - t) * last)
+        large
+        + np.float32(amount)
+        * (residual_weight(t, power) * first + residual_weight(1 - t, power) * last)
     )
 
 
-def residual_weight(t: Images) -> Images:
+def residual_weight(t: Images, power: float = FADE_POWER) -> Images:
     """Return how much of an end's detail is left at t in [0, 1] of the way from it.
 
-    Squared: with a linear weight, hair and eyes of both faces show through in the middle; without
-    an overlap, the middle is plainly blurred.
+    By default squared: with a linear weight, hair and eyes of both faces show through in the
+    middle; without an overlap, the middle is plainly blurred.
     """
-    return (1 - t) ** FADE_POWER
+    return (1 - t) ** np.float32(power)

@@ -1,7 +1,8 @@
 """HTTP routes of the live views: decode, encode, anatomy, weights, lectures, Plotly's script.
 
 Whatever they carry of a person, a face's latents or a drawing, is in bodies; nothing of a body
-goes into an address, a log or a file.
+goes into an address, a log or a file. The address of a tuned decoder is a random id, which means
+nothing once its session has ended.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from vae_explorer.server.requests import (
 )
 from vae_explorer.server.scheduler import FairPool
 from vae_explorer.server.trace import max_trace_request_bytes, read_trace_request, tracing
+from vae_explorer.server.tuned import TUNED, TunedDecoders
 from vae_explorer.weights import NETWORKS, NetworkName, pack_model
 
 MAX_WORKERS = 8
@@ -61,7 +63,9 @@ GetCheckpoint = Callable[[ModelCard], Checkpoint]
 
 
 def live_routes(
-    get_checkpoint: GetCheckpoint | None = None, lectures: Lectures = LECTURES
+    get_checkpoint: GetCheckpoint | None = None,
+    lectures: Lectures = LECTURES,
+    tuned: TunedDecoders = TUNED,
 ) -> list[Route]:
     """Return the routes for `st.App`, with one pool behind them.
 
@@ -71,6 +75,8 @@ def live_routes(
     | `POST /api/encode/NAME` | float32 (channels, height, width) | `z_mean`, `z_log_var` |
     | `POST /api/anatomy/NAME` | as `server.trace` says | every layer's activations |
     | `GET /api/weights/NAME/FINGERPRINT` | | layers and weights, as `vae_explorer.weights` says |
+    | `GET /api/tuned/ID` | | a tuned decoder, as `vae_explorer.weights` says |
+    | `POST /api/tuned/ID` | as of decode | as of decode, by the tuned decoder |
     | `GET /api/follow/ID` | | a lecture's states, as server-sent events |
     | `POST /api/lead/ID` | a state, as `server.follow` says | |
     | `GET /api/plotly.min.js` | | the script of the installed plotly |
@@ -93,6 +99,8 @@ def live_routes(
         Loads a listed checkpoint, from a cache if it has one; by default it is read from disk.
     lectures : Lectures
         Those that can be followed.
+    tuned : TunedDecoders
+        Those of the sessions.
 
     Returns
     -------
@@ -106,6 +114,7 @@ def live_routes(
         "/api/encode/{name:path}": LiveEndpoint(partial(_encode, pool, models)),
         "/api/anatomy/{name:path}": LiveEndpoint(partial(_trace, pool, models)),
         "/api/weights/{name:path}/{fingerprint}": partial(_send_weights, models),
+        "/api/tuned/{id}": LiveEndpoint(partial(_answer_tuned, pool, tuned), ("GET", "POST")),
         "/api/follow/{id}": LiveEndpoint(partial(_follow, lectures), ("GET", "HEAD")),
         "/api/lead/{id}": LiveEndpoint(partial(_lead, lectures)),
         "/api/plotly.min.js": _send_plotly,
@@ -143,7 +152,7 @@ class LiveEndpoint:
             response = PlainTextResponse(f"{refusal}\n", refusal.status)
             if refusal.status == 405:
                 response.headers["Allow"] = ", ".join(self._methods)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["Content-Encoding"] = "identity"  # else Streamlit compresses: 20 ms a grid
         if not _send_at_once(receive):
             response.headers["Connection"] = "close"
@@ -190,12 +199,28 @@ class ModelFinder:
 
 
 async def _decode(pool: FairPool, models: ModelFinder, request: Request) -> Response:
+    found = await models.find(request.path_params["name"])
+    return await _decode_by(found.checkpoint.model, found.bound, pool, request)
+
+
+async def _answer_tuned(pool: FairPool, tuned: TunedDecoders, request: Request) -> Response:
+    decoder = tuned.find(request.path_params["id"])
+    if request.method == "POST":
+        return await _decode_by(decoder.faces.model, decoder.bound, pool, request)
+    if not decoder.packed:
+        raise RequestError(422, "The browser cannot compute this decoder. The server can.")
+    headers = {"Cache-Control": "private, no-store"}
+    return Response(decoder.packed, 200, headers, "application/octet-stream")
+
+
+async def _decode_by(
+    model: Autoencoder, bound: float, pool: FairPool, request: Request
+) -> Response:
     stage = _stage_of(request)
-    model = await models.find(request.path_params["name"])
-    config = model.checkpoint.card.model
+    config = model.config
     body = await _read_body(request, max_latents_bytes(config))
-    z = read_latents(body, config, model.bound)
-    pieces = await _unless_gone(request, pool.run(stage, decoding(model.checkpoint.model, z)))
+    z = read_latents(body, config, bound)
+    pieces = await _unless_gone(request, pool.run(stage, decoding(model, z)))
     size = str(config.image_size)
     headers = {"X-Count": str(len(z)), "X-Height": size, "X-Width": size}
     return _bytes_response(pieces, headers)

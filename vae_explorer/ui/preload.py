@@ -7,6 +7,7 @@ pandas and its like. Visitors of the first second would get the traceback.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 from contextlib import suppress
@@ -38,6 +39,8 @@ _MODULES = (
     "streamlit.emojis",
     "streamlit.material_icon_names",
     "streamlit.runtime.scriptrunner.magic_funcs",
+    "torch._dynamo",  # by the first optimiser, as is the profiler's
+    "torch.profiler._cupti_monitor",
     "torch.utils._device",
     "zoneinfo",
 )
@@ -58,3 +61,7 @@ def import_for_sessions() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
     Image.init()  # the formats that Pillow reads
+    # Streamlit collects garbage after each run of a script, and would look through all of this
+    # again: a third of a second in which nothing else runs.
+    gc.collect()
+    gc.freeze()

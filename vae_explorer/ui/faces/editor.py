@@ -27,6 +27,7 @@ from vae_explorer.editing.vectors import OFFERED
 from vae_explorer.evaluation.description import format_attribute, most_drifting
 from vae_explorer.faces import edit_photo, whole_face
 from vae_explorer.images import encode_image_file, write_animation, zip_of_files
+from vae_explorer.ui.faces.decoder import FaceDecoder
 from vae_explorer.ui.faces.directions import user_vectors
 from vae_explorer.ui.faces.session_faces import SessionFace
 from vae_explorer.ui.files import take_model_file
@@ -221,6 +222,8 @@ class Edit:
     recipe: Recipe
     vectors: dict[str, np.ndarray]
     """The recipe's directions, (latent_dim,) each."""
+    decoder: FaceDecoder
+    """Where it is tuned to a face, that one is edited by it; others as trained."""
 
     def photo(self, kept: SessionFace) -> DecodedImage:
         """Return the whole photo with its face changed, as its file has it."""
@@ -232,6 +235,7 @@ class Edit:
             self.recipe.amounts,
             self.recipe.detail,
             vectors=self.vectors,
+            tuned=self.decoder.tuned_to(kept.id),
         )
         return kept.source.with_change(image)
 
@@ -244,6 +248,7 @@ class Edit:
             {name: share * amount for name, amount in self.recipe.amounts.items()},
             self.recipe.detail,
             vectors=self.vectors,
+            tuned=self.decoder.tuned_to(kept.id),
         )
         return np.asarray(image)
 

@@ -107,6 +107,13 @@ def choose_face_set(checkpoint: Checkpoint, key: str, label: str) -> list[Chosen
     return [_find(checkpoint, option, faces) for option in chosen]
 
 
+def encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
+    """Return a face with the encoder's z, never through a cache: sessions share those."""
+    pixels = face.pixels(checkpoint.card.model.image_size)
+    z_mean, _ = encode(checkpoint.model, pixels[None])
+    return ChosenFace(face.name, z_mean[0], face)
+
+
 def is_face_model(card: ModelCard, _cards: Mapping[str, ModelCard]) -> bool:
     """Say whether a model was trained on faces."""
     return card.dataset.name == FACES
@@ -153,6 +160,13 @@ def example_photo() -> tuple[Image.Image, Face]:
     """Return the photo that comes with scikit-image (NASA, public domain), and its face."""
     image = Image.open(Path(data_dir) / "astronaut.png").convert("RGB")
     return image, find_faces(image)[0]
+
+
+@st.cache_resource(show_spinner=False)
+def example_face() -> SessionFace:
+    """Return the example photo's face, which is in no session's list."""
+    image, face = example_photo()
+    return SessionFace(_ASTRONAUT, DecodedImage(image), face)
 
 
 def _usable_faces(checkpoint: Checkpoint) -> dict[str, SessionFace]:
@@ -218,9 +232,9 @@ def _reset_choices_if_added(faces: Iterable[str]) -> None:
 
 def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace]) -> ChosenFace:
     if option in faces:
-        return _encode_face(checkpoint, faces[option])
+        return encode_face(checkpoint, faces[option])
     if option == _ASTRONAUT:
-        return _encode_face(checkpoint, _astronaut())
+        return encode_face(checkpoint, example_face())
     if option in _GENERATED:
         prior, seed = available_priors(checkpoint)[-1], _GENERATED.index(option)
         z = sample_latents(checkpoint, 1, prior, TEMPERATURE, seed=seed)
@@ -229,19 +243,6 @@ def _find(checkpoint: Checkpoint, option: str, faces: Mapping[str, SessionFace])
     shown = for_display(enlarge(decode(checkpoint.model, z), SIDE), checkpoint.card.is_inverted)[0]
     image = DecodedImage(to_pil(shown).convert("RGB"))
     return ChosenFace(option, z[0], SessionFace(option, image, None))
-
-
-def _encode_face(checkpoint: Checkpoint, face: SessionFace) -> ChosenFace:
-    # Not through a cache: caches are shared between sessions.
-    pixels = face.pixels(checkpoint.card.model.image_size)
-    z_mean, _ = encode(checkpoint.model, pixels[None])
-    return ChosenFace(face.name, z_mean[0], face)
-
-
-@st.cache_resource(show_spinner=False)
-def _astronaut() -> SessionFace:
-    image, face = example_photo()
-    return SessionFace(_ASTRONAUT, DecodedImage(image), face)
 
 
 def _models_of_faces() -> list[ModelCard]:

@@ -1,12 +1,13 @@
 """The session's faces, kept in its memory only: a reload forgets them.
 
 They and their names are never in the URL, in a shared cache, or in a log; so no widget's key
-contains a name.
+contains a name. What is tuned to a face goes with it.
 """
 
 from __future__ import annotations
 
 import secrets
+import weakref
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,9 +16,10 @@ from PIL import Image
 
 from vae_explorer.data.image_io import DecodedImage
 from vae_explorer.faces import Face, align
+from vae_explorer.server import tuned
 from vae_explorer.ui.text import escape_markdown
 
-_FACES = "tray"
+_FACES, _OWNER = "tray", "tuning_owner"
 _MOST = 12  # faces
 _MOST_PIXELS = 80_000_000  # of the photos they were found in
 _LONGEST = 40  # characters of a name
@@ -69,17 +71,53 @@ def add_face(wanted: SessionFace) -> None:
     names = {kept.name for kept in faces}
     numbered = (f"{wanted.name} {number}" for number in range(2, len(names) + 3))
     free = next(each for each in (wanted.name, *numbered) if each not in names)
-    st.session_state[_FACES] = _make_room([*faces, replace(wanted, name=free)])
+    _set_faces(_make_room([*faces, replace(wanted, name=free)]))
 
 
 def remove_face(id: str) -> None:
     """Remove one face."""
-    st.session_state[_FACES] = [kept for kept in session_faces() if kept.id != id]
+    _set_faces([kept for kept in session_faces() if kept.id != id])
 
 
 def remove_all_faces() -> None:
     """Remove all faces."""
-    st.session_state[_FACES] = []
+    _set_faces([])
+
+
+def find_session_face(face: SessionFace) -> SessionFace:
+    """Return the session's own object of a face, or the face itself if it was removed."""
+    same = (k for k in session_faces() if k.source is face.source and k.face is face.face)
+    return next(same, face)
+
+
+def tuning_owner() -> str:
+    """Return the random name under which the session's tuned decoders are held."""
+    owner = st.session_state.setdefault(_OWNER, _Owner())
+    return _end_with_connection(owner.name)
+
+
+class _Owner:
+    """Ends with the state of its session, as the faces do."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_urlsafe(16)
+        weakref.finalize(self, _end, self.name)
+
+
+def _end(owner: str) -> None:
+    tuned.TUNED.end(owner)
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=_end)
+def _end_with_connection(owner: str) -> str:
+    """Have an owner end already when the browser disconnects: its state lives on for a while."""
+    return owner
+
+
+def _set_faces(faces: list[SessionFace]) -> None:
+    st.session_state[_FACES] = faces
+    if _OWNER in st.session_state:
+        tuned.TUNED.keep_only(st.session_state[_OWNER].name, {kept.id for kept in faces})
 
 
 def rename_face(id: str, wanted: str) -> bool:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from vae_explorer.checkpoints import Checkpoint
 from vae_explorer.faces.editing import BLENDING
-from vae_explorer.faces.morph import FADE_POWER
 from vae_explorer.images import data_url, image_url, tile
-from vae_explorer.inference import decode, encode
+from vae_explorer.inference import encode
 from vae_explorer.latent.interpolation import Interpolation, corner_grid, morph_path
-from vae_explorer.ui.faces.picker import SIDE, ChosenFace
+from vae_explorer.ui.faces.decoder import FaceDecoder
+from vae_explorer.ui.faces.picker import SIDE
 from vae_explorer.ui.stage.component import draw_view, has_live_route
 from vae_explorer.ui.stage.tiles import pack_floats
 from vae_explorer.ui.stage.views import describe_model, explain_release, show_image
@@ -22,10 +21,9 @@ _PATH_POINTS = 65  # latents that are sent to the browser, which interpolates li
 
 
 def show_morph(
-    faces: Sequence[ChosenFace],
+    decoder: FaceDecoder,
     path: Interpolation,
     key: str,
-    checkpoint: Checkpoint,
     *,
     steps: int,
     values: Mapping[str, float],
@@ -36,7 +34,8 @@ def show_morph(
 
     Parameters
     ----------
-    faces : two ChosenFace
+    decoder : FaceDecoder
+        Of two faces.
     path : {"spherical", "linear"}
     key : str
         Of the view, and of the channel that it shares with the slider of `detail`.
@@ -49,7 +48,8 @@ def show_morph(
     compose : callable
         Returns n frames as uint8 (n, SIDE, SIDE, 3).
     """
-    first, last = faces
+    first, last = decoder.faces
+    card = decoder.checkpoint.card
     if not has_live_route():
         explain_release()
         frames = np.moveaxis(compose(steps), -1, 1).astype(np.float32) / 255
@@ -60,50 +60,47 @@ def show_morph(
     data = {
         "view": "morph",
         "path": pack_floats(morph_path(first.z, last.z, _PATH_POINTS, path)),
-        "pictures": [data_url(face.image) for face in faces],
-        "names": [face.name for face in faces],
+        "pictures": [data_url(face.image) for face in decoder.faces],
+        "names": [face.name for face in decoder.faces],
         "size": SIDE,
-        "image_size": checkpoint.card.model.image_size,
+        "image_size": card.model.image_size,
         "steps": steps,
         "channel": key,
         "values": dict(values),
         "detail": detail,
-        "constants": {"fade_power": FADE_POWER},
+        "constants": {"fade_power": decoder.fade_power},
         "description": f"{steps} images from {first.name} to {last.name}",
-        **describe_model(checkpoint.card),
+        **describe_model(card, decoder.tuned),
     }
     draw_view(key, data, {})
 
 
-def show_corners(
-    faces: Sequence[ChosenFace], path: Interpolation, key: str, checkpoint: Checkpoint, columns: int
-) -> None:
+def show_corners(decoder: FaceDecoder, path: Interpolation, key: str, columns: int) -> None:
     """Show a grid of faces between four: top left, top right, bottom left, bottom right."""
-    corners = np.stack([face.z for face in faces])
+    corners = decoder.latents
     description = f"Grid of {columns} × {columns} faces between the four corners"
     if not has_live_route():
         explain_release()
-        images = decode(checkpoint.model, corner_grid(corners, columns, path))
+        images = decoder.decode(corner_grid(corners, columns, path))
         show_image(tile(images, columns), description)
         return
     data = {
         "view": "corners",
         "corners": pack_floats(corners),
-        "pictures": [data_url(face.image) for face in faces],
-        "names": [face.name for face in faces],
+        "pictures": [data_url(face.image) for face in decoder.faces],
+        "names": [face.name for face in decoder.faces],
         "columns": columns,
         "spherical": path == "spherical",
         "description": description,
-        **describe_model(checkpoint.card),
+        **describe_model(decoder.checkpoint.card, decoder.tuned),
     }
     draw_view(key, data, {})
 
 
 def show_edit(
-    face: ChosenFace,
+    decoder: FaceDecoder,
     vectors: Mapping[str, np.ndarray],
     key: str,
-    checkpoint: Checkpoint,
     *,
     values: Mapping[str, float],
     detail: str,
@@ -113,6 +110,8 @@ def show_edit(
 
     Parameters
     ----------
+    decoder : FaceDecoder
+        Of one face.
     vectors : mapping of str to ndarray (latent_dim,)
         The direction in z of each setting.
     key : str
@@ -124,16 +123,20 @@ def show_edit(
     edit : callable
         Returns the edited face as uint8 (size, size, 3), given the size.
     """
+    (face,) = decoder.faces
+    card = decoder.checkpoint.card
     if not has_live_route():
         explain_release()
         after = np.moveaxis(edit(SIDE), -1, 0).astype(np.float32) / 255
         show_image(tile(np.stack([face.image, after]), 2, gap=8), "Before and after")
         return
-    # Also of a generated face the image is encoded, as it is for the saved file.
-    z, _ = encode(checkpoint.model, face.kept.pixels(checkpoint.card.model.image_size)[None])
+    z = face.z
+    if decoder.tuned is None:
+        # Also of a generated face the image is encoded, as it is for the saved file.
+        z = encode(decoder.model, face.kept.pixels(card.model.image_size)[None])[0][0]
     data = {
         "view": "edit",
-        "z": pack_floats(z[0]),
+        "z": pack_floats(z),
         "picture": image_url(face.kept.crop(_EDIT_SIDE)),
         "name": face.name,
         "size": _EDIT_SIDE,
@@ -143,6 +146,6 @@ def show_edit(
         "detail": detail,
         "constants": dict(BLENDING),
         "description": "Edited face",
-        **describe_model(checkpoint.card),
+        **describe_model(card, decoder.tuned),
     }
     draw_view(key, data, {})

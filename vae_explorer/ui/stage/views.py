@@ -22,6 +22,8 @@ from vae_explorer.figures import mosaic_figure
 from vae_explorer.images import data_url, for_display, image_url, tile
 from vae_explorer.inference import decode
 from vae_explorer.latent.planes import Plane
+from vae_explorer.models import Autoencoder
+from vae_explorer.server.tuned import TunedDecoder
 from vae_explorer.ui.cache import get_checkpoint, get_decoded, key_of
 from vae_explorer.ui.header import show_inverted
 from vae_explorer.ui.page import is_smooth, theme
@@ -137,6 +139,7 @@ def show_grid(
     on_click: Callback = lambda _: None,
     captions: Sequence[str] = (),
     framed: Sequence[int] = (),
+    tuned: TunedDecoder | None = None,
 ) -> None:
     """Show decoded tiles; where they are live, they are decoded while the settings move.
 
@@ -158,13 +161,17 @@ def show_grid(
         Texts for the tiles of a still grid.
     framed : sequence of int
         Tiles that are drawn with a frame.
+    tuned : TunedDecoder, optional
+        Decodes instead of the model's own decoder.
     """
     if not has_live_route():
         explain_release()
+        model = get_checkpoint(key_of(card)).model if tuned is None else tuned.faces.model
         _show_still_grid(
             tiles,
             key,
             card,
+            model,
             values=values,
             columns=columns,
             on_click=on_click,
@@ -182,7 +189,7 @@ def show_grid(
         "values": dict(values),
         "framed": list(framed),
         "description": description,
-        **describe_model(card),
+        **describe_model(card, tuned),
     }
     draw_view(key, data, {}, clicked=on_click, values=take_values)
 
@@ -258,11 +265,19 @@ def explain_release() -> None:
     )
 
 
-def describe_model(card: ModelCard) -> dict[str, object]:
-    """Return what the browser has to know about the model that decodes for a live view."""
+def describe_model(card: ModelCard, tuned: TunedDecoder | None = None) -> dict[str, object]:
+    """Return what the browser has to know about the model that decodes for a live view.
+
+    Parameters
+    ----------
+    card : ModelCard
+    tuned : TunedDecoder, optional
+        Decodes instead of the model's own decoder.
+    """
     return {
         "checkpoint": card.name,
         "fingerprint": card.fingerprint,
+        "tuned": tuned and tuned.id,
         "latent_dim": card.model.latent_dim,
         "ink": card.is_inverted,
     }
@@ -272,6 +287,7 @@ def _show_still_grid(
     tiles: PlaneTiles | ListTiles,
     key: str,
     card: ModelCard,
+    model: Autoencoder,
     *,
     values: Mapping[str, float],
     columns: int,
@@ -293,7 +309,7 @@ def _show_still_grid(
     else:
         z = tiles.latents(values)
     # Never through a cache: caches are shared between sessions, and z may be somebody's face.
-    images = decode(get_checkpoint(key_of(card)).model, z)
+    images = decode(model, z)
     size, rows = images.shape[-1], -(-len(z) // columns)
     scale = max(1, min(_GRID_WIDTH // (columns * size), height // (rows * size)))
     figure = mosaic_figure(

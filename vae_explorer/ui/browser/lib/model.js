@@ -10,12 +10,12 @@ export function createHolder(host = null) {
   let key = null;
   const holder = {
     /** Open the model of `data`; returns whether it is another than before. */
-    take({ checkpoint, fingerprint }) {
-      const wanted = JSON.stringify([checkpoint, fingerprint]);
+    take({ checkpoint, fingerprint, tuned }) {
+      const wanted = JSON.stringify([checkpoint, fingerprint, tuned]);
       if (wanted === key) return false;
       holder.close();
       key = wanted;
-      model = openModel(checkpoint, fingerprint);
+      model = openModel(checkpoint, fingerprint, { tuned });
       if (line) model.onLabel((label) => (line.textContent = label));
       return true;
     },

@@ -7,7 +7,8 @@ const SPINNER_AFTER = 300; // ms
 const RETRY_AFTER = 1000; // ms, when the server does not answer
 const BUSY_FOR = 100; // ms, when the server has too much to do
 const GIVE_UP_AFTER = 10_000; // ms without an answer
-const OUR_STATUSES = [409, 413, 422, 503]; // what the route itself refuses with
+const OUR_STATUSES = [409, 410, 413, 422, 503]; // what the route itself refuses with
+const DROPPED = "The server dropped this tuned decoder to make room. Move a control to tune it again.";
 
 export class RequestError extends Error {
   constructor(status, text) {
@@ -21,17 +22,21 @@ export function appPath() {
   return location.pathname.replace(/[^/]*$/, "");
 }
 
-/** A model's encoder and decoder over HTTP. Another source need only have the same methods. */
-export function createSource(checkpoint) {
+/** A model's encoder and decoder over HTTP, or a tuned decoder by its id. Another source need only have the same methods. */
+export function createSource(checkpoint, tuned = null) {
   const stage = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("");
 
   async function ask(verb, body, mark) {
-    const answer = await fetch(`${appPath()}api/${verb}/${encodeURIComponent(checkpoint)}`, {
+    const isTuned = tuned && verb === "decode";
+    const path = isTuned ? `tuned/${tuned}` : `${verb}/${encodeURIComponent(checkpoint)}`;
+    const answer = await fetch(`${appPath()}api/${path}`, {
       method: "POST",
       body,
       headers: { "X-Stage": stage, "Content-Type": "application/octet-stream" },
       signal: AbortSignal.timeout(GIVE_UP_AFTER),
     });
+    const isOurs = answer.headers.get("Content-Type")?.startsWith("text/plain");
+    if (isTuned && answer.status === 404 && isOurs) throw new RequestError(410, DROPPED);
     // A host that does not forward the route may answer with a page of its own.
     if (!answer.ok || !answer.headers.has(mark)) {
       throw new RequestError(answer.ok ? 404 : answer.status, answer.ok ? "no answer" : await answer.text());

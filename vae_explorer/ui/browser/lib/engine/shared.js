@@ -12,10 +12,12 @@ export function embedModels(load) {
   embedded = load;
 }
 
-/** Load a network's packed weights from the server; the browser keeps them. */
-export async function fetchWeights(checkpoint, fingerprint, network) {
+/** Load a network's packed weights from the server; the browser keeps them, but for a tuned decoder's. */
+export async function fetchWeights(checkpoint, fingerprint, network, tuned = null) {
   if (embedded) return embedded(checkpoint, network);
-  const path = `api/weights/${encodeURIComponent(checkpoint)}/${fingerprint}?network=${network}`;
+  const path = tuned && network === "decoder"
+    ? `api/tuned/${tuned}`
+    : `api/weights/${encodeURIComponent(checkpoint)}/${fingerprint}?network=${network}`;
   const answer = await fetch(appPath() + path);
   if (!answer.ok) throw new RequestError(answer.status, await answer.text());
   return answer.arrayBuffer();
@@ -23,13 +25,14 @@ export async function fetchWeights(checkpoint, fingerprint, network) {
 
 /** Open a model for a view: a source (../source.js) with `label`, `onLabel(callback)`, `createSource()` and `close()`.
  *
+ * `tuned`: the id of a decoder that is tuned to photos, instead of the checkpoint's.
  * The views of a page may be separate script instances, so the engines belong to the page.
  */
-export function openModel(checkpoint, fingerprint, createServer = createSource) {
+export function openModel(checkpoint, fingerprint, { tuned = null, createServer = createSource } = {}) {
   const engines = (globalThis.__vaeEngines ??= new Map());
-  const key = `${checkpoint} ${fingerprint}`;
+  const key = `${checkpoint} ${fingerprint} ${tuned ?? ""}`;
   const found = engines.get(key) ?? { users: 0, followers: new Set() };
-  found.engine ??= createEngine((network) => fetchWeights(checkpoint, fingerprint, network), {
+  found.engine ??= createEngine((network) => fetchWeights(checkpoint, fingerprint, network, tuned), {
     onChange: (label) => found.followers.forEach((follow) => follow(label)),
   });
   found.users++;
@@ -38,7 +41,7 @@ export function openModel(checkpoint, fingerprint, createServer = createSource) 
   const mine = new Set();
   let isOpen = true;
   // Each with a server of its own: of what one source has waiting there, only the newest is answered.
-  const createOne = () => found.engine.source(embedded ? null : createServer(checkpoint));
+  const createOne = () => found.engine.source(embedded ? null : createServer(checkpoint, tuned));
   return {
     ...createOne(),
     /** Another source of the same model. */
