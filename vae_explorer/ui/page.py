@@ -40,7 +40,7 @@ _STYLE = """
   /* a panel longer than the screen: the face stays in view beside its sliders */
   .stColumn:has([data-view="edit"]) { position: sticky; top: 4.2rem; align-self: flex-start; }
   /* the progress of a tuning: over the stage, which must not move when it is finished */
-  .st-key-tuning { position: relative; height: 0; margin-bottom: -1rem; z-index: 5; }
+  :has(> .st-key-tuning) { position: relative; height: 0; margin-bottom: -1rem; z-index: 5; }
   .st-key-tuning .vae-tuning {
     position: absolute; right: 0; top: 0; padding: .2rem .6rem; border-radius: 6px;
     background: var(--vae-background); border: 1px solid #8884; white-space: nowrap;

@@ -256,5 +256,5 @@ def test_a_failure_leaves_the_model_as_trained(
     session = upload(open_app("your_photo", model=MODEL), PHOTOS[0])
     wait_until_finished(tuned_decoders)
     session.run()
-    assert "could not be tuned, so it is shown as trained: no *such* luck" in session.words
+    assert "could not be tuned, so it is used as trained: no *such* luck" in session.words
     assert session.visit("edit", model=MODEL).view(f"edit-{MODEL}")["tuned"] is None

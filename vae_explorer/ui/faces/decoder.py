@@ -133,6 +133,10 @@ def choose_decoder(
     tuning = server.TUNED.request(owner, checkpoint, scene, images)
     ready = tuning.decoder
     if ready is None:
+        if tuning.failure:
+            reason = escape_markdown(tuning.failure)
+            st.caption(f"The decoder could not be tuned, so it is used as trained: {reason}")
+            return trained
         with place:
             st.fragment(_show_progress, run_every=_EVERY)(tuning)
         return trained
@@ -179,10 +183,6 @@ def explain_stages(likeness: str) -> None:
 
 
 def _show_progress(tuning: Tuning) -> None:
-    if tuning.failure:
-        reason = escape_markdown(tuning.failure)
-        st.caption(f"The decoder could not be tuned, so it is shown as trained: {reason}")
-        return
     if tuning.is_finished:
         st.rerun()
     photos = "this photo" if len(tuning.scene.faces) == 1 else "these photos"
