@@ -13,7 +13,7 @@ PLACE = "document.querySelector('.vae-cross').style.transform"
 
 def test_the_map_decodes_by_itself_until_it_is_touched(open_page: Callable[..., Page]) -> None:
     page = open_page(moving=True)
-    lens = page.locator(".vae-lens:not(.vae-kept)")
+    lens = page.locator(".vae-lens:not(.vae-kept, .vae-lecturer)")
     expect(lens).to_be_visible()
     first = page.evaluate(PLACE)
     page.wait_for_function(f"{PLACE} !== {first!r}")
@@ -29,7 +29,7 @@ def test_it_rests_where_motion_is_not_wanted(open_page: Callable[..., Page]) -> 
     page = open_page()
     expect(page.locator(".vae-hint")).to_be_visible()
     page.wait_for_timeout(600)
-    expect(page.locator(".vae-lens:not(.vae-kept)")).to_be_hidden()
+    expect(page.locator(".vae-lens:not(.vae-kept, .vae-lecturer)")).to_be_hidden()
 
 
 def test_the_hint_goes_after_the_first_use_and_stays_away(open_page: Callable[..., Page]) -> None:
