@@ -35,7 +35,7 @@ from vae_explorer.sampling import sample_latents
 
 MODEL, JUDGE, ATTRIBUTE = "faces-vae-64", "attributes-judge", "Smiling"
 TOGETHER = (1, 2, 4)
-RUNS = 5
+RUNS = 3
 SAMPLES, REAL = 1_000, 2_000
 COMPARED = 12
 """Tuned decoders whose samples are compared."""
@@ -57,7 +57,7 @@ def main() -> None:
     _print_psnr(tuned)
     groups = [faces[i : i + 4] for i in range(0, len(faces) - 3, 16)]
     worst = [tune_to_faces(checkpoint, group).psnr["decoder"].min() for group in groups]
-    print(f"four together, {len(groups)} groups: PSNR of the worst face {min(worst):.1f} dB")
+    print(f"four together, {len(groups)} groups: minimum PSNR {min(worst):.1f} dB")
     _print_accepted(checkpoint, judge, faces, tuned)
     if args.data:
         _print_frechet(checkpoint, judge, tuned[:: max(1, len(tuned) // COMPARED)], args.data)

@@ -30,7 +30,7 @@ Progress = Callable[[float], object]
 
 _Z_RATE, _Z_BETAS, _Z_VARIANCE, _PULL = 0.2, (0.8, 0.99), 0.04, 0.15
 """Of the search for z: Adam's first rate and betas, the variance of a pixel, the weight of ‖z‖²."""
-_FIRST_RATE, _RATE, _BETAS = 0.25, 7e-4, (0.9, 0.99)
+_FIRST_RATE, _RATE, _BETAS = 0.25, 1e-3, (0.9, 0.99)
 """Of the tuning: Adam's rate for the first layer, in standard deviations of what it gives; for the
 weights of the others; and its betas."""
 _FIRST_STEPS = 30
@@ -62,7 +62,7 @@ def tune_to_faces(
     images: NDArray[np.float32],
     *,
     z_steps: int = 20,
-    decoder_steps: int = 200,
+    decoder_steps: int = 300,
     target: float = 33.0,
     locality: float = 0.2,
     seed: int = 0,
