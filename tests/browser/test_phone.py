@@ -61,7 +61,10 @@ def test_what_a_tap_pins_is_what_lies_there(open_page: OpenPage) -> None:
     area = page.locator(".nsewdrag").first
     box = area.bounding_box()
     assert box is not None
-    lens, pinned = page.locator(".vae-lens:not(.vae-kept, .vae-lecturer)"), page.locator(".vae-kept")
+    lens, pinned = (
+        page.locator(".vae-lens:not(.vae-kept, .vae-lecturer)"),
+        page.locator(".vae-kept"),
+    )
     seen = []
     for x, y in ((0.3, 0.8), (0.5, 0.3)):
         page.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
