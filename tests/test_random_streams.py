@@ -30,6 +30,7 @@ NUMBERS = {
     "BANDWIDTH_SAMPLES": 18,
     "PRIOR_SUPPORT": 19,
     "PRIOR_ROWS": 27,
+    "TUNING_LOCALITY": 28,
 }
 
 
