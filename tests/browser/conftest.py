@@ -40,10 +40,17 @@ expect.set_options(timeout=20_000)  # ms: on a busy machine the first picture ta
 collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser last: the event loop it keeps open would be in the way of other tests."""
+    """Run the browser last: the event loop it keeps open would be in the way of other tests.
+
+    Where several tests run at a time, those of a file stay together.
+    """
     here = Path(__file__).parent
     items.sort(key=lambda item: here in item.path.parents)
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
