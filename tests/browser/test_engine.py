@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,22 +159,22 @@ def test_a_batch_larger_than_a_texture_is_computed(load_modules: LoadModules) ->
 
 def corrupt(header: dict, draw: random.Random) -> None:
     """Replace or take away one value, anywhere below a header."""
-    places: list[tuple[dict | list, str | int]] = []
+    places: list[tuple[Any, str | int]] = []
 
-    def collect(value: object) -> None:
-        keys = value if isinstance(value, dict) else range(len(value))  # type: ignore[arg-type]
+    def collect(value: Any) -> None:
+        keys = value if isinstance(value, dict) else range(len(value))
         for key in keys:
-            places.append((value, key))  # type: ignore[arg-type]
-            if isinstance(value[key], dict | list):  # type: ignore[index]
-                collect(value[key])  # type: ignore[index]
+            places.append((value, key))
+            if isinstance(value[key], dict | list):
+                collect(value[key])
 
     collect(header)
     holder, key = draw.choice(places)
-    junk = [None, -1, 0, 0.5, 7, 10**12, "x", "sigmoid", [], {}, [3], True]
+    junk: list[Any] = [None, -1, 0, 0.5, 7, 10**12, "x", "sigmoid", [], {}, [3], True]
     if draw.random() < 0.2:
-        del holder[key]  # type: ignore[arg-type]
+        del holder[key]
     else:
-        holder[key] = draw.choice(junk)  # type: ignore[index]
+        holder[key] = draw.choice(junk)
 
 
 def write_packed(header: dict, values: bytes) -> bytes:
